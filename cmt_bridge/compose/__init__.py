@@ -1,0 +1,1 @@
+"""Pure functions between the picture, tokens and the score."""

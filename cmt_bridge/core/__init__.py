@@ -1,0 +1,1 @@
+"""Plain values shared by every stage: standard library and numpy only."""

@@ -1,0 +1,41 @@
+"""The control track: what the picture asks of the music, in bars and ticks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+
+__all__ = ["ControlBeat", "ControlTrack"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ControlBeat:
+    """A visual beat on the grid: `tick` (sixteenths from the start) and `strength`, the notes of each simu-note there."""
+
+    tick: int
+    strength: int
+
+
+@dataclass(frozen=True)
+class ControlTrack:
+    """What each bar and tick of the music should follow.
+
+    `density` has one class per bar: the number of its 16 ticks, 0..16, on which a simu-note starts. `beats` are at most
+    one per tick, in order. `n_beat` is the length in ticks that the timing column counts against (the end of the video).
+    """
+
+    tempo_map: TempoMap
+    density: tuple[int, ...]
+    beats: tuple[ControlBeat, ...]
+    n_beat: int
+
+    @property
+    def bars(self) -> int:
+        """The number of bars that cover the video."""
+        return len(self.density)
+
+    def beats_of(self, bar: int) -> tuple[ControlBeat, ...]:
+        """Give the visual beats of a bar, from 0."""
+        low = bar * TICKS_PER_BAR
+        return tuple(beat for beat in self.beats if low <= beat.tick < low + TICKS_PER_BAR)

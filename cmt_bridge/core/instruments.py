@@ -1,0 +1,82 @@
+"""The five instruments of the method and how General MIDI maps onto them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+__all__ = ["PARTS", "Instrument", "Part", "instrument_of"]
+
+
+class Instrument(IntEnum):
+    """The instrument column of a compound word; 0 stands for none."""
+
+    DRUMS = 1
+    PIANO = 2
+    GUITAR = 3
+    BASS = 4
+    STRINGS = 5
+
+    @property
+    def title(self) -> str:
+        """The track name, as the original writes it."""
+        return self.name.capitalize()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How an instrument is written and played.
+
+    `channel` and `program` count from 0. `low` and `high` are the lowest and highest MIDI pitch composed, a
+    comfortable range of the real instrument (drums: General MIDI's percussion keys). `polyphony` is the most
+    notes of one simu-note.
+    """
+
+    instrument: Instrument
+    channel: int
+    program: int
+    low: int
+    high: int
+    polyphony: int
+
+
+PARTS: dict[Instrument, Part] = {
+    part.instrument: part
+    for part in (
+        Part(Instrument.DRUMS, channel=9, program=0, low=35, high=81, polyphony=4),
+        Part(Instrument.PIANO, channel=0, program=0, low=21, high=108, polyphony=8),
+        Part(Instrument.GUITAR, channel=1, program=24, low=40, high=88, polyphony=6),
+        Part(Instrument.BASS, channel=2, program=33, low=28, high=67, polyphony=1),
+        Part(Instrument.STRINGS, channel=3, program=48, low=28, high=103, polyphony=6),
+    )
+}
+
+# General MIDI programs (from 0) to instruments: (first, last, instrument). Programs outside every row are sound
+# effects and unpitched percussion, which no instrument of the method can play.
+PROGRAMS: tuple[tuple[int, int, Instrument], ...] = (
+    (0, 23, Instrument.PIANO),  # pianos, chromatic percussion, organs
+    (24, 31, Instrument.GUITAR),
+    (32, 39, Instrument.BASS),
+    (40, 46, Instrument.STRINGS),  # bowed and plucked strings
+    (48, 103, Instrument.STRINGS),  # ensembles, brass, reeds, pipes, synth leads and pads
+    (104, 107, Instrument.GUITAR),  # sitar, banjo, shamisen, koto
+    (108, 108, Instrument.PIANO),  # kalimba
+    (109, 111, Instrument.STRINGS),  # bagpipe, fiddle, shanai
+)
+
+
+def instrument_of(program: int, *, is_drum: bool, name: str = "") -> Instrument | None:
+    """Give the instrument that plays a track, or None where none of the five can.
+
+    A track named after one of the five plays that one whatever its program; then channel 10 means drums; then
+    the program decides.
+    """
+    by_name = Instrument.__members__.get(name.strip().upper())
+    if by_name is not None:
+        return by_name
+    if is_drum:
+        return Instrument.DRUMS
+    for first, last, instrument in PROGRAMS:
+        if first <= program <= last:
+            return instrument
+    return None

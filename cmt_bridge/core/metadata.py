@@ -1,0 +1,128 @@
+"""What a video measures: tempo, visual beats, cuts and motion, in seconds; a frozen value with a versioned JSON form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.errors import ScoreError
+
+__all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSource:
+    """The file that was measured.
+
+    `width` and `height` are those shown, after rotation; `rotation` is in degrees clockwise; `frame_rate` is the average
+    as (numerator, denominator); `frames` were really decoded.
+    """
+
+    name: str
+    sha256: str
+    width: int
+    height: int
+    rotation: int
+    frame_rate: tuple[int, int]
+    frames: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class VisualBeat:
+    """A moment at which the motion of the picture jumps: `seconds`, and a `weight` from 0 to 1."""
+
+    seconds: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cut:
+    """A change of shot: `seconds` of its first frame, and how abrupt it is, from 0 to 1."""
+
+    seconds: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class VideoMetadata:
+    """The measures of a video that music is composed from.
+
+    `duration` is in seconds, `tempo` in BPM; `tempo_source` is `estimated`, `given` or `default` (a still video).
+    `flow_per_bar` is the mean absolute optical flow of each bar in pixels per frame at 360 lines and the original's
+    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`.
+    """
+
+    source: VideoSource
+    duration: float
+    tempo: float
+    tempo_source: str
+    beats: tuple[VisualBeat, ...]
+    cuts: tuple[Cut, ...]
+    flow_per_bar: tuple[float, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
+        tempo_map = TempoMap.constant(self.tempo)
+        vbeats = []
+        for beat in self.beats:
+            bar, tick = divmod(tempo_map.tick_at(beat.seconds), TICKS_PER_BAR)
+            vbeats.append({"start_time": beat.seconds, "bar": bar, "tick": tick, "weight": beat.weight})
+        source = self.source
+        return {
+            "duration": self.duration,
+            "tempo": self.tempo,
+            "vbeats": vbeats,
+            "flow_magnitude_per_bar": list(self.flow_per_bar),
+            "version": VERSION,
+            "tempo_source": self.tempo_source,
+            "cuts": [{"start_time": cut.seconds, "score": cut.score} for cut in self.cuts],
+            "source": {
+                "name": source.name,
+                "sha256": source.sha256,
+                "width": source.width,
+                "height": source.height,
+                "rotation": source.rotation,
+                "frame_rate": list(source.frame_rate),
+                "frames": source.frames,
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Any, *, source: str = "metadata.json") -> VideoMetadata:
+        """Read ours, or the original's four keys; `source` names the file in errors.
+
+        Raises `ScoreError` where the data is no metadata, or of a newer version.
+        """
+        if not isinstance(data, dict) or not {"duration", "tempo", "vbeats", "flow_magnitude_per_bar"} <= data.keys():
+            raise ScoreError(
+                f"{source} is not video metadata.", hint="It needs duration, tempo, vbeats and flow_magnitude_per_bar."
+            )
+        if data.get("version", 0) > VERSION:
+            raise ScoreError(
+                f"{source} has metadata version {data['version']}, newer than {VERSION}.", hint="Update cmt-bridge."
+            )
+        try:
+            file = data.get("source", {})
+            rate = file.get("frame_rate", (0, 1))
+            return cls(
+                source=VideoSource(
+                    name=str(file.get("name", source)),
+                    sha256=str(file.get("sha256", "")),
+                    width=int(file.get("width", 0)),
+                    height=int(file.get("height", 0)),
+                    rotation=int(file.get("rotation", 0)),
+                    frame_rate=(int(rate[0]), int(rate[1])),
+                    frames=int(file.get("frames", 0)),
+                ),
+                duration=float(data["duration"]),
+                tempo=float(data["tempo"]),
+                tempo_source=str(data.get("tempo_source", "given")),
+                beats=tuple(VisualBeat(float(b["start_time"]), float(b["weight"])) for b in data["vbeats"]),
+                cuts=tuple(Cut(float(c["start_time"]), float(c["score"])) for c in data.get("cuts", ())),
+                flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
+            )
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `analyze`.") from error

@@ -1,0 +1,1 @@
+"""Control in, token rows out: the Controllable Music Transformer in plain torch."""

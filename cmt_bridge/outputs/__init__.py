@@ -1,0 +1,1 @@
+"""Score in, the world: MIDI files, audio, video."""
