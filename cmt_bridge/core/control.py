@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER, TempoMap
 
 __all__ = ["ControlBeat", "ControlTrack"]
 
@@ -34,6 +34,21 @@ class ControlTrack:
     def bars(self) -> int:
         """The number of bars that cover the video."""
         return len(self.density)
+
+    @property
+    def ending(self) -> int:
+        """The bar, from 0, of the last chord: the last one, or the one before where less than a beat of the last is left."""
+        left = self.n_beat - (self.bars - 1) * TICKS_PER_BAR
+        return self.bars - 1 if left >= TICKS_PER_QUARTER or self.bars == 1 else self.bars - 2
+
+    def with_ending(self) -> ControlTrack:
+        """Give the control that leaves the last chord alone: one onset on the downbeat of its bar, none after."""
+        last = self.ending
+        return replace(
+            self,
+            density=(*self.density[:last], 1, *(0 for _ in self.density[last + 1 :])),
+            beats=tuple(beat for beat in self.beats if beat.tick <= last * TICKS_PER_BAR),
+        )
 
     def beats_of(self, bar: int) -> tuple[ControlBeat, ...]:
         """Give the visual beats of a bar, from 0."""

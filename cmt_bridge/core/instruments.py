@@ -44,7 +44,7 @@ PARTS: dict[Instrument, Part] = {
     part.instrument: part
     for part in (
         Part(Instrument.DRUMS, channel=9, program=0, low=35, high=81, polyphony=4),
-        Part(Instrument.PIANO, channel=0, program=0, low=21, high=108, polyphony=8),
+        Part(Instrument.PIANO, channel=0, program=0, low=21, high=108, polyphony=10),
         Part(Instrument.GUITAR, channel=1, program=24, low=40, high=88, polyphony=6),
         Part(Instrument.BASS, channel=2, program=33, low=28, high=67, polyphony=1),
         Part(Instrument.STRINGS, channel=3, program=48, low=28, high=103, polyphony=6),

@@ -1,0 +1,94 @@
+"""The command line: one module per verb, gathered here.
+
+A verb imports torch, OpenCV and the like inside its function, so that `--help` stays instant.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from typing import Any, NoReturn
+
+import click
+
+from cmt_bridge import __version__
+from cmt_bridge.cli.analyze import analyze
+from cmt_bridge.cli.convert import convert
+from cmt_bridge.cli.match import match
+from cmt_bridge.cli.models import models
+from cmt_bridge.cli.preview import preview
+from cmt_bridge.cli.score import score
+from cmt_bridge.cli.train import train
+from cmt_bridge.errors import CmtBridgeError, OutputError
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cmt-bridge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Score a video: measure it, compose multi-track MIDI that follows it, open it in a DAW.
+
+    Exit codes: 0 done, 1 error, 2 bad option, 3 unusable input file, 4 something is not installed, 5 the result cannot
+    be written, 130 interrupted.
+    """
+
+
+for _verb in (analyze, score, preview, match, convert, models, train):
+    cli.add_command(_verb)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    sys.stdout.flush()
+    click.echo(f"cmt-bridge: {message}", err=True)
+    sys.exit(code)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; every error leaves as one line and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        cli.main(prog_name="cmt-bridge", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _stop("interrupted; nothing half-written was left behind.", INTERRUPTED)
+    except click.ClickException as error:
+        _stop(error.format_message() + _try_help(error), error.exit_code)
+    except CmtBridgeError as error:
+        _debug()
+        _stop(str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OutputError.exit_code)
+    except OSError as error:
+        _debug()
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = " Free some space, then run it again." if full else ""
+        _stop(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.{hint}", OutputError.exit_code)
+    except MemoryError:
+        _debug()
+        _stop("out of memory. Close other programs, or use a smaller file.", 1)
+    except Exception as error:
+        _debug()
+        _stop(f"internal error: {error!r}. Run it with `cmt-bridge --debug` and report what it prints.", 1)
+
+
+def _try_help(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" Try `{context.command_path} --help`." if context is not None else ""
+
+
+def _debug() -> None:
+    if "--debug" in sys.argv[1:]:
+        traceback.print_exc()

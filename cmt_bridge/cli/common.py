@@ -1,0 +1,83 @@
+"""What the verbs share: progress on a terminal, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from cmt_bridge.core.options import AnalysisOptions
+
+__all__ = ["Progress", "analysis_of", "analysis_options", "json_option", "print_json", "progress", "talk"]
+
+Progress = Callable[[float], None]
+"""Called with the share done, 0..1."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(function: F) -> F:
+    """Add `--json`: data on stdout as one JSON object."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(function)
+
+
+def analysis_options(function: F) -> F:
+    """Add the options of the analysis; `analysis_of` reads them."""
+    for option in (
+        click.option(
+            "--cut-sensitivity", type=float, default=0.5, show_default=True, help="0: only hard cuts; 1: every suspicion."
+        ),
+        click.option(
+            "--tempo-range", type=(float, float), default=(60.0, 160.0), show_default=True, help="Where to look for it, BPM."
+        ),
+        click.option("--tempo", type=float, help="Fix the tempo, in BPM."),
+    ):
+        function = option(function)
+    return function
+
+
+def analysis_of(given: dict[str, Any]) -> AnalysisOptions:
+    """Give the options of the analysis out of a verb's arguments."""
+    from cmt_bridge.core.options import AnalysisOptions
+
+    low, high = given["tempo_range"]
+    return AnalysisOptions(
+        tempo=given["tempo"], tempo_low=low, tempo_high=high, cut_sensitivity=given["cut_sensitivity"]
+    )
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON on stdout."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def talk(message: str) -> None:
+    """Say something to the person, on stderr."""
+    click.echo(message, err=True)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """Show a bar with the time left while the body runs; only on a terminal.
+
+    >>> with progress("Measuring") as done:
+    ...     done(0.5)
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    steps = 1000
+    with click.progressbar(length=steps, label=label, file=sys.stderr, show_eta=True, width=30) as bar:
+
+        def done(share: float) -> None:
+            ahead = int(steps * min(1.0, share)) - bar.pos
+            if ahead > 0:
+                bar.update(ahead)
+
+        yield done
+        done(1.0)

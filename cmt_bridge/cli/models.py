@@ -1,0 +1,89 @@
+"""`cmt-bridge models`: which weights there are, and how others come in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cmt_bridge.cli.common import json_option, print_json, talk
+
+__all__ = ["models"]
+
+
+@click.group()
+def models() -> None:
+    """List and import the models that compose."""
+
+
+@models.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the models at hand; the first of a name is the one used."""
+    from cmt_bridge.model.registry import DEFAULT, list_models
+
+    found = list_models()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": model.name,
+                    "path": str(model.path),
+                    "sha256": model.sha256,
+                    "licence": model.licence,
+                    "source": model.source,
+                    "default": model.name == DEFAULT,
+                    "record": dict(model.record),
+                }
+                for model in found
+            ]
+        )
+        return
+    for model in found:
+        size = f"{model.path.stat().st_size / 1e6:.0f} MB" if model.path.is_file() else "missing"
+        click.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}\t{size}\t{model.licence}\t{model.source}")
+
+
+@models.command("import")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--name", help="Name to use it by; the file's name else.")
+@click.option("--licence", default="unknown", show_default=True, help="Licence of the weights, for the manifest.")
+@click.option("--source", help="Where the weights come from, for the manifest.")
+@click.option("--half", is_flag=True, help="Store 16-bit floats: half the size.")
+@json_option
+def import_(checkpoint: Path, name: str | None, licence: str, source: str | None, half: bool, as_json: bool) -> None:
+    """Import CHECKPOINT: loss_8_params.pt of the original CMT, or weights that `train` wrote.
+
+    The weights are converted to safetensors in your models folder (CMT_BRIDGE_MODELS), with an entry in its
+    manifest.toml. Only tensors are read from a .pt file: no code of it runs.
+    """
+    import json
+
+    from safetensors import safe_open
+
+    from cmt_bridge.core.files import sha256_of
+    from cmt_bridge.errors import OutputError, UsageError
+    from cmt_bridge.model.checkpoint import load_network, read_original, save_network
+    from cmt_bridge.model.registry import Model, add_model, user_folder
+
+    name = name or checkpoint.stem
+    if not name or name != Path(name).name or name.startswith("."):
+        raise UsageError(f"A model cannot be named {name!r}.", hint="Give a plain name with --name.")
+    target = user_folder() / f"{name}.safetensors"
+    if target.exists():
+        raise OutputError(f"{target} exists already.", hint="Give another name with --name.")
+    if checkpoint.suffix == ".safetensors":
+        network = load_network(checkpoint)
+        with safe_open(checkpoint, framework="pt") as file:
+            record = json.loads(file.metadata().get("record", "{}"))
+    else:
+        network, record = read_original(checkpoint), {}
+    save_network(network, target, record=record, half=half)
+    model = Model(name, target, sha256_of(target), licence, source or checkpoint.name, record)
+    add_model(user_folder(), model)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    talk(f"{count:,} parameters. Use them with `cmt-bridge score VIDEO --model {name}`.")
+    if as_json:
+        print_json({"name": name, "path": str(target), "sha256": model.sha256, "parameters": count})
+    else:
+        click.echo(target)

@@ -1,0 +1,85 @@
+"""`cmt-bridge preview`: hear a score, or see a clip with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cmt_bridge.cli.common import json_option, print_json, progress, talk
+
+__all__ = ["preview"]
+
+
+@click.command()
+@click.argument("score", type=click.Path(path_type=Path))
+@click.option(
+    "--video", type=click.Path(path_type=Path), help="The clip to put the music under; its picture is copied."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, instead of NAME.preview.mp4.")
+@click.option("--soundfont", type=click.Path(path_type=Path), help="A .sf2 or .sf3 file to play with.")
+@click.option(
+    "--renderer",
+    type=click.Choice(["auto", "fluidsynth", "symusic"]),
+    default="auto",
+    show_default=True,
+    help="The synthesizer: the program fluidsynth, or the one inside cmt-bridge; auto takes the first if it is there.",
+)
+@json_option
+def preview(
+    score: Path, video: Path | None, output: Path | None, soundfont: Path | None, renderer: Any, as_json: bool
+) -> None:
+    """Play SCORE (a score folder, a score.json or a MIDI file) into a file.
+
+    With --video: a copy of the clip with the music as its sound, NAME.preview.mp4 (or .mov, .mkv, .webm …, as the clip
+    is). Without: NAME.preview.wav. It is written beside the score and never over another file.
+
+    \b
+    Examples:
+      cmt-bridge preview "clip score" --video clip.mp4
+      cmt-bridge preview clip.mid -o clip.wav
+    """
+    from cmt_bridge.core.files import fresh_path
+    from cmt_bridge.errors import OutputError, UsageError
+    from cmt_bridge.outputs import audio
+    from cmt_bridge.outputs.preview import measure_picture, write_preview
+
+    title, length, midi = _music(score)
+    if output is not None and output.exists():
+        raise OutputError(f"{output} exists already.", hint="Name another file with -o, or leave -o out.")
+    if video is None and output is not None and output.suffix.lower() != ".wav":
+        raise UsageError(f"{output.name} is not a .wav file.", hint="Add --video CLIP to write a video.")
+    picture = measure_picture(video) if video is not None else None
+    font = audio.find_soundfont(soundfont)
+    talk(f"Playing {score} with {font.name} …")
+    sound = audio.render(midi, font, renderer=renderer)
+    folder = score if score.is_dir() else score.parent
+    seconds = picture.seconds if picture is not None else length or len(sound) / audio.SAMPLE_RATE
+    sound = audio.level(audio.fit(sound, seconds))
+    if video is not None and picture is not None:
+        target = output or folder / f"{video.stem}.preview"
+        with progress("Copying") as done:
+            path = write_preview(video, picture, sound, target, exact=output is not None, progress=done)
+    else:
+        path = output or fresh_path(folder / f"{title}.preview.wav")
+        audio.write_wav(sound, path)
+        talk("Without --video only the sound is written.")
+    if as_json:
+        print_json({"preview": str(path), "duration": seconds, "soundfont": str(font)})
+    else:
+        click.echo(path)
+
+
+def _music(path: Path) -> tuple[str, float, bytes]:
+    """Give the name of a score or MIDI file, its length in seconds (0: to where the sound ends) and its MIDI bytes."""
+    from cmt_bridge.outputs.midi import MIDI_SUFFIXES, midi_bytes, read_midi_bytes, read_song
+    from cmt_bridge.outputs.scorefile import SCORE_NAME, read_score
+
+    if path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
+        read_song(path)  # refuses what cannot be played
+        return path.stem, 0.0, read_midi_bytes(path)
+    score = read_score(path)
+    folder = path if path.is_dir() else path.parent
+    name = folder.absolute().name if path.is_dir() or path.name == SCORE_NAME else path.stem
+    return name, score.duration, midi_bytes(score)

@@ -1,0 +1,131 @@
+"""From words to a score: velocities, releases, the last chord held to the end of the picture, markers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cmt_bridge.compose.codec import Grid, GridNotes, decode, tracks_of
+from cmt_bridge.compose.plan import strength_class
+from cmt_bridge.compose.sections import sections
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.metadata import VideoMetadata
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.score import Marker, Provenance, Score
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.core.tokens import TokenRows
+
+__all__ = ["engrave", "markers", "velocities"]
+
+# A starting mix: what accompanies is softer than what leads.
+LOUDNESS = {
+    Instrument.DRUMS: 82,
+    Instrument.PIANO: 76,
+    Instrument.GUITAR: 72,
+    Instrument.BASS: 80,
+    Instrument.STRINGS: 66,
+}
+METRE = np.array([10, -5, 0, -5, 4, -5, 0, -5, 7, -5, 0, -5, 4, -5, 0, -5])  # by tick of a 4/4 bar
+MOTION = 28  # from the calmest bar to the liveliest
+HIT = 2  # per note of a visual beat's strength
+STRONG = 4  # strength class from which a visual beat gets a marker: the upper half of the weights
+
+
+def engrave(
+    rows: TokenRows,
+    control: ControlTrack,
+    options: ComposeOptions,
+    *,
+    metadata: VideoMetadata | None = None,
+    title: str = "",
+    provenance: Provenance | None = None,
+) -> Score:
+    """Give the score of words (rows, 9) composed for `control`.
+
+    Notes are released where their instrument would sound more notes than its polyphony, or strikes the same pitch again;
+    the last chord rings until the picture ends.
+    """
+    control = control.with_ending()
+    notes = decode(rows)
+    notes[:, Grid.VELOCITY] = velocities(notes, control)
+    notes = _released(_held_to_the_end(notes, control), options)
+    return Score(
+        tempo_map=control.tempo_map,
+        tracks=tracks_of(notes),
+        bars=control.bars,
+        duration=metadata.duration if metadata else float(control.tempo_map.seconds(control.n_beat)),
+        frame_rate=metadata.source.frame_rate if metadata else (0, 1),
+        title=title,
+        markers=markers(control, metadata),
+        provenance=provenance or Provenance(),
+    )
+
+
+def velocities(notes: GridNotes, control: ControlTrack) -> npt.NDArray[np.int64]:
+    """Give the velocity of every note: its instrument's loudness, the metre, the motion and the visual beats.
+
+    Motion counts through the density it asks for, from bar middle to bar middle, so that a scene that gathers speed is
+    a crescendo.
+    """
+    onset = notes[:, Grid.ONSET]
+    middles = (np.arange(control.bars) + 0.5) * TICKS_PER_BAR
+    motion = np.interp(onset, middles, np.array(control.density) / TICKS_PER_BAR)
+    if control.bars > 1:  # the last chord is not quiet because it is one onset
+        motion[onset >= control.ending * TICKS_PER_BAR] = np.mean(control.density[:-1]) / TICKS_PER_BAR
+    hits = np.zeros(control.bars * TICKS_PER_BAR, np.int64)
+    for beat in control.beats:
+        hits[beat.tick] = HIT * beat.strength
+    base = np.zeros(max(Instrument) + 1, np.int64)
+    base[list(LOUDNESS)] = list(LOUDNESS.values())
+    velocity = base[notes[:, Grid.INSTRUMENT]] + METRE[onset % TICKS_PER_BAR] + hits[onset]
+    return np.clip(np.rint(velocity + MOTION * (motion - 0.4)), 1, 127).astype(np.int64)
+
+
+def _held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:
+    """Let what sounds before the last chord stop for it, and the chord ring to the end of the picture."""
+    notes = notes.copy()
+    last = control.ending * TICKS_PER_BAR
+    before = notes[:, Grid.ONSET] < last
+    onset, duration = notes[:, Grid.ONSET], notes[:, Grid.DURATION]
+    notes[before, Grid.DURATION] = np.minimum(duration, last - onset)[before]
+    notes[~before, Grid.DURATION] = np.maximum(1, control.n_beat - onset)[~before]
+    return notes
+
+
+def _released(notes: GridNotes, options: ComposeOptions) -> GridNotes:
+    """End a note where its instrument has no voice left for it, the oldest first, or strikes its pitch again."""
+    notes = notes.copy()
+    for instrument in Instrument:
+        voices = options.polyphony[instrument]
+        sounding: list[int] = []  # indices, oldest first
+        mine = np.flatnonzero(notes[:, Grid.INSTRUMENT] == instrument)
+        for onset in np.unique(notes[mine, Grid.ONSET]):
+            new = mine[notes[mine, Grid.ONSET] == onset]
+            struck = set(notes[new, Grid.PITCH].tolist())
+            held = [i for i in sounding if notes[i, Grid.ONSET] + notes[i, Grid.DURATION] > onset]
+            spare = max(0, voices - len(new))
+            kept = [i for i in held if int(notes[i, Grid.PITCH]) not in struck]
+            kept = kept[len(kept) - spare :] if spare else []
+            for index in set(held) - set(kept):
+                notes[index, Grid.DURATION] = onset - notes[index, Grid.ONSET]
+            sounding = [*kept, *new.tolist()]
+    return notes
+
+
+def markers(control: ControlTrack, metadata: VideoMetadata | None) -> tuple[Marker, ...]:
+    """Give markers at sections, cuts and strong visual beats, in the order of time."""
+    found = [
+        Marker(float(control.tempo_map.bar_seconds(bar)), "section", f"Section {name}")
+        for bar, name in sections(control.density)
+    ]
+    if metadata is not None:
+        found += [Marker(cut.seconds, "cut", f"Cut {n}") for n, cut in enumerate(metadata.cuts, 1)]
+        strong = [beat for beat in metadata.beats if strength_class(beat.weight) >= STRONG]
+        found += [Marker(beat.seconds, "beat", f"Hit {beat.weight:.2f}") for beat in strong]
+    else:
+        strong_ticks: Sequence[int] = [beat.tick for beat in control.beats if beat.strength >= STRONG]
+        found += [Marker(float(control.tempo_map.seconds(tick)), "beat", "Hit") for tick in strong_ticks]
+    return tuple(sorted(found))

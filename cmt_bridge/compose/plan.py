@@ -1,0 +1,67 @@
+"""From what a video measures to what its music should do: the three rhythmic relations of the paper."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+
+from cmt_bridge.core.control import ControlBeat, ControlTrack
+from cmt_bridge.core.metadata import VideoMetadata
+from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+
+__all__ = ["density_class", "plan", "strength_class"]
+
+# Percentile-matched thresholds of the released code: a value's class is the number of thresholds at or below it.
+DENSITY_THRESHOLDS = (
+    0.008169, 0.020344, 0.029795, 0.041042, 0.070875, 0.105125, 0.142673, 0.190956,
+    0.515512, 0.751478, 0.998934, 1.206753, 1.632258, 2.031705, 2.467431, 2.810442,
+)  # fmt: skip
+STRENGTH_THRESHOLDS = (0, 0.228903, 0.483821, 0.787098, 0.891160, 0.964557, 0.991242, 0.997821, 0.999666, 0.999891)
+
+LEAST_DENSITY = 1  # a calm bar still has music
+STILL_DENSITY = 4  # a picture without any motion asks for nothing: one onset a beat
+SLACK = 0.5  # ticks by which a video may run over a bar line without needing another bar
+
+
+def density_class(flow: float) -> int:
+    """Give the density (0..16) of a bar whose mean absolute flow is `flow` pixels per frame at 360 lines."""
+    return bisect_right(DENSITY_THRESHOLDS, flow)
+
+
+def strength_class(weight: float) -> int:
+    """Give the strength (1..10) of a visual beat of `weight` 0..1."""
+    return max(1, bisect_right(STRENGTH_THRESHOLDS, weight))
+
+
+def plan(metadata: VideoMetadata) -> ControlTrack:
+    """Map motion speed to density, visual beats to strength, and time to bars (paper, section 3).
+
+    Bars begin with the video and cover it whole. A bar's density is at least the number of its visual beats, so that
+    both can be followed.
+    """
+    tempo_map = TempoMap.constant(metadata.tempo)
+    ticks = tempo_map.ticks(metadata.duration)
+    bars = max(1, -int(-(ticks - SLACK) // TICKS_PER_BAR))
+    n_beat = min(bars * TICKS_PER_BAR, max(1, round(ticks)))
+    strengths: dict[int, int] = {}
+    for beat in metadata.beats:
+        tick = tempo_map.tick_at(beat.seconds)
+        if 0 <= tick < n_beat:
+            strengths[tick] = max(strengths.get(tick, 0), strength_class(beat.weight))
+    hits = Counter(tick // TICKS_PER_BAR for tick in strengths)
+    return ControlTrack(
+        tempo_map=tempo_map,
+        density=tuple(max(hits[bar], density) for bar, density in enumerate(_densities(metadata.flow_per_bar, bars))),
+        beats=tuple(ControlBeat(tick, strengths[tick]) for tick in sorted(strengths)),
+        n_beat=n_beat,
+    )
+
+
+def _densities(flow: Sequence[float], bars: int) -> list[int]:
+    """Give one density per bar; bars beyond the measured ones go on as the last."""
+    classes = [density_class(value) for value in flow[:bars]] or [0]
+    if not any(classes):
+        return [STILL_DENSITY] * bars
+    classes += [classes[-1]] * (bars - len(classes))
+    return [max(LEAST_DENSITY, value) for value in classes]

@@ -1,0 +1,41 @@
+"""Sections of a piece: stretches of bars that move alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+
+__all__ = ["sections"]
+
+LEAST_BARS = 4
+CHANGE = 3.0  # densities by which the next bars differ from a section for a new one to begin
+CALM, LIVELY = 4.0, 9.0  # densities
+
+
+def sections(density: Sequence[int]) -> list[tuple[int, str]]:
+    """Give the first bar (from 0) and the name of every section of bars with these densities.
+
+    A section lasts four bars or more; a new one begins where the following four bars move clearly more or less than it
+    does on average. Names say which it is and how it moves: `A (calm)`, `B (lively)`.
+    """
+    starts = [0]
+    for bar in range(LEAST_BARS, len(density) - LEAST_BARS + 1):
+        here = np.mean(density[starts[-1] : bar])
+        ahead = np.mean(density[bar : bar + LEAST_BARS])
+        if bar - starts[-1] >= LEAST_BARS and abs(ahead - here) >= CHANGE:
+            starts.append(bar)
+    ends = [*starts[1:], len(density)]
+    spans = zip(starts, ends, count(), strict=False)
+    return [(a, f"{_letter(n)} ({_manner(float(np.mean(density[a:b])))})") for a, b, n in spans]
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number % 26) + (str(number // 26 + 1) if number >= 26 else "")
+
+
+def _manner(density: float) -> str:
+    if density <= CALM:
+        return "calm"
+    return "lively" if density >= LIVELY else "moving"

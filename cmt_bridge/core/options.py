@@ -1,0 +1,121 @@
+"""What a person may choose: frozen values, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cmt_bridge.core.instruments import PARTS, Instrument
+from cmt_bridge.core.tempo import bpm_to_uspq
+from cmt_bridge.core.tokens import Column
+from cmt_bridge.errors import UsageError
+
+__all__ = ["AnalysisOptions", "ComposeOptions"]
+
+SLOWEST_BPM = 20.0
+FASTEST_BPM = 400.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """How the curves of a video become tempo, visual beats and cuts; none of it needs a new measurement.
+
+    `tempo` in BPM fixes the tempo; else it is looked for from `tempo_low` to `tempo_high` BPM. `cut_sensitivity` goes
+    from 0 (only the most abrupt cuts) to 1 (every suspicion). Raises `UsageError` for values that cannot be used.
+    """
+
+    tempo: float | None = None
+    tempo_low: float = 60.0
+    tempo_high: float = 160.0
+    cut_sensitivity: float = 0.5
+
+    def __post_init__(self) -> None:
+        allowed = f"Tempos from {SLOWEST_BPM:g} to {FASTEST_BPM:g} BPM are possible."
+        for bpm in (self.tempo_low, self.tempo_high) if self.tempo is None else (self.tempo,):
+            if not SLOWEST_BPM <= bpm <= FASTEST_BPM:  # NaN is not either
+                raise UsageError(f"A tempo of {bpm:g} BPM cannot be used.", hint=allowed)
+            bpm_to_uspq(bpm)
+        if self.tempo is None and self.tempo_high < 1.2 * self.tempo_low:
+            raise UsageError(
+                f"The tempo range {self.tempo_low:g} to {self.tempo_high:g} BPM is too narrow to look in.",
+                hint="Let its upper end be at least 1.2 times the lower one, or fix the tempo with --tempo.",
+            )
+        if not (math.isfinite(self.cut_sensitivity) and 0.0 <= self.cut_sensitivity <= 1.0):
+            raise UsageError(f"A cut sensitivity of {self.cut_sensitivity:g} cannot be used.", hint="Give one from 0 to 1.")
+
+
+DEFAULT_CONTROL = 0.7  # the C that the paper settled on
+SAMPLED: tuple[Column, ...] = (Column.BEAT, Column.DENSITY, Column.PITCH, Column.DURATION, Column.INSTRUMENT, Column.STRENGTH)
+
+
+@dataclass(frozen=True)
+class ComposeOptions:
+    """How music is drawn from the model.
+
+    `density_control` and `beat_control` are the paper's C (Alg. 1), the chance that the picture's density of a bar, or a
+    visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar, the last
+    holding on. `temperature` and `nucleus` are per column; `polyphony` is the most notes of a simu-note and `pitches`
+    the lowest and highest MIDI pitch, per instrument. The same options, control, weights and `seed` give the same words.
+    Raises `UsageError` for values that cannot be used.
+    """
+
+    seed: int = 0
+    density_control: tuple[float, ...] = (DEFAULT_CONTROL,)
+    beat_control: tuple[float, ...] = (DEFAULT_CONTROL,)
+    instruments: tuple[Instrument, ...] = tuple(Instrument)
+    temperature: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 1.0))
+    nucleus: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 0.9))
+    polyphony: Mapping[Instrument, int] = field(default_factory=lambda: {i: p.polyphony for i, p in PARTS.items()})
+    pitches: Mapping[Instrument, tuple[int, int]] = field(
+        default_factory=lambda: {i: (p.low, p.high) for i, p in PARTS.items()}
+    )
+
+    def __post_init__(self) -> None:
+        for name, values in (("density", self.density_control), ("beat", self.beat_control)):
+            if not values or not all(0.0 <= value <= 1.0 for value in values):
+                raise UsageError(f"A {name} control of {_listed(values)} cannot be used.", hint="Give values from 0 to 1.")
+        if not self.instruments or len(set(self.instruments)) != len(self.instruments):
+            raise UsageError("Music needs at least one instrument, each named once.", hint=f"Choose from {_NAMES}.")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"A seed of {self.seed} cannot be used.", hint="Give a whole number from 0 on.")
+        if not all(0.0 < value <= 100.0 for value in self.temperature.values()):
+            raise UsageError("A temperature must be above 0 and at most 100.", hint="1 is as the model learned it.")
+        if not all(0.0 < value <= 1.0 for value in self.nucleus.values()):
+            raise UsageError("A nucleus must be above 0 and at most 1.", hint="0.9 is usual; 1 leaves nothing out.")
+        if not all(1 <= value <= MOST_NOTES for value in self.polyphony.values()):
+            raise UsageError(f"A polyphony must be from 1 to {MOST_NOTES} notes.")
+        for instrument, (low, high) in self.pitches.items():
+            if not 0 <= low <= high <= 127:
+                raise UsageError(
+                    f"The pitch range {low}-{high} of {instrument.title} cannot be used.", hint="Give MIDI pitches, low-high."
+                )
+
+    def density_control_of(self, bar: int) -> float:
+        """Give C for the density of a bar, from 0."""
+        return self.density_control[min(bar, len(self.density_control) - 1)]
+
+    def beat_control_of(self, bar: int) -> float:
+        """Give C for the visual beats of a bar, from 0."""
+        return self.beat_control[min(bar, len(self.beat_control) - 1)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the form that provenance keeps; the seed stands beside it."""
+        return {
+            "density_control": list(self.density_control),
+            "beat_control": list(self.beat_control),
+            "instruments": [i.title for i in self.instruments],
+            "temperature": {c.name.lower(): v for c, v in self.temperature.items()},
+            "nucleus": {c.name.lower(): v for c, v in self.nucleus.items()},
+            "polyphony": {i.title: v for i, v in self.polyphony.items()},
+            "pitches": {i.title: list(v) for i, v in self.pitches.items()},
+        }
+
+
+MOST_NOTES = 16  # of a simu-note
+_NAMES = ", ".join(instrument.title for instrument in Instrument)
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values) or "nothing"

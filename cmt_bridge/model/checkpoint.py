@@ -1,0 +1,155 @@
+"""Weights on disk: our safetensors files, and the published checkpoints of the original."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.tokens import CLASSES, Column
+from cmt_bridge.errors import CheckpointError
+from cmt_bridge.model.network import Network, NetworkConfig, frequencies, sinusoids
+
+__all__ = ["load_network", "read_original", "save_network"]
+
+# Names in the original's state dict, without `module.`, to ours.
+RENAMES: tuple[tuple[str, str], ...] = (
+    (r"init_emb_genre\.lut\.", "initial.0."),
+    (r"init_emb_key\.lut\.", "initial.1."),
+    (r"init_emb_instrument\.lut\.", "initial.2."),
+    (r"init_in_linear\.", "initial_in."),
+    (r"encoder_emb_barbeat\.lut\.", f"embed.{Column.BEAT:d}."),
+    (r"encoder_emb_type\.lut\.", f"embed.{Column.TYPE:d}."),
+    (r"encoder_emb_beat_density\.lut\.", f"embed.{Column.DENSITY:d}."),
+    (r"encoder_emb_pitch\.lut\.", f"embed.{Column.PITCH:d}."),
+    (r"encoder_emb_duration\.lut\.", f"embed.{Column.DURATION:d}."),
+    (r"encoder_emb_instr\.lut\.", f"embed.{Column.INSTRUMENT:d}."),
+    (r"encoder_emb_onset_density\.lut\.", f"embed.{Column.STRENGTH:d}."),
+    (r"encoder_emb_time_encoding\.lut\.", "timing."),
+    (r"encoder_time_linear\.", "timing_in."),
+    (r"encoder_in_linear\.", "embed_in."),
+    (r"transformer_encoder\.layers\.(\d+)\.attention\.(query|key|value|out)_projection\.", r"layers.\1.\2."),
+    (r"transformer_encoder\.layers\.(\d+)\.linear1\.", r"layers.\1.expand."),
+    (r"transformer_encoder\.layers\.(\d+)\.linear2\.", r"layers.\1.contract."),
+    (r"transformer_encoder\.layers\.(\d+)\.(norm\d)\.", r"layers.\1.\2."),
+    (r"transformer_encoder\.norm\.", "norm."),
+    (r"project_concat_type\.", "join_type."),
+    (r"proj_type\.", "type_head."),
+    (r"proj_barbeat\.", "heads.0."),
+    (r"proj_beat_density\.", "heads.1."),
+    (r"proj_pitch\.", "heads.2."),
+    (r"proj_duration\.", "heads.3."),
+    (r"proj_instr\.", "heads.4."),
+    (r"proj_onset_density\.", "heads.5."),
+)
+POSITIONS = "encoder_pos_emb.pe"  # a table (1, positions, W) of sinusoids, computed here
+ORIGINAL_HEADS = 8  # not visible in the shapes
+
+
+def _renamed(key: str) -> str | None:
+    key = key.removeprefix("module.")
+    for pattern, ours in RENAMES:
+        new, count = re.subn(f"^{pattern}", ours, key)
+        if count:
+            return new
+    return None
+
+
+def read_original(path: Path) -> Network:
+    """Read a published checkpoint (`loss_8_params.pt`), with or without `module.` before its keys.
+
+    Only tensors are unpickled. Sizes are taken from the shapes. Raises `CheckpointError`.
+    """
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"Cannot read {path}: {error.strerror}.", hint="Check the path.") from error
+    except Exception as error:  # torch raises many kinds for a file that is no checkpoint
+        raise CheckpointError(
+            f"{path} is not a checkpoint of the original CMT.", hint="Give loss_8_params.pt or loss_13_params.pt."
+        ) from error
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise CheckpointError(f"{path} holds no plain state dict.", hint="Give loss_8_params.pt or loss_13_params.pt.")
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in loaded.items():
+        if str(key).removeprefix("module.") == POSITIONS:
+            tensors["frequencies"] = _frequencies_of(tensor[0].float())
+            continue
+        name = _renamed(str(key))
+        if name is None:
+            raise CheckpointError(f"{path} has the unknown key {key}.", hint="Is it a checkpoint of another model?")
+        tensors[name] = tensor.float()
+    return _network_of(tensors, _config_of(tensors, path), path)
+
+
+def _frequencies_of(table: Tensor) -> Tensor:
+    """Give the frequencies that made a table (positions, W): libraries differ in the last bit of exp."""
+    width = table.shape[1]
+    numpy_exp = np.exp(np.arange(0, width, 2, dtype=np.float32) * np.float32(-math.log(10000.0) / width))
+    candidates = (frequencies(width), torch.from_numpy(numpy_exp))
+    position = torch.arange(len(table))
+    return min(candidates, key=lambda candidate: float((sinusoids(position, candidate) - table).abs().max()))
+
+
+def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
+    try:
+        return NetworkConfig(
+            layers=1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("layers.")),
+            heads=ORIGINAL_HEADS,
+            width=tensors["norm.weight"].shape[0],
+            feed_forward=tensors["layers.0.expand.weight"].shape[0],
+            embeddings=tuple(tensors[f"embed.{i}.weight"].shape[1] for i in range(len(CLASSES) - 2)),
+            timing_embedding=tensors["timing.weight"].shape[1],
+            initial_embedding=tensors["initial.0.weight"].shape[1],
+            initial_classes=tuple(tensors[f"initial.{i}.weight"].shape[0] for i in range(3)),
+        )
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(f"{path} lacks {error}.", hint="Is it a checkpoint of another model?") from error
+
+
+def _network_of(tensors: dict[str, Tensor], config: NetworkConfig, path: Path) -> Network:
+    network = Network(config)
+    tensors.setdefault("frequencies", network.frequencies)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path} does not fit the network: {detail}", hint="Is it whole?") from error
+    return network.eval()
+
+
+def save_network(network: Network, path: Path, *, record: dict[str, Any], half: bool = False) -> None:
+    """Write weights and configuration to a safetensors file, complete or not at all; `half` stores float16."""
+    tensors = {
+        key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()
+    }
+    metadata = {"config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
+    with complete_path(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_network(path: Path) -> Network:
+    """Read a safetensors file that `save_network` wrote, in float32. Raises `CheckpointError`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            config = NetworkConfig.from_json(json.loads((file.metadata() or {})["config"]))
+            tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise CheckpointError(f"Cannot read the model {path}: {error}.", hint="See `cmt-bridge models list`.") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a model of cmt-bridge: {error}.",
+            hint="Convert a published checkpoint with `cmt-bridge models import FILE`.",
+        ) from error
+    return _network_of(tensors, config, path)

@@ -1,0 +1,98 @@
+"""Where a song that is being decoded stands: what has been said and what is still owed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.core.tokens import BAR, Column, Type
+
+__all__ = ["Cursor"]
+
+
+@dataclass
+class Cursor:
+    """The place of one candidate, between two words or within one.
+
+    `bar` is -1 before the first bar word, `tick` -1 before the first onset of a bar. `owed_notes` notes of the open
+    simu-note and `owed_ticks` simu-note ticks of the bar are still to come. `played` holds the instruments heard on this
+    tick, `last_played` the bar in which each was heard last. `hits` are the visual beats of this bar that are followed,
+    tick to strength. `pitch_classes` adds up the ticks heard per pitch class.
+    """
+
+    bar: int = -1
+    tick: int = -1
+    instrument: int = 0
+    owed_notes: int = 0
+    owed_ticks: int = 0
+    pitches: frozenset[int] = frozenset()
+    played: frozenset[int] = frozenset()
+    hits: dict[int, int] = field(default_factory=dict)
+    follow_density: bool = False
+    last_played: dict[int, int] = field(default_factory=dict)
+    pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
+
+    @property
+    def position(self) -> int:
+        """The tick since the start of the piece."""
+        return max(0, self.bar) * TICKS_PER_BAR + max(0, self.tick)
+
+    @property
+    def highest_played(self) -> int:
+        """The last instrument heard on this tick, 0 for none."""
+        return max(self.played, default=0)
+
+    def hits_ahead(self) -> list[int]:
+        """Give the ticks of visual beats to follow that are still ahead in this bar."""
+        return [tick for tick in self.hits if tick > self.tick]
+
+    def copy(self) -> Cursor:
+        """Give a copy that later words do not touch."""
+        return replace(
+            self,
+            hits=dict(self.hits),
+            last_played=dict(self.last_played),
+            pitch_classes=self.pitch_classes.copy(),
+        )
+
+    def start_bar(self) -> None:
+        """Cross a bar line; what the bar owes is not known yet."""
+        self.bar += 1
+        self.tick, self.instrument, self.owed_ticks = -1, 0, 0
+        self.played, self.hits, self.follow_density = frozenset(), {}, False
+
+    def move_to(self, tick: int) -> None:
+        """Go to an onset tick of this bar, or stay on the one it stands on."""
+        if tick != self.tick:
+            self.tick, self.played = tick, frozenset()
+            self.owed_ticks -= 1
+
+    def start_simu_note(self, instrument: int) -> None:
+        """Let an instrument begin on this tick."""
+        self.instrument = instrument
+        self.played |= {instrument}
+        self.last_played[instrument] = self.bar
+        self.pitches = frozenset()
+
+    def take_note(self, pitch: int, duration: int) -> None:
+        """Hear a note of the open simu-note; `duration` in ticks."""
+        self.owed_notes -= 1
+        self.pitches |= {pitch}
+        if self.instrument != Instrument.DRUMS:
+            self.pitch_classes[pitch % 12] += duration
+
+    def take(self, word: npt.NDArray[np.int64]) -> None:
+        """Move on over a whole word (9) that was decided elsewhere."""
+        if word[Column.TYPE] == Type.NOTE:
+            self.take_note(int(word[Column.PITCH]) - 1, int(word[Column.DURATION]) - 1)
+        elif word[Column.TYPE] == Type.RHYTHM and word[Column.BEAT] == BAR:
+            self.start_bar()
+            self.owed_ticks = int(word[Column.DENSITY]) - 1
+        elif word[Column.TYPE] == Type.RHYTHM:
+            self.move_to(int(word[Column.BEAT]) - 1)
+            self.start_simu_note(int(word[Column.INSTRUMENT]))
+            self.owed_notes = int(word[Column.STRENGTH])

@@ -1,0 +1,155 @@
+"""The network laid out for decoding: the same numbers as `Network.step`, with less to read and fewer calls.
+
+What depends on a class alone is computed once: the embedding tables are multiplied through the input linear, so that a
+word enters as a sum of table rows. Queries, keys and values share one matrix, and so do the six heads. A token then costs
+about one pass over the weights, which is what bounds it: float32 reads 4 bytes per weight, bfloat16 2, int8 1.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from cmt_bridge.core.tokens import CLASSES, Column
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.network import ATTENTION_EPS, HEADS, Network, State, feature_map
+
+__all__ = ["Engine", "Precision"]
+
+Precision = Literal["float32", "bfloat16", "int8"]
+Product = Callable[[Tensor], Tensor]
+
+
+def _linear(weight: Tensor, bias: Tensor, precision: Precision) -> Product:
+    """Give the function x (B, in) -> x @ weight.T + bias (B, out) in a precision; float32 in and out."""
+    if precision == "int8":
+        return _int8_linear(weight, bias)
+    if precision == "bfloat16":
+        low_weight, low_bias = weight.bfloat16().contiguous(), bias.bfloat16()
+        return lambda x: F.linear(x.bfloat16(), low_weight, low_bias).float()
+    weight, bias = weight.contiguous(), bias.contiguous()
+    return lambda x: F.linear(x, weight, bias)
+
+
+def _int8_linear(weight: Tensor, bias: Tensor) -> Product:
+    """Quantize weights to int8 per output row, and activations at each call, symmetric both."""
+    scale = weight.abs().amax(1).clamp_min(1e-8) / 127
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = torch.quantize_per_channel(
+            weight, scale.double(), torch.zeros(len(weight), dtype=torch.long), 0, torch.qint8
+        )
+        packed = torch.ops.quantized.linear_prepack(quantized, bias)
+    product: Product = lambda x: torch.ops.quantized.linear_dynamic(x, packed, True)  # noqa: E731
+    return product
+
+
+class Engine:
+    """Decode with a network: `enter` words, `step`, read `type_logits` and `logits`. Inference only.
+
+    Raises `UsageError` where the machine has no int8 kernels.
+    """
+
+    def __init__(self, network: Network, precision: Precision = "float32") -> None:
+        if precision not in get_args(Precision):
+            raise UsageError(f"There is no precision {precision}.", hint=f"Choose {', '.join(get_args(Precision))}.")
+        self.network = network.eval()
+        self.precision = precision
+        config = network.config
+        with torch.inference_mode():
+            try:
+                self._lay_out(network, precision)
+            except RuntimeError as error:
+                raise UsageError(
+                    f"This machine cannot decode in {precision}: {error}", hint="Use --precision float32."
+                ) from error
+        self.heads = config.heads
+        self.weights = sum(p.numel() for p in network.layers.parameters())
+        """Number of weights read for every token."""
+
+    def _lay_out(self, network: Network, precision: Precision) -> None:
+        config, embed_in = network.config, network.embed_in
+        offset, self._tables = 0, []
+        for table in network.embed:
+            width = table.embedding_dim
+            columns = embed_in.weight[:, offset : offset + width]
+            self._tables.append(table.weight * math.sqrt(width) @ columns.T)
+            offset += width
+        timing = network.timing.weight * math.sqrt(config.timing_embedding)
+        self._tables.append(timing @ network.timing_in.weight.T + network.timing_in.bias + embed_in.bias)
+        self._layers = []
+        for layer in network.layers:
+            qkv = [getattr(layer, name) for name in ("query", "key", "value")]
+            self._layers.append(
+                (
+                    _linear(torch.cat([p.weight for p in qkv]), torch.cat([p.bias for p in qkv]), precision),
+                    _linear(layer.out.weight, layer.out.bias, precision),
+                    _linear(layer.expand.weight, layer.expand.bias, precision),
+                    _linear(layer.contract.weight, layer.contract.bias, precision),
+                    layer.norm1,
+                    layer.norm2,
+                )
+            )
+        join, width = network.join_type, config.width
+        kinds = network.embed[Column.TYPE].weight * math.sqrt(config.embeddings[Column.TYPE])
+        heads = torch.cat([head.weight for head in network.heads])
+        self._head_tables = (kinds @ join.weight[:, width:].T + join.bias) @ heads.T
+        self._head_tables += torch.cat([head.bias for head in network.heads])
+        self._heads = _linear(heads @ join.weight[:, :width], torch.zeros(len(heads)), "float32")
+        sizes = [CLASSES[column] for column in HEADS]
+        ends = np.cumsum(sizes).tolist()
+        self._slices = {c: slice(end - size, end) for c, end, size in zip(HEADS, ends, sizes, strict=True)}
+
+    def state(self, batch: int = 1) -> State:
+        """Give the state before the first token."""
+        return self.network.state(batch)
+
+    @torch.inference_mode()
+    def prime(self, initial: npt.NDArray[np.int64], state: State) -> Tensor:
+        """Take in initial tokens (n, 3), the same for every song of the batch; give the hidden state (B, W)."""
+        embedded = self.network.embed_initial(torch.from_numpy(initial))
+        hidden = embedded
+        for x in embedded:
+            hidden = self._advance(x.expand(state.norm.shape[1], -1), state)
+        return hidden
+
+    @torch.inference_mode()
+    def step(self, rows: npt.NDArray[np.int64], state: State) -> Tensor:
+        """Take in one word (B, 9) per song; give the hidden state (B, W). `state` moves on in place."""
+        tokens = torch.from_numpy(rows)
+        x = self.network.positions(tokens[:, Column.POSITION])
+        for column, table in enumerate(self._tables):
+            x = x + table[tokens[:, column]]
+        return self._advance(x, state)
+
+    def _advance(self, x: Tensor, state: State) -> Tensor:
+        for layer, memory, norm in zip(self._layers, state.memory, state.norm, strict=True):
+            qkv, out, expand, contract, norm1, norm2 = layer
+            q, k, v = qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(1)  # (B, H, D) each
+            q, k = feature_map(q), feature_map(k)
+            memory.addcmul_(k.unsqueeze(-1), v.unsqueeze(-2))
+            norm += k
+            numerator = (q.unsqueeze(-2) @ memory).squeeze(-2)
+            attended = numerator / ((q * norm).sum(-1, keepdim=True) + ATTENTION_EPS)
+            x = norm1(x + out(attended.flatten(-2)))
+            x = norm2(x + contract(F.gelu(expand(x))))
+        return self.network.norm(x)  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def type_logits(self, hidden: Tensor) -> npt.NDArray[np.float32]:
+        """Give the logits (B, 3) of the type column."""
+        return self.network.type_logits(hidden).numpy()  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def logits(self, hidden: Tensor, types: npt.NDArray[np.int64]) -> dict[Column, npt.NDArray[np.float32]]:
+        """Give the logits (B, classes) of the other columns, given the types (B) of the words."""
+        together = (self._heads(hidden) + self._head_tables[torch.from_numpy(types)]).numpy()
+        return {column: together[:, part] for column, part in self._slices.items()}

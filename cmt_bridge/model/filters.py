@@ -1,0 +1,264 @@
+"""What a word may be: named filters over the classes of each column, one idea each.
+
+A filter gives, for a column and a cursor, the classes it allows. They are asked in order; one that would leave nothing
+yields to those before it, so the grammar always holds and wishes hold where they can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.core.tokens import BAR, CLASSES, Column
+from cmt_bridge.model.cursor import Cursor
+
+__all__ = [
+    "DensityControl",
+    "Ending",
+    "Filter",
+    "Grammar",
+    "Hits",
+    "Instruments",
+    "NoRepeat",
+    "PitchRange",
+    "Polyphony",
+    "allowed_classes",
+    "filters_for",
+    "key_of",
+]
+
+Allowed = npt.NDArray[np.bool_]
+"""Shape (classes of the column): True where a class may be drawn."""
+
+
+class Filter(Protocol):
+    """Limits what a column may be; None where it has nothing to say."""
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None: ...
+
+
+_INDEX = {column: np.arange(CLASSES[column]) for column in Column}
+_TICK = _INDEX[Column.BEAT] - 1  # the tick that each class of the beat column stands for; TICKS_PER_BAR is the bar line
+_PITCH = _INDEX[Column.PITCH] - 1
+_DENSITY = _INDEX[Column.DENSITY] - 1  # of a bar word
+
+
+class Grammar:
+    """The form of a song: time never runs back, counts are kept, nothing is instrument 0.
+
+    A bar has exactly the simu-note ticks that its bar word states. On one tick instruments come in their order.
+    """
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        self.last = max(instruments)
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is Column.BEAT:
+            stays = cursor.tick >= 0 and cursor.highest_played < self.last
+            latest = TICKS_PER_BAR - cursor.owed_ticks  # a tick after it could not keep the count
+            later = (_TICK > cursor.tick) & (_TICK <= latest) & (_TICK < TICKS_PER_BAR) & (cursor.owed_ticks > 0)
+            bar_line = (_INDEX[Column.BEAT] == BAR) & (cursor.owed_ticks == 0)
+            return later | bar_line | ((_TICK == cursor.tick) & stays)
+        if column is Column.INSTRUMENT:
+            return _INDEX[column] > cursor.highest_played
+        if column is Column.DURATION:
+            return _INDEX[column] >= 2
+        return _INDEX[column] >= 1
+
+
+class Instruments:
+    """Only the chosen instruments play."""
+
+    def __init__(self, instruments: Sequence[Instrument]) -> None:
+        self._allowed = np.isin(_INDEX[Column.INSTRUMENT], instruments)
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:  # noqa: ARG002
+        return self._allowed if column is Column.INSTRUMENT else None
+
+
+class Polyphony:
+    """No simu-note has more notes than the instrument plays at once, or than its range has pitches."""
+
+    def __init__(self, options: ComposeOptions) -> None:
+        self._most = {i: most_notes(options, i) for i in Instrument}
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is not Column.STRENGTH:
+            return None
+        return _INDEX[column] <= self._most[Instrument(cursor.instrument)]
+
+
+def most_notes(options: ComposeOptions, instrument: Instrument) -> int:
+    """Give the most notes of a simu-note of an instrument."""
+    low, high = options.pitches[instrument]
+    return min(options.polyphony[instrument], high - low + 1)
+
+
+class PitchRange:
+    """Every note lies in its instrument's range."""
+
+    def __init__(self, options: ComposeOptions) -> None:
+        self._allowed = {int(i): (_PITCH >= low) & (_PITCH <= high) for i, (low, high) in options.pitches.items()}
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        return self._allowed[cursor.instrument] if column is Column.PITCH else None
+
+
+class NoRepeat:
+    """No pitch twice in one simu-note."""
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is not Column.PITCH:
+            return None
+        return ~np.isin(_PITCH, list(cursor.pitches))
+
+
+class DensityControl:
+    """A bar has the picture's density where the draw for it said so, and room for its visual beats in any case."""
+
+    def __init__(self, control: ControlTrack) -> None:
+        self.control = control
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is not Column.DENSITY:
+            return None
+        if cursor.follow_density:
+            return _DENSITY == self.control.density[cursor.bar]
+        return _DENSITY >= len(cursor.hits)
+
+
+class Hits:
+    """Visual beats that are followed sound, with the picture's strength.
+
+    Instruments that play chords or drums have exactly that many notes there (or all they can play); one that can play
+    them all is among them.
+    """
+
+    def __init__(self, options: ComposeOptions) -> None:
+        self._most = {int(i): most_notes(options, i) for i in options.instruments if i is not Instrument.BASS}
+        if not self._most:
+            self._most = {int(i): most_notes(options, i) for i in options.instruments}
+        self._peak = max(self._most.values())
+
+    def _carriers(self, strength: int) -> list[int]:
+        return [i for i, most in self._most.items() if most >= min(strength, self._peak)]
+
+    def _owing(self, cursor: Cursor) -> list[int]:
+        """Give who could still bring the hit on this tick; nobody where there is none, or it has sounded."""
+        strength = cursor.hits.get(cursor.tick)
+        carriers = [] if strength is None else self._carriers(strength)
+        return [] if cursor.played & set(carriers) else carriers
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is Column.BEAT:
+            if self._owing(cursor):
+                return _TICK == cursor.tick
+            ahead = cursor.hits_ahead()
+            if not ahead:
+                return None
+            spare = cursor.owed_ticks > len(ahead)
+            return (_TICK == cursor.tick) | (_TICK == min(ahead)) | ((_TICK < min(ahead)) & spare)
+        if column is Column.INSTRUMENT and (carriers := self._owing(cursor)):
+            return _INDEX[column] <= max(carriers)
+        strength = cursor.hits.get(cursor.tick)
+        if column is Column.STRENGTH and strength is not None and cursor.instrument in self._most:
+            return _INDEX[column] == min(strength, self._most[cursor.instrument])
+        return None
+
+
+RECENT_BARS = 4  # who has played within them is still playing
+LAST_DRUMS = (35, 36, 49, 51, 57, 59)  # bass drums and cymbals
+TRIADS = ((0, 4, 7), (0, 3, 7))  # major, minor; semitones above the tonic
+
+
+class Ending:
+    """The piece ends: on the downbeat of its last bar everyone who is playing holds a tonic chord."""
+
+    def __init__(self, control: ControlTrack, options: ComposeOptions) -> None:
+        self.bar = control.ending
+        self.instruments = tuple(options.instruments)
+
+    def _playing(self, cursor: Cursor) -> list[int]:
+        recent = [i for i, bar in cursor.last_played.items() if self.bar - RECENT_BARS <= bar]
+        pitched = [i for i in self.instruments if i != Instrument.DRUMS]
+        if pitched and not any(i != Instrument.DRUMS for i in recent):
+            recent.append(int(pitched[0]))  # drums alone do not end a piece
+        return recent or [int(self.instruments[0])]
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if cursor.bar < self.bar:
+            return None
+        if cursor.bar > self.bar:
+            return _DENSITY == 0 if column is Column.DENSITY else None
+        if column is Column.DENSITY:
+            return _DENSITY == 1
+        if column is Column.BEAT:
+            return _TICK == (0 if self._waiting(cursor) else TICKS_PER_BAR)
+        if column is Column.INSTRUMENT:
+            return _INDEX[column] == min(self._waiting(cursor), default=0)
+        if column is Column.DURATION:
+            return _INDEX[column] == TICKS_PER_BAR + 1
+        if column is Column.PITCH:
+            return self._last_pitches(cursor)
+        return None
+
+    def _waiting(self, cursor: Cursor) -> list[int]:
+        return [instrument for instrument in self._playing(cursor) if instrument > cursor.highest_played]
+
+    def _last_pitches(self, cursor: Cursor) -> Allowed | None:
+        if cursor.instrument == Instrument.DRUMS:
+            return np.isin(_PITCH, LAST_DRUMS)
+        if not cursor.pitch_classes.any():
+            return None
+        tonic, minor = key_of(cursor.pitch_classes)
+        triad = TRIADS[minor] if cursor.instrument != Instrument.BASS else (0,)
+        return np.isin(_PITCH % 12, [(tonic + interval) % 12 for interval in triad])
+
+
+# Krumhansl & Kessler 1982: how well each pitch class fits a major and a minor key on C.
+KEY_PROFILES = np.array(
+    [
+        [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88],
+        [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17],
+    ]
+)
+
+
+def key_of(pitch_classes: npt.NDArray[np.float64]) -> tuple[int, int]:
+    """Give tonic (0..11) and mode (0 major, 1 minor) of durations per pitch class, by the best correlated key profile."""
+    rotated = np.stack([np.roll(profile, tonic) for profile in KEY_PROFILES for tonic in range(12)])
+    rotated = rotated - rotated.mean(1, keepdims=True)
+    heard = pitch_classes - pitch_classes.mean()
+    best = int(np.argmax(rotated @ heard / np.linalg.norm(rotated, axis=1)))
+    return best % 12, best // 12
+
+
+def filters_for(control: ControlTrack, options: ComposeOptions) -> tuple[Filter, ...]:
+    """Give the filters of a composition, in the order in which they are asked."""
+    return (
+        Grammar(options.instruments),
+        Instruments(options.instruments),
+        PitchRange(options),
+        NoRepeat(),
+        Polyphony(options),
+        Ending(control, options),
+        Hits(options),
+        DensityControl(control),
+    )
+
+
+def allowed_classes(filters: Sequence[Filter], column: Column, cursor: Cursor) -> Allowed:
+    """Give the classes of a column that all filters allow; a filter that would leave none yields."""
+    allowed: Allowed = np.ones(CLASSES[column], bool)
+    for each in filters:
+        said = each.allow(column, cursor)
+        if said is not None and (allowed & said).any():
+            allowed = allowed & said
+    return allowed

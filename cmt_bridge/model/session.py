@@ -1,0 +1,217 @@
+"""Decoding: control in, compound words out, word by word, several candidates in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.core.tokens import BAR, COLUMNS, Column, TokenRows, Type, beat_timing
+from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.filters import allowed_classes, filters_for
+from cmt_bridge.model.network import State, initial_tokens
+
+__all__ = ["Session", "Snapshot", "compose", "draw"]
+
+NUCLEUS_EPS = 1e-5  # of the released code: probabilities are divided by their sum and this
+
+
+def draw(
+    logits: npt.NDArray[np.float32],
+    allowed: npt.NDArray[np.bool_],
+    temperature: float,
+    nucleus: float,
+    generator: np.random.Generator,
+) -> int:
+    """Draw a class from logits (classes) among the allowed ones: temperature, then the smallest set of most likely
+    classes whose chances pass `nucleus` (Holtzman et al. 2020), the one that passes included.
+    """
+    choices = np.flatnonzero(allowed)
+    if len(choices) == 1:
+        return int(choices[0])
+    scaled = logits[choices].astype(np.float64) / temperature
+    chances = np.exp(scaled - scaled.max())
+    chances /= chances.sum()
+    if nucleus < 1.0:
+        order = np.argsort(-chances, kind="stable")
+        passed = np.cumsum(chances[order] / (1.0 + NUCLEUS_EPS))
+        kept = order[: int(np.searchsorted(passed, nucleus)) + 1]
+        choices, chances = choices[kept], chances[kept] / chances[kept].sum()
+    return int(choices[min(len(choices) - 1, int(np.searchsorted(np.cumsum(chances), generator.random(), "right")))])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that is needed to go on from a bar line: state and hidden state of one candidate, its place and its dice."""
+
+    state: State
+    hidden: Tensor
+    cursor: Cursor
+    generator: np.random.Generator
+
+
+class Session:
+    """Decode `len(seeds)` candidates for one control track together.
+
+    Iterating gives (candidate, word) in the order of decoding; a word is an int64 array (9). The last bar ends with the
+    piece's last chord, and the EOS word is not given. Only one word per candidate is ever held, so that a piece of any
+    length takes the same memory.
+    """
+
+    def __init__(
+        self, engine: Engine, control: ControlTrack, options: ComposeOptions, *, seeds: Sequence[int] | None = None
+    ) -> None:
+        self.engine = engine
+        self.control = control.with_ending()
+        self.options = options
+        self.filters = filters_for(self.control, options)
+        seeds = [options.seed] if seeds is None else seeds
+        self._candidates = list(range(len(seeds)))
+        self._cursors = [Cursor() for _ in seeds]
+        self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+        self._state = engine.state(len(seeds))
+        self._hidden = engine.prime(self._initial(), self._state)
+
+    @classmethod
+    def resume(cls, engine: Engine, control: ControlTrack, options: ComposeOptions, snapshot: Snapshot) -> Session:
+        """Give a session that goes on from a snapshot, as if it had never stopped."""
+        session = cls.__new__(cls)
+        session.engine, session.control, session.options = engine, control.with_ending(), options
+        session.filters = filters_for(session.control, options)
+        session._candidates = [0]
+        session._cursors = [snapshot.cursor.copy()]
+        session._generators = [_copied(snapshot.generator)]
+        session._state = snapshot.state.clone()
+        session._hidden = snapshot.hidden.clone()
+        return session
+
+    def snapshot(self, candidate: int = 0) -> Snapshot:
+        """Give what `resume` needs. Meant at a bar line: right before the word that starts a bar."""
+        place = self._candidates.index(candidate)
+        state = State(*(part[:, place : place + 1].clone() for part in self._state))
+        hidden = self._hidden[place : place + 1].clone()
+        return Snapshot(state, hidden, self._cursors[place].copy(), _copied(self._generators[place]))
+
+    def at_bar_line(self, candidate: int = 0) -> bool:
+        """Tell whether all that the bar owes has been said and the next word can only start a bar."""
+        place = self._candidates.index(candidate)
+        cursor = self._cursors[place]
+        only = allowed_classes(self.filters, Column.BEAT, cursor)
+        return cursor.owed_notes == 0 and bool(only[BAR]) and int(only.sum()) == 1
+
+    @property
+    def share_done(self) -> float:
+        """The share of the piece, 0..1, that the slowest candidate has behind it."""
+        positions = [cursor.position for cursor in self._cursors] or [self.control.n_beat]
+        return min(1.0, min(positions) / self.control.n_beat)
+
+    def _initial(self) -> npt.NDArray[np.int64]:
+        tokens = initial_tokens()[0].numpy()
+        tokens[~np.isin(tokens[:, 2], self.options.instruments), 2] = 0
+        return tokens
+
+    def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        while self._candidates:
+            rows = np.zeros((len(self._candidates), COLUMNS), np.int64)
+            rhythm = self._logits(Type.RHYTHM) if any(c.owed_notes == 0 for c in self._cursors) else None
+            note = self._logits(Type.NOTE) if any(c.owed_notes > 0 for c in self._cursors) else None
+            going: list[int] = []
+            for place, cursor in enumerate(self._cursors):
+                if cursor.owed_notes > 0:
+                    assert note is not None
+                    self._note(rows[place], place, note)
+                else:
+                    assert rhythm is not None
+                    if not self._rhythm(rows[place], place, rhythm):
+                        continue
+                rows[place, Column.POSITION] = cursor.position
+                going.append(place)
+            if len(going) < len(self._candidates):
+                rows = rows[going]
+                self._keep(going)
+            if not going:
+                return
+            rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], self.control.n_beat)
+            self._hidden = self.engine.step(rows, self._state)
+            yield from zip(self._candidates, rows, strict=True)
+
+    def _logits(self, kind: Type) -> dict[Column, npt.NDArray[np.float32]]:
+        return self.engine.logits(self._hidden, np.full(len(self._candidates), int(kind)))
+
+    def _keep(self, places: list[int]) -> None:
+        """Let only the candidates at some places go on."""
+        self._candidates = [self._candidates[place] for place in places]
+        self._cursors = [self._cursors[place] for place in places]
+        self._generators = [self._generators[place] for place in places]
+        index = torch.tensor(places, dtype=torch.long)
+        self._state = State(*(part[:, index] for part in self._state))
+        self._hidden = self._hidden[index]
+
+    def _choose(self, column: Column, place: int, logits: dict[Column, npt.NDArray[np.float32]]) -> int:
+        allowed = allowed_classes(self.filters, column, self._cursors[place])
+        options = self.options
+        temperature, nucleus = options.temperature[column], options.nucleus[column]
+        return draw(logits[column][place], allowed, temperature, nucleus, self._generators[place])
+
+    def _note(
+        self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]
+    ) -> None:
+        cursor = self._cursors[place]
+        row[Column.TYPE] = Type.NOTE
+        row[Column.INSTRUMENT] = cursor.instrument
+        row[Column.PITCH] = self._choose(Column.PITCH, place, logits)
+        row[Column.DURATION] = self._choose(Column.DURATION, place, logits)
+        cursor.take_note(int(row[Column.PITCH]) - 1, int(row[Column.DURATION]) - 1)
+
+    def _rhythm(
+        self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]
+    ) -> bool:
+        """Fill in a bar or beat word; False where the piece has ended instead."""
+        cursor = self._cursors[place]
+        beat = BAR if cursor.bar < 0 else self._choose(Column.BEAT, place, logits)
+        row[Column.TYPE], row[Column.BEAT] = Type.RHYTHM, beat
+        if beat == BAR:
+            if cursor.bar + 1 == self.control.bars:
+                return False
+            self._start_bar(place)
+            row[Column.DENSITY] = self._choose(Column.DENSITY, place, logits)
+            cursor.owed_ticks = int(row[Column.DENSITY]) - 1
+            return True
+        row[Column.DENSITY] = cursor.owed_ticks if beat - 1 != cursor.tick else cursor.owed_ticks + 1
+        cursor.move_to(beat - 1)
+        row[Column.INSTRUMENT] = self._choose(Column.INSTRUMENT, place, logits)
+        cursor.start_simu_note(int(row[Column.INSTRUMENT]))
+        row[Column.STRENGTH] = cursor.owed_notes = self._choose(Column.STRENGTH, place, logits)
+        return True
+
+    def _start_bar(self, place: int) -> None:
+        """Cross a bar line and draw, with the chance C of this bar, what of the picture is followed (Alg. 1)."""
+        cursor, generator = self._cursors[place], self._generators[place]
+        cursor.start_bar()
+        bar = cursor.bar
+        cursor.follow_density = generator.random() < self.options.density_control_of(bar)
+        for beat in self.control.beats_of(bar):
+            if generator.random() < self.options.beat_control_of(bar):
+                cursor.hits[beat.tick % TICKS_PER_BAR] = beat.strength
+
+
+def _copied(generator: np.random.Generator) -> np.random.Generator:
+    copy = np.random.Generator(np.random.PCG64())
+    copy.bit_generator.state = generator.bit_generator.state
+    return copy
+
+
+def compose(session: Session) -> list[TokenRows]:
+    """Decode to the end; give the words (rows, 9) of every candidate."""
+    words: dict[int, list[npt.NDArray[np.int64]]] = {candidate: [] for candidate in session._candidates}
+    for candidate, word in session:
+        words[candidate].append(word)
+    return [np.stack(rows) for rows in words.values()]

@@ -1,0 +1,241 @@
+"""Sound of a score: a SoundFont found on this computer, played by a synthesizer into samples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from cmt_bridge.core.files import complete_path
+from cmt_bridge.errors import CmtBridgeError, InputError, MissingError
+
+__all__ = [
+    "SAMPLE_RATE",
+    "SOUNDFONT_VARIABLE",
+    "Renderer",
+    "Sound",
+    "find_soundfont",
+    "fit",
+    "level",
+    "render",
+    "write_wav",
+]
+
+Sound = npt.NDArray[np.float32]
+"""Shape (samples, 2), stereo, full scale at ±1, at `SAMPLE_RATE`."""
+
+SAMPLE_RATE = 48_000
+"""Hertz; what video uses."""
+
+SOUNDFONT_VARIABLE = "CMT_BRIDGE_SOUNDFONT"
+
+# Finding a SoundFont
+
+FOLDERS = (
+    "/usr/share/sounds/sf3",
+    "/usr/share/sounds/sf2",
+    "/usr/share/soundfonts",
+    "/usr/local/share/soundfonts",
+    "/usr/local/share/sounds/sf2",
+    "/usr/local/share/sounds/sf3",
+    "~/.local/share/soundfonts",
+    "~/.local/share/sounds/sf2",
+    "~/soundfonts",
+    "~/Documents/MuseScore4/SoundFonts",
+    "~/Documents/MuseScore3/SoundFonts",
+    "~/Library/Audio/Sounds/Banks",
+    "/Library/Audio/Sounds/Banks",
+    "/opt/homebrew/share/soundfonts",
+    "/opt/homebrew/share/sounds/sf2",
+    "/Applications/MuseScore 4.app/Contents/Resources/sound",
+    "C:/soundfonts",
+    "C:/ProgramData/soundfonts",
+    "C:/Program Files/MuseScore 4/sound",
+)
+
+# Complete General MIDI sets under free licences come first, TimGM6mb (coarse, GPL) last, others between.
+LIKED = ("fluidr3", "musescore_general", "ms basic", "generaluser", "fluid", "default-gm")
+DISLIKED = ("timgm6mb", "vintagedreams")
+SUFFIXES = (".sf2", ".sf3")
+
+GET_ONE = {
+    "linux": "Debian and Ubuntu: `apt-get install fluidr3mono-gm-soundfont`; Fedora: `dnf install fluid-soundfont-gm`; "
+    "Arch: `pacman -S soundfont-fluid`",
+    "darwin": "Download MuseScore_General.sf3 (MIT) from https://ftp.osuosl.org/pub/musescore/soundfont/ into "
+    "~/Library/Audio/Sounds/Banks",
+    "win32": "Download MuseScore_General.sf3 (MIT) from https://ftp.osuosl.org/pub/musescore/soundfont/ "
+    "into C:\\soundfonts",
+}
+
+
+def _rank(path: Path) -> tuple[int, str]:
+    name = path.name.lower()
+    for rank, liked in enumerate(LIKED):
+        if liked in name:
+            return rank, name
+    return len(LIKED) + any(disliked in name for disliked in DISLIKED), name
+
+
+def _fonts() -> Iterator[Path]:
+    from platformdirs import user_data_path
+
+    for folder in (user_data_path("cmt-bridge") / "soundfonts", *(Path(folder).expanduser() for folder in FOLDERS)):
+        if folder.is_dir():
+            yield from (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and _is_soundfont(path))
+
+
+def _is_soundfont(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    return head[:4] == b"RIFF" and head[8:] == b"sfbk"
+
+
+def find_soundfont(given: Path | None = None) -> Path:
+    """Give the SoundFont to play with: `given`, else that of the environment, else the best in the usual places.
+
+    Raises `InputError` where the one asked for is none, `MissingError` where there is none at all.
+    """
+    asked = given or Path(os.environ.get(SOUNDFONT_VARIABLE, ""))
+    if asked != Path():
+        if not _is_soundfont(asked):
+            raise InputError(f"{asked} is not a SoundFont.", hint="Give a .sf2 or .sf3 file.")
+        return asked
+    fonts = sorted(_fonts(), key=_rank)
+    if not fonts:
+        get_one = GET_ONE.get(sys.platform, GET_ONE["linux"])
+        raise MissingError(
+            "No SoundFont was found to play the score with.",
+            hint=f"{get_one}. Or name one with --soundfont or {SOUNDFONT_VARIABLE}.",
+        )
+    return fonts[0]
+
+
+# Playing
+
+Renderer = Literal["auto", "fluidsynth", "symusic"]
+"""`fluidsynth` is the program of that name, `symusic` the synthesizer in the Python package; `auto` takes the first."""
+
+FLUIDSYNTH_GAIN = "0.2"
+VELOCITY_STEP = 4
+WINDOW_SECONDS = 60  # played at once, so that long music takes little more memory than its sound
+TAIL_SECONDS = 10.0  # the longest a note rings on
+
+
+def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Sound:
+    """Play the bytes of a MIDI file; give its sound, not levelled, from the file's first tick on.
+
+    Raises `MissingError` where FluidSynth is asked for and not there, `CmtBridgeError` where playing fails.
+    """
+    program = shutil.which("fluidsynth")
+    if renderer == "fluidsynth" and program is None:
+        raise MissingError("The program fluidsynth was not found.", hint="Install it, or leave --renderer out.")
+    if renderer == "symusic" or program is None:
+        return _render_symusic(midi, soundfont)
+    return _render_fluidsynth(program, midi, soundfont)
+
+
+def _render_fluidsynth(program: str, midi: bytes, soundfont: Path) -> Sound:
+    with tempfile.TemporaryDirectory(prefix="cmt-bridge-") as folder:
+        song, sound = Path(folder, "song.mid"), Path(folder, "sound.raw")
+        song.write_bytes(midi)
+        command = [program, "-n", "-i", "-q", "-g", FLUIDSYNTH_GAIN, "-r", str(SAMPLE_RATE)]
+        command += ["-T", "raw", "-O", "s16", "-F", str(sound), str(soundfont), str(song)]
+        done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode or not sound.is_file():
+            reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
+            raise CmtBridgeError(f"fluidsynth could not play the score: {reason}.", hint="Try `--renderer symusic`.")
+        samples = np.fromfile(sound, "<i2")
+    return (samples[: len(samples) // 2 * 2].reshape(-1, 2) / np.float32(2**15)).astype(np.float32)
+
+
+def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
+    import symusic
+
+    try:
+        score = symusic.Score.from_midi(midi)
+        synthesizer = symusic.Synthesizer(str(soundfont), SAMPLE_RATE, 0)
+    except Exception as error:  # its errors have no common base
+        raise CmtBridgeError(f"The score cannot be played with {soundfont.name}: {error}.") from error
+    seconds = score.to("second")
+    end = max((note.end for track in seconds.tracks for note in track.notes), default=0.0)
+    mix = np.zeros((round((end + TAIL_SECONDS) * SAMPLE_RATE), 2), np.float32)
+    last = 0
+    for track in seconds.tracks:
+        columns = track.notes.numpy()
+        # Version 0.5.8 plays every velocity alike: play each loudness apart and weigh it. A SoundFont's default curve
+        # is 40 dB per decade of velocity (SoundFont 2.01, 8.4.2).
+        step = np.maximum(1, columns["velocity"] // VELOCITY_STEP).astype(np.int64)
+        window = (columns["time"] // WINDOW_SECONDS).astype(np.int64)
+        for group in sorted(set(zip(window.tolist(), step.tolist(), strict=True))):
+            chosen = (window == group[0]) & (step == group[1])
+            start = group[0] * WINDOW_SECONDS
+            sound = synthesizer.render(_excerpt(track, columns, chosen, start), stereo=True).T
+            first = start * SAMPLE_RATE
+            sound = sound[: len(mix) - first]
+            mix[first : first + len(sound)] += sound * np.float32((group[1] * VELOCITY_STEP / 127) ** 2)
+            last = max(last, first + len(sound))
+    return mix[:last]
+
+
+def _excerpt(track: Any, columns: dict[str, Any], chosen: npt.NDArray[np.bool_], start: float) -> Any:
+    """Give a score of some notes of a track, from `start` seconds on; a tick of it is one sample."""
+    import symusic
+
+    excerpt = symusic.Score(SAMPLE_RATE // 2)  # per quarter, at the default of 120 BPM
+    # Drums on the standard kit: a kit that is not in the font would be silent.
+    part = symusic.Track(program=0 if track.is_drum else track.program, is_drum=track.is_drum)
+    part.notes = symusic.Note.from_numpy(
+        time=np.rint((columns["time"][chosen] - start) * SAMPLE_RATE).astype(np.int32),
+        duration=np.rint(columns["duration"][chosen] * SAMPLE_RATE).astype(np.int32),
+        pitch=columns["pitch"][chosen],
+        velocity=columns["velocity"][chosen],
+    )
+    excerpt.tracks.append(part)
+    return excerpt
+
+
+# Levels and lengths
+
+PEAK = 10 ** (-1.5 / 20)
+"""Highest sample after levelling: 1.5 dB below full scale leaves room for what a lossy codec adds."""
+
+FADE_SECONDS = 0.3
+
+
+def level(sound: Sound) -> Sound:
+    """Give the sound scaled so that its highest sample is at `PEAK`; silence stays silence."""
+    highest = float(np.abs(sound).max(initial=0.0))
+    return sound * np.float32(PEAK / highest) if highest > 0 else sound
+
+
+def fit(sound: Sound, seconds: float) -> Sound:
+    """Give exactly `seconds` of the sound: silence after its end, or a fade of 0.3 s where it is cut."""
+    samples = max(0, round(seconds * SAMPLE_RATE))
+    if len(sound) <= samples:
+        return np.concatenate([sound, np.zeros((samples - len(sound), 2), np.float32)])
+    cut = sound[:samples].copy()
+    fade = min(samples, round(FADE_SECONDS * SAMPLE_RATE))
+    cut[samples - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)[:, None]
+    return cut
+
+
+def write_wav(sound: Sound, path: Path) -> None:
+    """Write the sound as a 16-bit WAV file. Raises `OutputError` where it cannot be written."""
+    samples = np.clip(np.rint(sound * (2**15 - 1)), -(2**15), 2**15 - 1).astype("<i2")
+    with complete_path(path) as temporary, wave.open(str(temporary), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.tobytes())

@@ -1,0 +1,183 @@
+"""The corridor: analyze → plan → decode → engrave → deliver. Every stage gives a value that can be kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmt_bridge import __version__
+from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.compose.plan import plan
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.files import complete_folder, sha256_of
+from cmt_bridge.core.metadata import VideoMetadata
+from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
+from cmt_bridge.core.score import Provenance, Score
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.outputs.midi import write_midi
+from cmt_bridge.outputs.npz import read_control
+from cmt_bridge.outputs.scorefile import SCORE_NAME, read_metadata, write_json, write_score
+
+if TYPE_CHECKING:
+    from cmt_bridge.model.engine import Precision
+
+__all__ = ["Picture", "Timings", "control_of", "deliver", "fresh_folder", "look_at", "score_picture"]
+
+Progress = Callable[[float], None]
+METADATA_NAME = "metadata.json"
+ARRAY_TEMPO = 120.0  # BPM, where a control array comes without a tempo
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is known of the picture: its control, and the metadata it came from where there is any."""
+
+    title: str
+    sha256: str
+    control: ControlTrack
+    metadata: VideoMetadata | None = None
+
+
+@dataclass
+class Timings:
+    """Seconds taken by each part, in order."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time of the body to a part."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+
+def look_at(
+    path: Path, options: AnalysisOptions | None = None, *, progress: Progress | None = None, timings: Timings | None = None
+) -> Picture:
+    """Measure a video, or read a `metadata.json` or a video's `.npz` of the original, and plan its music.
+
+    A `.npz` has no tempo: the one of `options` is taken, then that of a `metadata.json` beside it, then 120 BPM.
+    """
+    options = options or AnalysisOptions()
+    timings = timings or Timings()
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        control = read_control(path, TempoMap.constant(_array_tempo(path, options)))
+        return Picture(path.stem, sha256_of(path), control)
+    if suffix == ".json":
+        metadata = read_metadata(path)
+        if options.tempo is not None:
+            metadata = replace(metadata, tempo=options.tempo, tempo_source="given")
+        title = Path(metadata.source.name).stem if metadata.source.sha256 else path.stem
+        return Picture(title, metadata.source.sha256 or sha256_of(path), plan(metadata), metadata)
+    from cmt_bridge.video.analysis import analyze
+    from cmt_bridge.video.cache import measured
+
+    with timings.part("measure"):
+        measurement = measured(path, progress=progress)
+    with timings.part("analyze"):
+        metadata = analyze(measurement, options)
+    return Picture(path.stem, metadata.source.sha256, plan(metadata), metadata)
+
+
+def _array_tempo(path: Path, options: AnalysisOptions) -> float:
+    beside = path.with_name(METADATA_NAME)
+    if options.tempo is not None:
+        return options.tempo
+    return read_metadata(beside).tempo if beside.is_file() else ARRAY_TEMPO
+
+
+def control_of(path: Path, options: AnalysisOptions | None = None) -> ControlTrack:
+    """Give the control track of a video, a `metadata.json` or a video's `.npz`."""
+    return look_at(path, options).control
+
+
+def score_picture(
+    picture: Picture,
+    options: ComposeOptions,
+    *,
+    model: str,
+    precision: Precision = "float32",
+    variations: int = 1,
+    progress: Progress | None = None,
+    timings: Timings | None = None,
+) -> list[Score]:
+    """Compose `variations` scores for a picture, in one batch, with seeds counting up from the options'."""
+    timings = timings or Timings()
+    with timings.part("load"):
+        import numpy as np
+        import torch
+
+        from cmt_bridge.model.checkpoint import load_network
+        from cmt_bridge.model.engine import Engine
+        from cmt_bridge.model.registry import find_model
+        from cmt_bridge.model.session import Session
+
+        torch.set_num_threads(1)  # a word is too small to share out, and one thread gives the same sums everywhere
+        entry = find_model(model)
+        engine = Engine(load_network(entry.path), precision)
+    seeds = [options.seed + n for n in range(variations)]
+    words: list[list[np.ndarray]] = [[] for _ in seeds]
+    with timings.part("compose"):
+        session = Session(engine, picture.control, options, seeds=seeds)
+        for candidate, word in session:
+            words[candidate].append(word)
+            if progress is not None:
+                progress(session.share_done)
+    scores = []
+    with timings.part("engrave"):
+        for seed, rows in zip(seeds, words, strict=True):
+            chosen = replace(options, seed=seed)
+            provenance = Provenance(
+                version=__version__,
+                model=entry.name,
+                model_sha256=entry.sha256,
+                video=picture.metadata.source.name if picture.metadata else picture.title,
+                video_sha256=picture.sha256,
+                seed=seed,
+                options={**chosen.to_json(), "precision": precision, "first_seed": seeds[0], "variations": variations},
+            )
+            scores.append(
+                engrave(
+                    np.stack(rows),
+                    picture.control,
+                    chosen,
+                    metadata=picture.metadata,
+                    title=picture.title,
+                    provenance=provenance,
+                )
+            )
+    return scores
+
+
+def fresh_folder(folder: Path) -> Path:
+    """Give `folder` where it is free or empty, else the first of `FOLDER take 2`, `FOLDER take 3`, … that is."""
+    take, candidate = 1, folder
+    while candidate.exists() and not (candidate.is_dir() and not any(candidate.iterdir())):
+        take += 1
+        candidate = folder.with_name(f"{folder.name} take {take}")
+    return candidate
+
+
+def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Path]:
+    """Write each score to a folder of its own, complete or not at all: MIDI, score.json and the metadata.
+
+    Gives the folders, which are new: `folder` or, where something is in it, a later take.
+    """
+    folders = []
+    for score in scores:
+        target = fresh_folder(folder)
+        with complete_folder(target) as temporary:
+            write_midi(score, temporary / f"{picture.title}.mid")
+            write_score(score, temporary / SCORE_NAME)
+            if picture.metadata is not None:
+                write_json(picture.metadata.to_json(), temporary / METADATA_NAME)
+        folders.append(target)
+    return folders

@@ -1,0 +1,102 @@
+"""Keep measurements by the content of the file, so that no video is decoded twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import platformdirs
+
+from cmt_bridge.core.files import complete_path, sha256_of
+from cmt_bridge.core.metadata import VideoSource
+from cmt_bridge.errors import OutputError, VideoError
+from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure
+from cmt_bridge.video.stream import check_file
+
+__all__ = ["cache_folder", "load", "measured", "save"]
+
+ENVIRONMENT: Final = "CMT_BRIDGE_CACHE"
+MOST_BYTES: Final = 1 << 30  # of all measurements together; the longest unused are deleted first
+ARRAYS: Final = ("pts", "speed", "directogram", "residual", "change", "preview_pts", "previews")
+
+
+def cache_folder() -> Path:
+    """Give the folder of the measurements: `CMT_BRIDGE_CACHE`, or the person's cache folder."""
+    chosen = os.environ.get(ENVIRONMENT)
+    root = Path(chosen) if chosen else platformdirs.user_cache_path("cmt-bridge", appauthor=False)
+    return root / "measurements"
+
+
+def measured(path: Path, progress: Callable[[float], None] = lambda _: None, threads: int | None = None) -> Measurement:
+    """Give the measurement of a video: from the cache where its content is known, else by measuring it.
+
+    Raises `VideoError` where the file cannot be used. A cache that cannot be read or written never fails the call.
+    """
+    check_file(path)
+    try:
+        sha256 = sha256_of(path)
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read: {error.strerror}.", hint="Copy it to another disk.") from None
+    entry = cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz"
+    found = load(entry)
+    if found is not None and found.source.sha256 == sha256:
+        progress(1.0)
+        return replace(found, source=replace(found.source, name=path.name))
+    result = measure(path, sha256=sha256, progress=progress, threads=threads)
+    with suppress(OutputError, OSError):
+        save(result, entry)
+        _tidy(entry.parent)
+    return result
+
+
+def save(measurement: Measurement, path: Path) -> None:
+    """Write a measurement as `.npz`, complete or not at all. Raises `OutputError`."""
+    head = {
+        "source": asdict(measurement.source),
+        "time_base": [measurement.time_base.numerator, measurement.time_base.denominator],
+        "length": measurement.length,
+        "damage": measurement.damage,
+    }
+    arrays: dict[str, Any] = {name: getattr(measurement, name) for name in ARRAYS}
+    with complete_path(path) as temporary:
+        np.savez_compressed(temporary, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
+
+
+def load(path: Path) -> Measurement | None:
+    """Read a measurement; None where there is none or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head = json.loads(file["head"].tobytes())
+            arrays = {name: file[name] for name in ARRAYS}
+        source = head["source"] | {"frame_rate": tuple(head["source"]["frame_rate"])}
+        found = Measurement(
+            source=VideoSource(**source),
+            time_base=Fraction(*head["time_base"]),
+            length=int(head["length"]),
+            damage=str(head["damage"]),
+            **arrays,
+        )
+        if len({len(found.pts), len(found.speed), len(found.directogram), len(found.residual)}) != 1:
+            return None
+        with suppress(OSError):
+            os.utime(path)  # marks it as used
+        return found
+    except Exception:  # whatever a damaged file brings about, it can be measured again
+        return None
+
+
+def _tidy(folder: Path) -> None:
+    """Delete the longest unused entries while all together are too large."""
+    entries = sorted(((file.stat().st_mtime, file.stat().st_size, file) for file in folder.glob("*.npz")), reverse=True)
+    total = 0
+    for _, size, file in entries:
+        total += size
+        if total > MOST_BYTES:
+            file.unlink(missing_ok=True)
