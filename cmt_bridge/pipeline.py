@@ -59,7 +59,11 @@ class Timings:
 
 
 def look_at(
-    path: Path, options: AnalysisOptions | None = None, *, progress: Progress | None = None, timings: Timings | None = None
+    path: Path,
+    options: AnalysisOptions | None = None,
+    *,
+    progress: Progress | None = None,
+    timings: Timings | None = None,
 ) -> Picture:
     """Measure a video, or read a `metadata.json` or a video's `.npz` of the original, and plan its music.
 

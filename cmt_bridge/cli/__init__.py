@@ -6,7 +6,6 @@ A verb imports torch, OpenCV and the like inside its function, so that `--help` 
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
 import traceback
@@ -46,7 +45,8 @@ for _verb in (analyze, score, preview, match, convert, models, train):
 
 def _stop(message: str, code: int) -> NoReturn:
     sys.stdout.flush()
-    click.echo(f"cmt-bridge: {message}", err=True)
+    line = "".join(letter if letter.isprintable() else " " for letter in message)  # a file's name may hold anything
+    click.echo(f"cmt-bridge: {line}", err=True)
     sys.exit(code)
 
 
@@ -68,14 +68,13 @@ def main() -> None:
     except CmtBridgeError as error:
         _debug()
         _stop(str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(OutputError.exit_code)
     except OSError as error:
         _debug()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         hint = " Free some space, then run it again." if full else ""
-        _stop(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.{hint}", OutputError.exit_code)
+        _stop(
+            f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.{hint}", OutputError.exit_code
+        )
     except MemoryError:
         _debug()
         _stop("out of memory. Close other programs, or use a smaller file.", 1)

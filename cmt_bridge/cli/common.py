@@ -30,10 +30,18 @@ def analysis_options(function: F) -> F:
     """Add the options of the analysis; `analysis_of` reads them."""
     for option in (
         click.option(
-            "--cut-sensitivity", type=float, default=0.5, show_default=True, help="0: only hard cuts; 1: every suspicion."
+            "--cut-sensitivity",
+            type=float,
+            default=0.5,
+            show_default=True,
+            help="0: only hard cuts; 1: every suspicion.",
         ),
         click.option(
-            "--tempo-range", type=(float, float), default=(60.0, 160.0), show_default=True, help="Where to look for it, BPM."
+            "--tempo-range",
+            type=(float, float),
+            default=(60.0, 160.0),
+            show_default=True,
+            help="Where to look for it, BPM.",
         ),
         click.option("--tempo", type=float, help="Fix the tempo, in BPM."),
     ):

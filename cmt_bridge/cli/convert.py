@@ -232,6 +232,8 @@ def _score_of_tokens(song: TokenSong, tempo: float, *, tidy: bool) -> Score:
 
 def _songs_to(source: Path, target: Path, write: Callable[[TokenSong, Path], None], suffix: str) -> list[Path]:
     """Write the one song of a file to `target`, or several into a folder of that name."""
+    from itertools import chain
+
     from cmt_bridge.core.files import fresh_path
     from cmt_bridge.errors import ScoreError, UsageError
     from cmt_bridge.outputs.npz import read_songs
@@ -246,10 +248,7 @@ def _songs_to(source: Path, target: Path, write: Callable[[TokenSong, Path], Non
         write(first, target)
         return [target]
     written = []
-    for song in [first, *([second] if second is not None else [])]:
-        written.append(fresh_path(target / f"{song.name}{suffix}"))
-        write(song, written[-1])
-    for song in songs:
+    for song in chain([first], [second] if second else [], songs):
         written.append(fresh_path(target / f"{song.name}{suffix}"))
         write(song, written[-1])
     return written

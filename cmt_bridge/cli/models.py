@@ -41,7 +41,9 @@ def list_(as_json: bool) -> None:
         return
     for model in found:
         size = f"{model.path.stat().st_size / 1e6:.0f} MB" if model.path.is_file() else "missing"
-        click.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}\t{size}\t{model.licence}\t{model.source}")
+        click.echo(
+            f"{model.name}{' (default)' if model.name == DEFAULT else ''}\t{size}\t{model.licence}\t{model.source}"
+        )
 
 
 @models.command("import")

@@ -44,8 +44,9 @@ __all__ = ["score"]
 def score(video: Path, output: Path | None, variations: int, as_json: bool, model: str | None, **given: Any) -> None:
     """Compose music for VIDEO: a folder with a MIDI file, score.json and metadata.json.
 
-    VIDEO is a clip, a metadata.json or a video's .npz of the original CMT. The music begins with the picture, follows its
-    motion, visual beats and length, and ends with it. Nothing is overwritten: a second run writes "NAME score take 2".
+    VIDEO is a clip, a metadata.json or a video's .npz of the original CMT. The music begins with the picture, follows
+    its motion, visual beats and length, and ends with it. Nothing is overwritten: a second run writes "NAME score
+    take 2".
 
     Controls take one value, or values for bars counted from 1: --control 1-4:1,9:0.3 (others keep 0.7).
 
@@ -157,8 +158,10 @@ def _per_name(option: str, text: str, known: dict[str, Any], read: Any) -> dict[
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = part.rpartition("=")
         try:
-            values |= {_named(f"--{option}", name, known): read(value)} if equals else dict.fromkeys(
-                known.values(), read(value)
+            values |= (
+                {_named(f"--{option}", name, known): read(value)}
+                if equals
+                else dict.fromkeys(known.values(), read(value))
             )
         except ValueError:
             raise UsageError(f"--{option} cannot read {part!r}.", hint="See `cmt-bridge score --help`.") from None

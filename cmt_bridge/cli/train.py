@@ -13,14 +13,18 @@ __all__ = ["train"]
 
 
 @click.command()
-@click.option("--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="Folder of MIDI.")
+@click.option(
+    "--data", "folders", multiple=True, required=True, type=click.Path(path_type=Path), help="Folder of MIDI."
+)
 @click.option("-n", "--name", required=True, help="Name of the run: exp/NAME. `debug` saves nothing.")
 @click.option("--size", type=click.Choice(["small", "paper", "tiny"]), default="small", show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=2600, show_default=True, help="Updates to make.")
 @click.option("-b", "--batch", type=click.IntRange(min=1), default=8, show_default=True, help="Crops per update.")
 @click.option("--length", type=click.IntRange(min=16), default=768, show_default=True, help="Words per crop.")
 @click.option("-l", "--learning-rate", type=float, default=1e-3, show_default=True)
-@click.option("--every", type=click.IntRange(min=1), default=200, show_default=True, help="Updates between checkpoints.")
+@click.option(
+    "--every", type=click.IntRange(min=1), default=200, show_default=True, help="Updates between checkpoints."
+)
 @click.option("--held-out", type=float, default=0.05, show_default=True, help="Share of the songs kept from training.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--bf16", is_flag=True, help="Multiply in bfloat16, where the processor is fast at it.")
@@ -36,8 +40,8 @@ def train(
 ) -> None:
     """Train a network on the MIDI files under a folder (4/4, any instruments).
 
-    Songs are held out for validation; checkpoints in exp/NAME are named after their held-out loss, in nats per word. The
-    same command goes on where it was stopped.
+    Songs are held out for validation; checkpoints in exp/NAME are named after their held-out loss, in nats per word.
+    The same command goes on where it was stopped.
 
     \b
     Example:
@@ -65,7 +69,9 @@ def train(
         talk(f"left out: {count} files {reason}")
     if not corpus.training:
         raise InputError("No song is left to train on.", hint="Give more MIDI files, in 4/4 and of four bars or more.")
-    best = run(corpus, Path("exp") / name, options, save=name != "debug", record={"data": [f.name for f in folders]}, tell=talk)
+    best = run(
+        corpus, Path("exp") / name, options, save=name != "debug", record={"data": [f.name for f in folders]}, tell=talk
+    )
     if best is not None and as_json:
         print_json({"checkpoint": str(best)})
     elif best is not None:

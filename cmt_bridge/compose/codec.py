@@ -43,9 +43,9 @@ def quantize(song: Song, *, least_notes: int = 0, tidy: bool = True) -> tuple[Gr
     Onsets and ends round to the nearest tick, halves to the even one; tempo and metre are not looked at. Tracks of at
     most `least_notes` notes, and those no instrument plays, are left out but count for the length.
 
-    `tidy` gives clean words: every note lasts at least one tick, of equal notes of an instrument on one tick the longest
-    stays, and instruments come in their own order. Without it the words are those of the original: notes of a tick in
-    the order of tracks, unquantised onset and pitch.
+    `tidy` gives clean words: every note lasts at least one tick, of equal notes of an instrument on one tick the
+    longest stays, and instruments come in their own order. Without it the words are those of the original: notes of a
+    tick in the order of tracks, unquantised onset and pitch.
     """
     parts: list[GridNotes] = []
     length = 0
@@ -132,7 +132,8 @@ def encode(notes: GridNotes, bars: int) -> TokenRows:
 
 
 def decode(rows: TokenRows) -> GridNotes:
-    """Give the notes of token rows, in word order, at velocity 80; a note word without a beat word before it is left out.
+    """Give the notes of token rows, in word order, at velocity 80; a note word without a beat word before it is left
+    out.
 
     The bar is counted from bar words, the tick is that of the last beat word: computed positions are not needed.
     """
@@ -153,7 +154,7 @@ def decode(rows: TokenRows) -> GridNotes:
 
 
 def tracks_of(notes: GridNotes) -> tuple[Track, ...]:
-    """Give the five tracks of a score, in the order of instruments, empty ones included; no note is shorter than a tick."""
+    """Give the five tracks of a score in the order of instruments, empty ones too; a note lasts a tick or more."""
     return tuple(
         Track(
             instrument,

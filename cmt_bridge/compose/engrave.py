@@ -30,6 +30,7 @@ LOUDNESS = {
 }
 METRE = np.array([10, -5, 0, -5, 4, -5, 0, -5, 7, -5, 0, -5, 4, -5, 0, -5])  # by tick of a 4/4 bar
 MOTION = 28  # from the calmest bar to the liveliest
+MIDDLE = 0.4  # the share of a bar's ticks at which motion adds nothing
 HIT = 2  # per note of a visual beat's strength
 STRONG = 4  # strength class from which a visual beat gets a marker: the upper half of the weights
 
@@ -45,8 +46,8 @@ def engrave(
 ) -> Score:
     """Give the score of words (rows, 9) composed for `control`.
 
-    Notes are released where their instrument would sound more notes than its polyphony, or strikes the same pitch again;
-    the last chord rings until the picture ends.
+    Notes are released where their instrument would sound more notes than its polyphony, or strikes the same pitch
+    again; the last chord rings until the picture ends.
     """
     control = control.with_ending()
     notes = decode(rows)
@@ -81,7 +82,8 @@ def velocities(notes: GridNotes, control: ControlTrack) -> npt.NDArray[np.int64]
     base = np.zeros(max(Instrument) + 1, np.int64)
     base[list(LOUDNESS)] = list(LOUDNESS.values())
     velocity = base[notes[:, Grid.INSTRUMENT]] + METRE[onset % TICKS_PER_BAR] + hits[onset]
-    return np.clip(np.rint(velocity + MOTION * (motion - 0.4)), 1, 127).astype(np.int64)
+    loudness: npt.NDArray[np.float64] = np.rint(velocity + MOTION * (motion - MIDDLE))
+    return np.clip(loudness, 1, 127).astype(np.int64)
 
 
 def _held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:

@@ -22,13 +22,20 @@ def sections(density: Sequence[int]) -> list[tuple[int, str]]:
     """
     starts = [0]
     for bar in range(LEAST_BARS, len(density) - LEAST_BARS + 1):
-        here = np.mean(density[starts[-1] : bar])
-        ahead = np.mean(density[bar : bar + LEAST_BARS])
-        if bar - starts[-1] >= LEAST_BARS and abs(ahead - here) >= CHANGE:
+        change = _change(density, starts[-1], bar)
+        clearest = change >= _change(density, starts[-1], bar + 1)
+        if bar - starts[-1] >= LEAST_BARS and change >= CHANGE and clearest:
             starts.append(bar)
     ends = [*starts[1:], len(density)]
     spans = zip(starts, ends, count(), strict=False)
     return [(a, f"{_letter(n)} ({_manner(float(np.mean(density[a:b])))})") for a, b, n in spans]
+
+
+def _change(density: Sequence[int], start: int, bar: int) -> float:
+    """Give how much the four bars from `bar` on differ from those since `start`; 0 where there are no four."""
+    if bar + LEAST_BARS > len(density):
+        return 0.0
+    return float(abs(np.mean(density[bar : bar + LEAST_BARS]) - np.mean(density[start:bar])))
 
 
 def _letter(number: int) -> str:

@@ -11,7 +11,7 @@ __all__ = ["ControlBeat", "ControlTrack"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class ControlBeat:
-    """A visual beat on the grid: `tick` (sixteenths from the start) and `strength`, the notes of each simu-note there."""
+    """A visual beat on the grid: `tick` (sixteenths from the start), `strength` (notes of a simu-note there)."""
 
     tick: int
     strength: int
@@ -21,8 +21,9 @@ class ControlBeat:
 class ControlTrack:
     """What each bar and tick of the music should follow.
 
-    `density` has one class per bar: the number of its 16 ticks, 0..16, on which a simu-note starts. `beats` are at most
-    one per tick, in order. `n_beat` is the length in ticks that the timing column counts against (the end of the video).
+    `density` has one class per bar: the number of its 16 ticks, 0..16, on which a simu-note starts. `beats` are at
+    most one per tick, in order. `n_beat` is the length in ticks that the timing column counts against (the end of the
+    video).
     """
 
     tempo_map: TempoMap
@@ -37,7 +38,7 @@ class ControlTrack:
 
     @property
     def ending(self) -> int:
-        """The bar, from 0, of the last chord: the last one, or the one before where less than a beat of the last is left."""
+        """The bar, from 0, of the last chord: the last, or the one before where less than a beat of it is left."""
         left = self.n_beat - (self.bars - 1) * TICKS_PER_BAR
         return self.bars - 1 if left >= TICKS_PER_QUARTER or self.bars == 1 else self.bars - 2
 

@@ -1,4 +1,4 @@
-"""What a video measures: tempo, visual beats, cuts and motion, in seconds; a frozen value with a versioned JSON form."""
+"""What a video measures: tempo, visual beats, cuts and motion, in seconds; with a versioned JSON form."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ VERSION = 1
 class VideoSource:
     """The file that was measured.
 
-    `width` and `height` are those shown, after rotation; `rotation` is in degrees clockwise; `frame_rate` is the average
-    as (numerator, denominator); `frames` were really decoded.
+    `width` and `height` are those shown, after rotation; `rotation` is in degrees clockwise; `frame_rate` is the
+    average as (numerator, denominator); `frames` were really decoded.
     """
 
     name: str

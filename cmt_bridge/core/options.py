@@ -43,22 +43,31 @@ class AnalysisOptions:
                 hint="Let its upper end be at least 1.2 times the lower one, or fix the tempo with --tempo.",
             )
         if not (math.isfinite(self.cut_sensitivity) and 0.0 <= self.cut_sensitivity <= 1.0):
-            raise UsageError(f"A cut sensitivity of {self.cut_sensitivity:g} cannot be used.", hint="Give one from 0 to 1.")
+            raise UsageError(
+                f"A cut sensitivity of {self.cut_sensitivity:g} cannot be used.", hint="Give one from 0 to 1."
+            )
 
 
 DEFAULT_CONTROL = 0.7  # the C that the paper settled on
-SAMPLED: tuple[Column, ...] = (Column.BEAT, Column.DENSITY, Column.PITCH, Column.DURATION, Column.INSTRUMENT, Column.STRENGTH)
+SAMPLED: tuple[Column, ...] = (
+    Column.BEAT,
+    Column.DENSITY,
+    Column.PITCH,
+    Column.DURATION,
+    Column.INSTRUMENT,
+    Column.STRENGTH,
+)
 
 
 @dataclass(frozen=True)
 class ComposeOptions:
     """How music is drawn from the model.
 
-    `density_control` and `beat_control` are the paper's C (Alg. 1), the chance that the picture's density of a bar, or a
-    visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar, the last
-    holding on. `temperature` and `nucleus` are per column; `polyphony` is the most notes of a simu-note and `pitches`
-    the lowest and highest MIDI pitch, per instrument. The same options, control, weights and `seed` give the same words.
-    Raises `UsageError` for values that cannot be used.
+    `density_control` and `beat_control` are the paper's C (Alg. 1), the chance that the picture's density of a bar,
+    or a visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar,
+    the last holding on. `temperature` and `nucleus` are per column; `polyphony` is the most notes of a simu-note and
+    `pitches` the lowest and highest MIDI pitch, per instrument. The same options, control, weights and `seed` give
+    the same words. Raises `UsageError` for values that cannot be used.
     """
 
     seed: int = 0
@@ -75,7 +84,9 @@ class ComposeOptions:
     def __post_init__(self) -> None:
         for name, values in (("density", self.density_control), ("beat", self.beat_control)):
             if not values or not all(0.0 <= value <= 1.0 for value in values):
-                raise UsageError(f"A {name} control of {_listed(values)} cannot be used.", hint="Give values from 0 to 1.")
+                raise UsageError(
+                    f"A {name} control of {_listed(values)} cannot be used.", hint="Give values from 0 to 1."
+                )
         if not self.instruments or len(set(self.instruments)) != len(self.instruments):
             raise UsageError("Music needs at least one instrument, each named once.", hint=f"Choose from {_NAMES}.")
         if not 0 <= self.seed < 2**63:
@@ -89,7 +100,8 @@ class ComposeOptions:
         for instrument, (low, high) in self.pitches.items():
             if not 0 <= low <= high <= 127:
                 raise UsageError(
-                    f"The pitch range {low}-{high} of {instrument.title} cannot be used.", hint="Give MIDI pitches, low-high."
+                    f"The pitch range {low}-{high} of {instrument.title} cannot be used.",
+                    hint="Give MIDI pitches, low-high.",
                 )
 
     def density_control_of(self, bar: int) -> float:

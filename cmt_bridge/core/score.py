@@ -1,4 +1,4 @@
-"""The score: five named tracks on a tempo map, with markers and provenance; a frozen value with a versioned JSON form."""
+"""The score: five named tracks on a tempo map, markers and provenance; with a versioned JSON form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, order=True)
 class Note:
-    """A note: `onset` and `duration` in ticks (sixteenths) from the start of the video, `pitch` and `velocity` as in MIDI."""
+    """A note: `onset` and `duration` in ticks (sixteenths) of the video, `pitch` and `velocity` as in MIDI."""
 
     onset: int
     pitch: int

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 
 from cmt_bridge.errors import UsageError
 
@@ -71,7 +72,7 @@ class TempoMap:
 
     def __post_init__(self) -> None:
         ticks = [change.tick for change in self.changes]
-        if not ticks or ticks[0] != 0 or any(a >= b for a, b in zip(ticks, ticks[1:], strict=False)):
+        if not ticks or ticks[0] != 0 or any(a >= b for a, b in pairwise(ticks)):
             raise ValueError("a tempo map starts at tick 0 and its changes have rising ticks")
 
     @classmethod
@@ -88,7 +89,7 @@ class TempoMap:
     def _starts(self) -> tuple[Fraction, ...]:
         """Seconds at which each change takes hold."""
         starts = [Fraction(0)]
-        for before, after in zip(self.changes, self.changes[1:], strict=False):
+        for before, after in pairwise(self.changes):
             starts.append(starts[-1] + (after.tick - before.tick) * self._tick_seconds(before))
         return tuple(starts)
 

@@ -19,7 +19,7 @@ from cmt_bridge.core.tokens import CLASSES, Column
 from cmt_bridge.errors import CheckpointError
 from cmt_bridge.model.network import Network, NetworkConfig, frequencies, sinusoids
 
-__all__ = ["load_network", "read_original", "save_network"]
+__all__ = ["load_network", "read_original", "renamed", "save_network"]
 
 # Names in the original's state dict, without `module.`, to ours.
 RENAMES: tuple[tuple[str, str], ...] = (
@@ -55,7 +55,8 @@ POSITIONS = "encoder_pos_emb.pe"  # a table (1, positions, W) of sinusoids, comp
 ORIGINAL_HEADS = 8  # not visible in the shapes
 
 
-def _renamed(key: str) -> str | None:
+def renamed(key: str) -> str | None:
+    """Give our name for a key of the original, None where there is none."""
     key = key.removeprefix("module.")
     for pattern, ours in RENAMES:
         new, count = re.subn(f"^{pattern}", ours, key)
@@ -86,7 +87,7 @@ def read_original(path: Path) -> Network:
         if str(key).removeprefix("module.") == POSITIONS:
             tensors["frequencies"] = _frequencies_of(tensor[0].float())
             continue
-        name = _renamed(str(key))
+        name = renamed(str(key))
         if name is None:
             raise CheckpointError(f"{path} has the unknown key {key}.", hint="Is it a checkpoint of another model?")
         tensors[name] = tensor.float()
@@ -131,9 +132,7 @@ def _network_of(tensors: dict[str, Tensor], config: NetworkConfig, path: Path) -
 
 def save_network(network: Network, path: Path, *, record: dict[str, Any], half: bool = False) -> None:
     """Write weights and configuration to a safetensors file, complete or not at all; `half` stores float16."""
-    tensors = {
-        key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()
-    }
+    tensors = {key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()}
     metadata = {"config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
     with complete_path(path) as temporary:
         save_file(tensors, temporary, metadata)
@@ -146,7 +145,9 @@ def load_network(path: Path) -> Network:
             config = NetworkConfig.from_json(json.loads((file.metadata() or {})["config"]))
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise CheckpointError(f"Cannot read the model {path}: {error}.", hint="See `cmt-bridge models list`.") from error
+        raise CheckpointError(
+            f"Cannot read the model {path}: {error}.", hint="See `cmt-bridge models list`."
+        ) from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} is not a model of cmt-bridge: {error}.",

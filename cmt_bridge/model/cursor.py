@@ -18,13 +18,16 @@ __all__ = ["Cursor"]
 class Cursor:
     """The place of one candidate, between two words or within one.
 
-    `bar` is -1 before the first bar word, `tick` -1 before the first onset of a bar. `owed_notes` notes of the open
-    simu-note and `owed_ticks` simu-note ticks of the bar are still to come. `played` holds the instruments heard on this
-    tick, `last_played` the bar in which each was heard last. `hits` are the visual beats of this bar that are followed,
-    tick to strength. `pitch_classes` adds up the ticks heard per pitch class.
+    `bar` is -1 before the first bar word, `tick` -1 before the first onset of a bar. `bar_due` says that the next
+    word starts a bar. `owed_notes` notes of the open simu-note and `owed_ticks` simu-note ticks of the bar are still
+    to come. `played` holds the instruments heard on this tick, `last_played` the bar in which each was heard last.
+    `hits` are the visual beats of this bar that are followed, tick to strength. `pitch_classes` adds up the ticks
+    heard per pitch class before this bar, `bar_pitch_classes` within it.
     """
 
+    seed: int = 0
     bar: int = -1
+    bar_due: bool = True
     tick: int = -1
     instrument: int = 0
     owed_notes: int = 0
@@ -35,6 +38,7 @@ class Cursor:
     follow_density: bool = False
     last_played: dict[int, int] = field(default_factory=dict)
     pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
+    bar_pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
 
     @property
     def position(self) -> int:
@@ -57,11 +61,15 @@ class Cursor:
             hits=dict(self.hits),
             last_played=dict(self.last_played),
             pitch_classes=self.pitch_classes.copy(),
+            bar_pitch_classes=self.bar_pitch_classes.copy(),
         )
 
     def start_bar(self) -> None:
         """Cross a bar line; what the bar owes is not known yet."""
         self.bar += 1
+        self.bar_due = False
+        self.pitch_classes += self.bar_pitch_classes
+        self.bar_pitch_classes[:] = 0
         self.tick, self.instrument, self.owed_ticks = -1, 0, 0
         self.played, self.hits, self.follow_density = frozenset(), {}, False
 
@@ -83,7 +91,7 @@ class Cursor:
         self.owed_notes -= 1
         self.pitches |= {pitch}
         if self.instrument != Instrument.DRUMS:
-            self.pitch_classes[pitch % 12] += duration
+            self.bar_pitch_classes[pitch % 12] += duration
 
     def take(self, word: npt.NDArray[np.int64]) -> None:
         """Move on over a whole word (9) that was decided elsewhere."""

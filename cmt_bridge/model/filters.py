@@ -44,6 +44,10 @@ class Filter(Protocol):
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None: ...
 
 
+def _mask(test: npt.ArrayLike) -> Allowed:
+    return np.asarray(test, np.bool_)
+
+
 _INDEX = {column: np.arange(CLASSES[column]) for column in Column}
 _TICK = _INDEX[Column.BEAT] - 1  # the tick that each class of the beat column stands for; TICKS_PER_BAR is the bar line
 _PITCH = _INDEX[Column.PITCH] - 1
@@ -63,14 +67,14 @@ class Grammar:
         if column is Column.BEAT:
             stays = cursor.tick >= 0 and cursor.highest_played < self.last
             latest = TICKS_PER_BAR - cursor.owed_ticks  # a tick after it could not keep the count
-            later = (_TICK > cursor.tick) & (_TICK <= latest) & (_TICK < TICKS_PER_BAR) & (cursor.owed_ticks > 0)
+            later = (cursor.tick < _TICK) & (latest >= _TICK) & (_TICK < TICKS_PER_BAR) & (cursor.owed_ticks > 0)
             bar_line = (_INDEX[Column.BEAT] == BAR) & (cursor.owed_ticks == 0)
-            return later | bar_line | ((_TICK == cursor.tick) & stays)
+            return _mask(later | bar_line | ((cursor.tick == _TICK) & stays))
         if column is Column.INSTRUMENT:
-            return _INDEX[column] > cursor.highest_played
+            return _mask(_INDEX[column] > cursor.highest_played)
         if column is Column.DURATION:
-            return _INDEX[column] >= 2
-        return _INDEX[column] >= 1
+            return _mask(_INDEX[column] >= 2)
+        return _mask(_INDEX[column] >= 1)
 
 
 class Instruments:
@@ -92,7 +96,7 @@ class Polyphony:
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is not Column.STRENGTH:
             return None
-        return _INDEX[column] <= self._most[Instrument(cursor.instrument)]
+        return _mask(_INDEX[column] <= self._most[Instrument(cursor.instrument)])
 
 
 def most_notes(options: ComposeOptions, instrument: Instrument) -> int:
@@ -105,7 +109,7 @@ class PitchRange:
     """Every note lies in its instrument's range."""
 
     def __init__(self, options: ComposeOptions) -> None:
-        self._allowed = {int(i): (_PITCH >= low) & (_PITCH <= high) for i, (low, high) in options.pitches.items()}
+        self._allowed = {int(i): (low <= _PITCH) & (high >= _PITCH) for i, (low, high) in options.pitches.items()}
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         return self._allowed[cursor.instrument] if column is Column.PITCH else None
@@ -130,8 +134,8 @@ class DensityControl:
         if column is not Column.DENSITY:
             return None
         if cursor.follow_density:
-            return _DENSITY == self.control.density[cursor.bar]
-        return _DENSITY >= len(cursor.hits)
+            return _mask(self.control.density[cursor.bar] == _DENSITY)
+        return len(cursor.hits) <= _DENSITY
 
 
 class Hits:
@@ -159,17 +163,17 @@ class Hits:
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is Column.BEAT:
             if self._owing(cursor):
-                return _TICK == cursor.tick
+                return _mask(cursor.tick == _TICK)
             ahead = cursor.hits_ahead()
             if not ahead:
                 return None
             spare = cursor.owed_ticks > len(ahead)
-            return (_TICK == cursor.tick) | (_TICK == min(ahead)) | ((_TICK < min(ahead)) & spare)
+            return (cursor.tick == _TICK) | (min(ahead) == _TICK) | ((min(ahead) > _TICK) & spare)
         if column is Column.INSTRUMENT and (carriers := self._owing(cursor)):
-            return _INDEX[column] <= max(carriers)
+            return _mask(_INDEX[column] <= max(carriers))
         strength = cursor.hits.get(cursor.tick)
         if column is Column.STRENGTH and strength is not None and cursor.instrument in self._most:
-            return _INDEX[column] == min(strength, self._most[cursor.instrument])
+            return _mask(_INDEX[column] == min(strength, self._most[cursor.instrument]))
         return None
 
 
@@ -196,15 +200,15 @@ class Ending:
         if cursor.bar < self.bar:
             return None
         if cursor.bar > self.bar:
-            return _DENSITY == 0 if column is Column.DENSITY else None
+            return _mask(_DENSITY == 0) if column is Column.DENSITY else None
         if column is Column.DENSITY:
-            return _DENSITY == 1
+            return _mask(_DENSITY == 1)
         if column is Column.BEAT:
-            return _TICK == (0 if self._waiting(cursor) else TICKS_PER_BAR)
+            return _mask((0 if self._waiting(cursor) else TICKS_PER_BAR) == _TICK)
         if column is Column.INSTRUMENT:
-            return _INDEX[column] == min(self._waiting(cursor), default=0)
+            return _mask(_INDEX[column] == min(self._waiting(cursor), default=0))
         if column is Column.DURATION:
-            return _INDEX[column] == TICKS_PER_BAR + 1
+            return _mask(_INDEX[column] == TICKS_PER_BAR + 1)
         if column is Column.PITCH:
             return self._last_pitches(cursor)
         return None
@@ -232,7 +236,7 @@ KEY_PROFILES = np.array(
 
 
 def key_of(pitch_classes: npt.NDArray[np.float64]) -> tuple[int, int]:
-    """Give tonic (0..11) and mode (0 major, 1 minor) of durations per pitch class, by the best correlated key profile."""
+    """Give tonic (0..11) and mode (0 major, 1 minor) of durations per pitch class: the best correlated profile."""
     rotated = np.stack([np.roll(profile, tonic) for profile in KEY_PROFILES for tonic in range(12)])
     rotated = rotated - rotated.mean(1, keepdims=True)
     heard = pitch_classes - pitch_classes.mean()

@@ -1,8 +1,8 @@
 """The network of the Controllable Music Transformer in plain torch.
 
-Twelve post-norm layers of causal *linear* attention (feature map elu + 1), so that a song of any length is generated from
-a state of constant size. `Network.forward` is the parallel form for training; `Network.step` gives the same numbers one
-token at a time from a `State`. Shapes: B batch, T tokens, W width, H heads, D width of a head, L layers.
+Twelve post-norm layers of causal *linear* attention (feature map elu + 1), so that a song of any length is generated
+from a state of constant size. `Network.forward` is the parallel form for training; `Network.step` gives the same
+numbers one token at a time from a `State`. Shapes: B batch, T tokens, W width, H heads, D width of a head, L layers.
 
 Source: Di et al. 2021, section 4; the released code for what the paper leaves open (see ARCHITECTURE.md).
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -69,7 +69,8 @@ class NetworkConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkConfig:
         """Read what `to_json` gave; lists become tuples."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -155,7 +156,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # (B, T, W) -> (B, H, T, D)
+        return x.reshape(*x.shape[:-1], self.heads, -1).transpose(-3, -2)  # (B, T, W) -> (B, H, T, D)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, T, W) to (B, T, W)."""
@@ -165,7 +166,7 @@ class Layer(nn.Module):
 
     def step(self, x: Tensor, memory: Tensor, norm: Tensor) -> Tensor:
         """Map one token (B, W), adding it in place to `memory` (B, H, D, D) and `norm` (B, H, D)."""
-        q, k, v = (project(x).unflatten(-1, (self.heads, -1)) for project in (self.query, self.key, self.value))
+        q, k, v = (project(x).reshape(len(x), self.heads, -1) for project in (self.query, self.key, self.value))
         q, k = feature_map(q), feature_map(k)
         memory += k.unsqueeze(-1) * v.unsqueeze(-2)
         norm += k
@@ -203,6 +204,16 @@ class Network(nn.Module):
         self.frequencies: Tensor  # kept with the weights: a last bit of it is 5e-4 of a sinusoid at position 5,000
         self.register_buffer("frequencies", frequencies(width))
 
+    @property
+    def tables(self) -> list[nn.Embedding]:
+        """The embeddings of columns 0..6."""
+        return [cast(nn.Embedding, table) for table in self.embed]
+
+    @property
+    def blocks(self) -> list[Layer]:
+        """The layers, first to last."""
+        return [cast(Layer, layer) for layer in self.layers]
+
     def positions(self, position: Tensor) -> Tensor:
         """Give the features (..., W) of positions (...) in ticks."""
         if self.config.position_period:
@@ -217,7 +228,7 @@ class Network(nn.Module):
 
     def embed_words(self, rows: Tensor) -> Tensor:
         """Embed compound words (..., 9) to (..., W)."""
-        parts = [table(rows[..., i]) * math.sqrt(table.embedding_dim) for i, table in enumerate(self.embed)]
+        parts = [table(rows[..., i]) * math.sqrt(table.embedding_dim) for i, table in enumerate(self.tables)]
         x = self.embed_in(torch.cat(parts, -1))
         timing = self.timing(rows[..., Column.TIMING]) * math.sqrt(self.config.timing_embedding)
         return self.dropout(x + self.timing_in(timing) + self.positions(rows[..., Column.POSITION]))  # type: ignore[no-any-return]
@@ -241,7 +252,7 @@ class Network(nn.Module):
 
     def step(self, x: Tensor, state: State) -> Tensor:
         """Give the hidden state (B, W) after one embedded token (B, W); `state` moves on in place."""
-        for layer, memory, norm in zip(self.layers, state.memory, state.norm, strict=True):
+        for layer, memory, norm in zip(self.blocks, state.memory, state.norm, strict=True):
             x = layer.step(x, memory, norm)
         return self.norm(x)  # type: ignore[no-any-return]
 
@@ -251,8 +262,7 @@ class Network(nn.Module):
 
     def logits(self, hidden: Tensor, types: Tensor) -> dict[Column, Tensor]:
         """Give the logits of the other columns, given the type (...) of the word."""
-        table = self.embed[Column.TYPE]
-        kind = table(types) * math.sqrt(self.config.embeddings[Column.TYPE])
+        kind = self.tables[Column.TYPE](types) * math.sqrt(self.config.embeddings[Column.TYPE])
         joined = self.join_type(torch.cat([hidden, kind], -1))
         return {column: head(joined) for column, head in zip(HEADS, self.heads, strict=True)}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,24 +58,35 @@ class Snapshot:
     generator: np.random.Generator
 
 
+OnBarLine = Callable[[int, Snapshot], None]
+"""Called with candidate and snapshot at every bar line; `snapshot.cursor.bar` is the bar that has ended."""
+
+
 class Session:
     """Decode `len(seeds)` candidates for one control track together.
 
     Iterating gives (candidate, word) in the order of decoding; a word is an int64 array (9). The last bar ends with the
     piece's last chord, and the EOS word is not given. Only one word per candidate is ever held, so that a piece of any
-    length takes the same memory.
+    length takes the same memory. `on_bar_line` hands out what `resume` needs to go on from a bar.
     """
 
     def __init__(
-        self, engine: Engine, control: ControlTrack, options: ComposeOptions, *, seeds: Sequence[int] | None = None
+        self,
+        engine: Engine,
+        control: ControlTrack,
+        options: ComposeOptions,
+        *,
+        seeds: Sequence[int] | None = None,
+        on_bar_line: OnBarLine | None = None,
     ) -> None:
         self.engine = engine
         self.control = control.with_ending()
         self.options = options
         self.filters = filters_for(self.control, options)
+        self.on_bar_line = on_bar_line
         seeds = [options.seed] if seeds is None else seeds
         self._candidates = list(range(len(seeds)))
-        self._cursors = [Cursor() for _ in seeds]
+        self._cursors = [Cursor(seed=seed) for seed in seeds]
         self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
         self._state = engine.state(len(seeds))
         self._hidden = engine.prime(self._initial(), self._state)
@@ -86,6 +97,7 @@ class Session:
         session = cls.__new__(cls)
         session.engine, session.control, session.options = engine, control.with_ending(), options
         session.filters = filters_for(session.control, options)
+        session.on_bar_line = None
         session._candidates = [0]
         session._cursors = [snapshot.cursor.copy()]
         session._generators = [_copied(snapshot.generator)]
@@ -93,19 +105,11 @@ class Session:
         session._hidden = snapshot.hidden.clone()
         return session
 
-    def snapshot(self, candidate: int = 0) -> Snapshot:
-        """Give what `resume` needs. Meant at a bar line: right before the word that starts a bar."""
-        place = self._candidates.index(candidate)
+    def _snapshot(self, place: int) -> Snapshot:
         state = State(*(part[:, place : place + 1].clone() for part in self._state))
-        hidden = self._hidden[place : place + 1].clone()
-        return Snapshot(state, hidden, self._cursors[place].copy(), _copied(self._generators[place]))
-
-    def at_bar_line(self, candidate: int = 0) -> bool:
-        """Tell whether all that the bar owes has been said and the next word can only start a bar."""
-        place = self._candidates.index(candidate)
-        cursor = self._cursors[place]
-        only = allowed_classes(self.filters, Column.BEAT, cursor)
-        return cursor.owed_notes == 0 and bool(only[BAR]) and int(only.sum()) == 1
+        cursor = self._cursors[place].copy()
+        cursor.bar_due = True
+        return Snapshot(state, self._hidden[place : place + 1].clone(), cursor, _copied(self._generators[place]))
 
     @property
     def share_done(self) -> float:
@@ -161,9 +165,7 @@ class Session:
         temperature, nucleus = options.temperature[column], options.nucleus[column]
         return draw(logits[column][place], allowed, temperature, nucleus, self._generators[place])
 
-    def _note(
-        self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]
-    ) -> None:
+    def _note(self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]) -> None:
         cursor = self._cursors[place]
         row[Column.TYPE] = Type.NOTE
         row[Column.INSTRUMENT] = cursor.instrument
@@ -171,16 +173,16 @@ class Session:
         row[Column.DURATION] = self._choose(Column.DURATION, place, logits)
         cursor.take_note(int(row[Column.PITCH]) - 1, int(row[Column.DURATION]) - 1)
 
-    def _rhythm(
-        self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]
-    ) -> bool:
+    def _rhythm(self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]) -> bool:
         """Fill in a bar or beat word; False where the piece has ended instead."""
         cursor = self._cursors[place]
-        beat = BAR if cursor.bar < 0 else self._choose(Column.BEAT, place, logits)
+        beat = BAR if cursor.bar_due else self._choose(Column.BEAT, place, logits)
         row[Column.TYPE], row[Column.BEAT] = Type.RHYTHM, beat
         if beat == BAR:
             if cursor.bar + 1 == self.control.bars:
                 return False
+            if self.on_bar_line is not None:
+                self.on_bar_line(self._candidates[place], self._snapshot(place))
             self._start_bar(place)
             row[Column.DENSITY] = self._choose(Column.DENSITY, place, logits)
             cursor.owed_ticks = int(row[Column.DENSITY]) - 1
@@ -193,14 +195,20 @@ class Session:
         return True
 
     def _start_bar(self, place: int) -> None:
-        """Cross a bar line and draw, with the chance C of this bar, what of the picture is followed (Alg. 1)."""
-        cursor, generator = self._cursors[place], self._generators[place]
+        """Cross a bar line and draw, with the chance C of this bar, what of the picture is followed (Alg. 1).
+
+        The draws belong to seed, bar and tick alone: what the picture asks elsewhere does not change them.
+        """
+        cursor = self._cursors[place]
         cursor.start_bar()
         bar = cursor.bar
-        cursor.follow_density = generator.random() < self.options.density_control_of(bar)
+        draws = np.random.default_rng((cursor.seed, bar)).random(1 + TICKS_PER_BAR)
+        cursor.follow_density = draws[0] < self.options.density_control_of(bar)
+        chance = self.options.beat_control_of(bar)
         for beat in self.control.beats_of(bar):
-            if generator.random() < self.options.beat_control_of(bar):
-                cursor.hits[beat.tick % TICKS_PER_BAR] = beat.strength
+            tick = beat.tick % TICKS_PER_BAR
+            if draws[1 + tick] < chance:
+                cursor.hits[tick] = beat.strength
 
 
 def _copied(generator: np.random.Generator) -> np.random.Generator:

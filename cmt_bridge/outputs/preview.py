@@ -149,7 +149,10 @@ def _copy(video: Path, picture: Picture, sound: Sound, path: Path, progress: Pro
                 now = float(packet.pts * stream.time_base)
                 packet.stream = track
                 writer.until(now + AHEAD_SECONDS)
-                output.mux(packet)
+                try:
+                    output.mux(packet)
+                except ValueError as error:  # "invalid argument": times that this container refuses
+                    raise _CannotHoldError(f"{path.suffix} cannot hold this picture") from error
                 progress(now / max(picture.seconds, 0.001))
             writer.close()
 

@@ -71,7 +71,7 @@ class Sampler:
 
 
 def _timed(rows: TokenRows, first: int, n_beat: int, *, ends: bool) -> TokenRows:
-    """Fill in the timing column of a crop that begins at tick `first` of `n_beat`; add EOS where the piece `ends` with it."""
+    """Fill in the timing of a crop that begins at tick `first` of `n_beat`; add EOS where the piece `ends` with it."""
     if ends:
         rows = np.concatenate([rows, np.zeros((1, COLUMNS), np.int64)])
         rows[-1, Column.POSITION] = rows[-2, Column.POSITION]
@@ -111,7 +111,7 @@ def _collate(examples: Sequence[tuple[TokenRows, npt.NDArray[np.int64]]], length
 
 
 def evaluation_batches(pieces: Sequence[Piece], *, batch: int, length: int, count: int) -> list[Batch]:
-    """Give at most `count` batches of unchanged crops, from the start and the middle of pieces; always the same ones."""
+    """Give at most `count` batches of unchanged crops, from start and middle of pieces; always the same ones."""
     crops = []
     for piece in pieces:
         for start in (0, piece.bars // 2):

@@ -119,4 +119,5 @@ def _capped(notes: GridNotes) -> GridNotes:
     starts = np.ones(len(notes), bool)
     starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
     place = np.arange(len(notes)) - np.flatnonzero(starts)[np.cumsum(starts) - 1]
-    return notes[place < MOST_NOTES_AT_ONCE]
+    kept: GridNotes = notes[place < MOST_NOTES_AT_ONCE]
+    return kept

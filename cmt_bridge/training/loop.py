@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ RESUME = "resume.pt"
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """How to train: `batch` crops of `length` words a step, `warmup` steps to `learning_rate`, then a cosine to a tenth.
+    """How to train: `batch` crops of `length` words a step; `warmup` steps up to `learning_rate`, then a cosine.
 
     Every `every` steps the held-out loss is measured and the state saved.
     """
@@ -115,8 +116,8 @@ def train(
 ) -> Path | None:
     """Train a network; give the file of its best held-out loss, or None where nothing is saved.
 
-    `folder` holds `resume.pt` to go on from after a stop, `log.jsonl` with the curve, and `loss_N.safetensors` named after
-    the held-out loss per word in nats. The same corpus and options give the same curve, stopped or not;
+    `folder` holds `resume.pt` to go on from after a stop, `log.jsonl` with the curve, and `loss_N.safetensors` named
+    after the held-out loss per word in nats. The same corpus and options give the same curve, stopped or not;
     only `steps` may change on the way.
     """
     torch.manual_seed(options.seed)
@@ -126,9 +127,7 @@ def train(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)
     )
     period = config.position_period or DEFAULT_PERIOD
-    sampler = Sampler(
-        corpus.training, batch=options.batch, length=options.length, period=period, seed=options.seed
-    )
+    sampler = Sampler(corpus.training, batch=options.batch, length=options.length, period=period, seed=options.seed)
     fixed = evaluation_batches(corpus.held_out or corpus.training, batch=options.batch, length=options.length, count=12)
     step, seconds, best = 0, 0.0, math.inf
     best_file: Path | None = None
@@ -208,12 +207,12 @@ def _resume(
         state = torch.load(path, map_location="cpu", weights_only=True)
         if {**state["options"], "steps": options.steps} != asdict(options):
             raise UsageError(
-                f"{path.parent} was trained with other options.", hint="Choose another name with -n, or the same options."
+                f"{path.parent} was trained with other options.", hint="Choose another name, or the same options."
             )
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         sampler.generator.bit_generator.state = json.loads(state["sampler"])
         torch.set_rng_state(state["torch"])
         return int(state["step"]), float(state["seconds"]), float(state["best"]), str(state["best_file"])
-    except (KeyError, RuntimeError, ValueError, OSError, EOFError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}.", hint="Choose another name with -n.") from error
+    except (KeyError, RuntimeError, ValueError, OSError, EOFError, UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged.", hint="Choose another name with -n.") from error

@@ -21,7 +21,7 @@ SMOOTHING: Final = 0.055  # s; shorter jolts are shake and noise. Finds most of 
 MOST_AT_ONCE: Final = 99.5  # percentile at which saliency is cut off, so that a hard cut does not dwarf all motion
 SURROUNDINGS: Final = 0.6  # s, about a beat; a visual beat stands out from the mean of its surroundings
 NEAREST_PEAK: Final = 0.08  # s to either side within which a visual beat is the highest
-LEAST_SALIENCY: Final = 2e-4  # pixels per frame²; below it, motion is sensor noise and compression
+LEAST_SALIENCY: Final = 2e-3  # pixels per frame²; weights are relative to this at least: noise is no strong beat
 LEAST_WEIGHT: Final = 0.01
 OFF_BEAT_COST: Final = 0.04  # in weight, of an interval as far from half beats as can be
 MEMORY: Final = 4.0  # beats; across a longer pause, no rhythm is expected to go on
@@ -33,11 +33,15 @@ def even_directogram(
     """Spread motion by direction evenly over steps of `step` seconds, whatever the frame times.
 
     `directogram` has shape (n, directions): the motion between frame i-1 and frame i at times `seconds` (n,). Gives
-    shape (steps, directions), in pixels per step; step k lasts from k·step to (k+1)·step.
+    shape (steps, directions), in pixels per step; step k lasts from k·step to (k+1)·step. How the last picture moves
+    on is not known, so that the last known motion stays: an end is no visual beat.
     """
     edges = np.arange(int(np.ceil(duration / step - 1e-6)) + 1) * step
     total = np.cumsum(directogram, axis=0, dtype=np.float64)
-    return np.stack([np.diff(np.interp(edges, seconds, path)) for path in total.T], axis=1)
+    even = np.stack([np.diff(np.interp(edges, seconds, path)) for path in total.T], axis=1)
+    known = max(1, int(np.floor(seconds[-1] / step + 1e-3)))
+    even[known:] = even[min(known, len(even)) - 1]
+    return even
 
 
 def saliency(even: npt.NDArray[np.float64], step: float, smoothing: float = SMOOTHING) -> Curve:
@@ -49,15 +53,17 @@ def saliency(even: npt.NDArray[np.float64], step: float, smoothing: float = SMOO
     smooth = _gaussian(even, smoothing / step)
     slowing = np.maximum(smooth[:-1] - smooth[1:], 0.0).mean(axis=1)
     curve = np.concatenate([[0.0], slowing])
-    return np.minimum(curve, np.percentile(curve, MOST_AT_ONCE))
+    cut_off: Curve = np.minimum(curve, np.percentile(curve, MOST_AT_ONCE))
+    return cut_off
 
 
 def prominence(curve: Curve, step: float, surroundings: float = SURROUNDINGS) -> Curve:
     """Give how far a curve stands above the mean of its surroundings, in seconds; 0 where it does not."""
     half = max(1, round(surroundings / step / 2))
     padded = np.concatenate([[0.0], np.cumsum(np.pad(curve, half, mode="edge"))])
-    mean = (padded[2 * half + 1 :] - padded[: -2 * half - 1]) / (2 * half + 1)
-    return np.maximum(curve - mean, 0.0)
+    mean: Curve = (padded[2 * half + 1 :] - padded[: -2 * half - 1]) / (2 * half + 1)
+    above: Curve = np.maximum(curve - mean, 0.0)
+    return above
 
 
 def peaks(curve: Curve, step: float) -> tuple[VisualBeat, ...]:

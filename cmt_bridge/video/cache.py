@@ -17,14 +17,14 @@ import platformdirs
 from cmt_bridge.core.files import complete_path, sha256_of
 from cmt_bridge.core.metadata import VideoSource
 from cmt_bridge.errors import OutputError, VideoError
-from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure
+from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure, shown_name
 from cmt_bridge.video.stream import check_file
 
 __all__ = ["cache_folder", "load", "measured", "save"]
 
 ENVIRONMENT: Final = "CMT_BRIDGE_CACHE"
 MOST_BYTES: Final = 1 << 30  # of all measurements together; the longest unused are deleted first
-ARRAYS: Final = ("pts", "speed", "directogram", "residual", "change", "preview_pts", "previews")
+ARRAYS: Final = ("pts", "speed", "directogram", "residual", "preview_pts", "previews")
 
 
 def cache_folder() -> Path:
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
     return root / "measurements"
 
 
-def measured(path: Path, progress: Callable[[float], None] = lambda _: None, threads: int | None = None) -> Measurement:
+def measured(path: Path, progress: Callable[[float], None] | None = None, threads: int | None = None) -> Measurement:
     """Give the measurement of a video: from the cache where its content is known, else by measuring it.
 
     Raises `VideoError` where the file cannot be used. A cache that cannot be read or written never fails the call.
@@ -47,8 +47,7 @@ def measured(path: Path, progress: Callable[[float], None] = lambda _: None, thr
     entry = cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz"
     found = load(entry)
     if found is not None and found.source.sha256 == sha256:
-        progress(1.0)
-        return replace(found, source=replace(found.source, name=path.name))
+        return replace(found, source=replace(found.source, name=shown_name(path)))
     result = measure(path, sha256=sha256, progress=progress, threads=threads)
     with suppress(OutputError, OSError):
         save(result, entry)
@@ -72,7 +71,7 @@ def save(measurement: Measurement, path: Path) -> None:
 def load(path: Path) -> Measurement | None:
     """Read a measurement; None where there is none or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
             arrays = {name: file[name] for name in ARRAYS}
         source = head["source"] | {"frame_rate": tuple(head["source"]["frame_rate"])}

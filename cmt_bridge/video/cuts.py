@@ -28,10 +28,9 @@ def cut_scores(seconds: Curve, residual: npt.NDArray[np.float32]) -> Curve:
     """
     values = residual.astype(np.float64)
     scores = np.zeros(len(values))
-    low = np.minimum(np.searchsorted(seconds, seconds - REACH), np.maximum(0, np.arange(len(values)) - FEWEST_NEIGHBOURS))
-    high = np.maximum(
-        np.searchsorted(seconds, seconds + REACH, side="right"), np.arange(len(values)) + 1 + FEWEST_NEIGHBOURS
-    )
+    order = np.arange(len(values))
+    low = np.minimum(np.searchsorted(seconds, seconds - REACH), np.maximum(0, order - FEWEST_NEIGHBOURS))
+    high = np.maximum(np.searchsorted(seconds, seconds + REACH, side="right"), order + 1 + FEWEST_NEIGHBOURS)
     for i, value in enumerate(values):
         if value <= LEAST / 10:
             continue
@@ -45,7 +44,7 @@ def find_cuts(seconds: Curve, residual: npt.NDArray[np.float32], sensitivity: fl
     """Give the hard cuts; `sensitivity` from 0 (score 0.9 needed) to 1 (score 0.1 needed)."""
     scores = cut_scores(seconds, residual)
     needed = 0.9 - 0.8 * sensitivity
-    cuts = []
+    cuts: list[int] = []
     for i in np.flatnonzero(scores >= needed):
         around = scores[max(0, i - NEAREST) : i + NEAREST + 1]
         if scores[i] == around.max() and not (cuts and i - cuts[-1] <= NEAREST and scores[cuts[-1]] == scores[i]):

@@ -58,9 +58,7 @@ def _directogram(flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return (sums / size.size).astype(np.float32)
 
 
-def _residual(
-    before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], flow: npt.NDArray[np.float32]
-) -> float:
+def _residual(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], flow: npt.NDArray[np.float32]) -> float:
     rows, columns = (np.arange(0, side, RESIDUAL_STRIDE, dtype=np.float32) for side in after.shape)
     x, y = np.meshgrid(columns, rows)
     sparse = flow[::RESIDUAL_STRIDE, ::RESIDUAL_STRIDE]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -23,7 +22,7 @@ from cmt_bridge.errors import VideoError
 from cmt_bridge.video.flow import DIRECTIONS, Motion, motion_between
 from cmt_bridge.video.stream import THUMB, Frame, VideoStream
 
-__all__ = ["FORMAT_VERSION", "Measurement", "measure"]
+__all__ = ["FORMAT_VERSION", "Measurement", "measure", "shown_name"]
 
 FORMAT_VERSION: Final = 1
 """Raise it when the same file would measure otherwise, or is stored otherwise: old cache entries are then not read."""
@@ -44,7 +43,7 @@ class Measurement:
     `pts` (n,) int64 counts `time_base` seconds from the first picture; `length` is the end of the last picture in the
     same unit. Entry i of the following belongs to the step from frame i-1 to frame i, and entry 0 is 0:
     `speed` (n,) pixels at 360 lines, `directogram` (n, DIRECTIONS) the same by direction, `residual` (n,) the grey
-    difference that motion does not explain, `change` (n,) the colour difference of small pictures, both 0..1.
+    difference that motion does not explain, 0..1.
     `previews` (k, 72, 128, 3) uint8 RGB are small pictures spread over the video, at times `preview_pts` (k,).
     `damage` says what could not be read, or is empty.
     """
@@ -56,7 +55,6 @@ class Measurement:
     speed: Floats
     directogram: Floats
     residual: Floats
-    change: Floats
     preview_pts: npt.NDArray[np.int64]
     previews: npt.NDArray[np.uint8]
     damage: str = ""
@@ -69,7 +67,7 @@ class Measurement:
     @property
     def seconds(self) -> npt.NDArray[np.float64]:
         """The time of each used frame in seconds, shape (n,)."""
-        return self.pts * float(self.time_base)
+        return self.pts.astype(np.float64) * float(self.time_base)
 
     @property
     def nominal(self) -> float:
@@ -80,13 +78,13 @@ class Measurement:
         if len(self.pts) < 2:
             return float(SHORTEST_NOMINAL)
         steps = np.diff(self.pts)
-        near = np.abs(steps / np.median(steps) - 1.0) < USUAL_STEP  # their mean: times are often rounded to milliseconds
-        usual = float(np.mean(steps[near])) * float(self.time_base)
+        near = np.abs(steps / np.median(steps) - 1.0) < USUAL_STEP
+        usual = float(np.mean(steps[near])) * float(self.time_base)  # times are often rounded to milliseconds
         return min(max(usual, float(SHORTEST_NOMINAL)), float(LONGEST_NOMINAL))
 
 
 def measure(
-    path: Path, *, sha256: str = "", progress: Callable[[float], None] = lambda _: None, threads: int | None = None
+    path: Path, *, sha256: str = "", progress: Callable[[float], None] | None = None, threads: int | None = None
 ) -> Measurement:
     """Decode the video at `path` once and measure every step from frame to frame.
 
@@ -99,18 +97,19 @@ def measure(
     state = _stamp(path)
     curves = _Curves()
     with VideoStream(path) as stream:
-        for frame, change, motion in _motions(iter(stream), threads):
-            curves.add(frame, change, motion, stream.time_base)
-            progress(stream.position)
+        for frame, motion in _motions(iter(stream), threads):
+            curves.add(frame, motion, stream.time_base)
+            if progress:
+                progress(stream.position)
         if len(curves.pts) < 2:
             raise VideoError(
                 f"{path} holds a single picture, so nothing moves in it.", hint="Make a clip of a second or more of it."
             )
         if _stamp(path) != state:
-            raise VideoError(f"{path} changed while it was measured.", hint="Wait until it is complete, then try again.")
+            raise VideoError(f"{path} changed while it was measured.", hint="Wait until it is complete.")
         rate = stream.frame_rate
         source = VideoSource(
-            name=path.name,
+            name=shown_name(path),
             sha256=sha256 or sha256_of(path),
             width=stream.width,
             height=stream.height,
@@ -121,6 +120,11 @@ def measure(
         return curves.measurement(source, stream)
 
 
+def shown_name(path: Path) -> str:
+    """Give a file's name with a mark in place of what cannot be shown or stored as text."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path.name)
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
@@ -129,11 +133,11 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-Step = tuple[Frame, float, "Future[Motion] | None"]
+Step = tuple[Frame, "Future[Motion] | None"]
 
 
-def _motions(frames: Iterator[Frame], threads: int) -> Iterator[tuple[Frame, float, Motion | None]]:
-    """Give each frame with what changed since the one before; flow runs in threads, order and memory are kept."""
+def _motions(frames: Iterator[Frame], threads: int) -> Iterator[tuple[Frame, Motion | None]]:
+    """Give each frame with the motion since the one before; flow runs in threads, order and memory are kept."""
     waiting: deque[Step] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="flow")
     try:
@@ -141,8 +145,7 @@ def _motions(frames: Iterator[Frame], threads: int) -> Iterator[tuple[Frame, flo
             before: Frame | None = None
             for frame in frames:
                 future = pool.submit(motion_between, before.gray, frame.gray) if before else None
-                change = float(np.mean(cv2.absdiff(before.thumb, frame.thumb))) / 255.0 if before else 0.0
-                waiting.append((frame, change, future))
+                waiting.append((frame, future))
                 before = frame
                 if len(waiting) > 2 * threads:
                     yield _settle(waiting.popleft())
@@ -152,9 +155,9 @@ def _motions(frames: Iterator[Frame], threads: int) -> Iterator[tuple[Frame, flo
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _settle(step: Step) -> tuple[Frame, float, Motion | None]:
-    frame, change, future = step
-    return frame, change, future.result() if future else None
+def _settle(step: Step) -> tuple[Frame, Motion | None]:
+    frame, future = step
+    return frame, future.result() if future else None
 
 
 @contextmanager
@@ -176,23 +179,24 @@ class _Curves:
         self.speed: list[float] = []
         self.directogram: list[Floats] = []
         self.residual: list[float] = []
-        self.change: list[float] = []
         self.previews: list[tuple[int, npt.NDArray[np.uint8]]] = []
         self._gap = FIRST_PREVIEW_GAP
         self._next = Fraction(0)
 
-    def add(self, frame: Frame, change: float, motion: Motion | None, time_base: Fraction) -> None:
+    def add(self, frame: Frame, motion: Motion | None, time_base: Fraction) -> None:
         self.pts.append(frame.pts)
-        self.change.append(change)
         self.speed.append(motion.speed if motion else 0.0)
         self.residual.append(motion.residual if motion else 0.0)
         self.directogram.append(motion.directogram if motion else np.zeros(DIRECTIONS, np.float32))
         seconds = frame.pts * time_base
         if seconds >= self._next:
             self.previews.append((frame.pts, frame.thumb))
-            if len(self.previews) == MOST_PREVIEWS:
-                self.previews = self.previews[::2]
+            while len(self.previews) >= MOST_PREVIEWS:
                 self._gap *= 2
+                spread: dict[int, tuple[int, npt.NDArray[np.uint8]]] = {}
+                for pts, picture in self.previews:
+                    spread.setdefault(int(pts * time_base // self._gap), (pts, picture))
+                self.previews = list(spread.values())
             self._next = (seconds // self._gap + 1) * self._gap
 
     def measurement(self, source: VideoSource, stream: VideoStream) -> Measurement:
@@ -204,7 +208,6 @@ class _Curves:
             speed=np.array(self.speed, np.float32),
             directogram=np.stack(self.directogram),
             residual=np.array(self.residual, np.float32),
-            change=np.array(self.change, np.float32),
             preview_pts=np.array([pts for pts, _ in self.previews], np.int64),
             previews=np.stack([picture for _, picture in self.previews]).reshape(-1, THUMB[1], THUMB[0], 3),
             damage=stream.damage,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -131,14 +130,12 @@ class VideoStream:
 
     def _open(self) -> InputContainer:
         try:
-            # `file:` keeps a colon in a name from being taken for a protocol; the whitelist keeps playlists off the net.
-            return av.open(
-                f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
-            )
+            # `file:` keeps a colon in a name from being a protocol; the whitelist keeps playlists off the net.
+            return av.open(f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
         except (av.error.FFmpegError, OSError, ValueError, UnicodeError):
             raise VideoError(
                 f"{self.path} is not a video, or it is damaged.",
-                hint="Try whether a player opens it; if it is still being copied or recorded, wait until that has ended.",
+                hint="Try whether a player opens it; if it is still being copied, wait until that has ended.",
             ) from None
 
     def _choose(self) -> AvStream:
@@ -151,7 +148,7 @@ class VideoStream:
         try:
             context = stream.codec_context
         except (av.error.FFmpegError, RuntimeError, ValueError):
-            context = None  # type: ignore[assignment]
+            context = None
         if context is None:
             raise VideoError(
                 f"The pictures in {self.path} are coded in a way that is not known here.", hint="Convert it to H.264."
@@ -187,7 +184,9 @@ class VideoStream:
     def __enter__(self) -> VideoStream:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._container.close()
 
     def _pictures(self) -> Iterator[Any]:
@@ -257,9 +256,7 @@ class VideoStream:
     def _adopt(self, picture: Any) -> None:
         turns = round(picture.rotation / 90) % 4  # FFmpeg counts counterclockwise
         self.rotation = -90 * turns % 360
-        self.width, self.height = shown_size(
-            picture.width, picture.height, self._stream.sample_aspect_ratio, turns
-        )
+        self.width, self.height = shown_size(picture.width, picture.height, self._stream.sample_aspect_ratio, turns)
 
 
 class _Scaler:

@@ -1,0 +1,113 @@
+"""`cmt-bridge analyze`: measure a video."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmt_bridge.cli.common import analysis_of, analysis_options, json_option, print_json, progress, talk
+
+if TYPE_CHECKING:
+    from cmt_bridge.core.metadata import VideoMetadata
+
+__all__ = ["analyze"]
+
+PLOT_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
+
+
+@click.command()
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write instead of NAME.metadata.json.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Also draw what was found, as .png, .svg or .pdf.")
+@click.option("--force", is_flag=True, help="Replace the files given by -o and --plot where they exist.")
+@analysis_options
+@json_option
+def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as_json: bool, **given: Any) -> None:
+    """Measure VIDEO: tempo, visual beats, cuts, and motion per bar, as metadata.json.
+
+    The picture is measured once and remembered by its content; other options then take no time. Nothing of yours is
+    overwritten: where NAME.metadata.json exists here, "NAME.metadata take 2.json" is written, and where a file named by
+    -o or --plot exists the command stops, unless --force is given. With --json the metadata goes to stdout, and to a
+    file only with -o.
+
+    \b
+    Examples:
+      cmt-bridge analyze clip.mp4
+      cmt-bridge analyze clip.mp4 --tempo-range 80 120 --cut-sensitivity 0.7
+      cmt-bridge analyze clip.mp4 -o metadata.json --plot clip.png
+    """
+    from cmt_bridge.core.files import complete_path, fresh_path
+
+    options = analysis_of(given)
+    _check_targets(video, output, plot, force)
+
+    from cmt_bridge.video.analysis import analyze as analyze_measurement
+    from cmt_bridge.video.cache import measured
+
+    with progress("Measuring") as done:
+        measurement = measured(video, done)
+    metadata = analyze_measurement(measurement, options)
+    if measurement.damage:
+        talk(f"Warning: {video} is damaged: {measurement.damage}. Measured up to {_clock(metadata.duration)}.")
+
+    if plot is not None:
+        from cmt_bridge.video.figure import draw
+
+        with complete_path(plot) as temporary:
+            draw(measurement, metadata, temporary)
+    target = output if output is not None or as_json else fresh_path(Path(f"{video.stem}.metadata.json"))
+    if target is not None:
+        with complete_path(target) as temporary:
+            temporary.write_text(json.dumps(metadata.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    talk(_summary(metadata))
+    if metadata.tempo_source == "default":
+        talk(f"The picture has no rhythm to take a tempo from, so it is {metadata.tempo:g} BPM; --tempo sets another.")
+    if as_json:
+        print_json(metadata.to_json())
+    elif target is not None:
+        click.echo(click.format_filename(target))
+    if plot is not None:
+        click.echo(click.format_filename(plot), err=as_json)
+
+
+def _check_targets(video: Path, output: Path | None, plot: Path | None, force: bool) -> None:
+    """Stop before the long work where a result could not be written."""
+    from cmt_bridge.errors import OutputError, UsageError
+
+    if plot is not None and plot.suffix.lower() not in PLOT_FORMATS:
+        raise UsageError(f"A figure cannot be drawn as {plot.name}.", hint=f"Choose from {', '.join(PLOT_FORMATS)}.")
+    if plot is not None and output is not None and plot.absolute() == output.absolute():
+        raise UsageError("-o and --plot name the same file.", hint="Give two names.")
+    for target in filter(None, (output, plot)):
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder.", hint="Name a file.")
+        if not target.exists():
+            continue
+        if video.exists() and target.samefile(video):
+            raise OutputError(f"{target} is the video itself.", hint="Name another file.")
+        if not force:
+            raise OutputError(f"{target} exists already.", hint="Name another file, or replace it with --force.")
+
+
+def _summary(metadata: VideoMetadata) -> str:
+    source = metadata.source
+    rate = source.frame_rate[0] / source.frame_rate[1]
+    return (
+        f"{source.name}: {_clock(metadata.duration)}, {source.width}×{source.height}, {rate:.5g} frames per second; "
+        f"{metadata.tempo:.4g} BPM ({metadata.tempo_source}), {_count(len(metadata.flow_per_bar), 'bar')}, "
+        f"{_count(len(metadata.beats), 'visual beat')}, {_count(len(metadata.cuts), 'cut')}"
+    )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{tenths // 10:02}.{tenths % 10}"
+    return f"{hours}:{minutes:02}:{clock}" if hours else f"{minutes}:{clock}"

@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+from cmt_bridge.compose.plan import DENSITY_THRESHOLDS, STILL_DENSITY, density_class, plan, strength_class
+from cmt_bridge.core.metadata import VideoMetadata, VideoSource, VisualBeat
+
+METADATA = VideoMetadata(
+    source=VideoSource("clip.mp4", "", 640, 360, 0, (25, 1), 100),
+    duration=8.0,
+    tempo=120.0,
+    tempo_source="estimated",
+    beats=(),
+    cuts=(),
+    flow_per_bar=(0.0, 0.05, 0.6, 9.0),
+)
+
+
+def test_classes_count_thresholds() -> None:
+    assert [density_class(value) for value in (0.0, 0.008169, 0.0204, 2.9)] == [0, 1, 2, 16]
+    assert [strength_class(weight) for weight in (0.0, 0.3, 0.9, 1.0)] == [1, 2, 5, 10]
+    assert len(DENSITY_THRESHOLDS) == 16
+
+
+def test_motion_becomes_density_and_calm_bars_have_music() -> None:
+    assert plan(METADATA).density == (1, 4, 9, 16)
+
+
+def test_a_still_picture_has_music() -> None:
+    assert plan(replace(METADATA, flow_per_bar=(0.0, 0.0))).density == (STILL_DENSITY,) * 4
+
+
+def test_bars_cover_the_video() -> None:
+    assert plan(replace(METADATA, duration=8.2)).bars == 5
+    assert plan(replace(METADATA, duration=8.02)).bars == 4  # less than half a sixteenth over the bar line
+    assert plan(replace(METADATA, duration=0.3)).bars == 1
+
+
+def test_visual_beats_lie_on_the_grid_and_the_strongest_of_a_tick_stays() -> None:
+    beats = (VisualBeat(0.26, 0.3), VisualBeat(0.24, 0.9), VisualBeat(1.0, 1.0), VisualBeat(7.99, 0.9))
+    control = plan(replace(METADATA, beats=beats))
+    assert [(beat.tick, beat.strength) for beat in control.beats] == [(2, 5), (8, 10)]  # the last lies past the end
+
+
+def test_a_bar_has_room_for_its_visual_beats() -> None:
+    beats = tuple(VisualBeat(tick / 8, 0.5) for tick in (0, 3, 7))
+    assert plan(replace(METADATA, beats=beats)).density[0] == 3

