@@ -91,7 +91,7 @@ imports: dev
 format: dev ## lay out the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
-bench: install ## run every benchmark
+bench: install build/demo.mp4 ## run every benchmark
 	@for script in benchmarks/*.py; do [ ! -e "$$script" ] || { echo "== $$script"; $(BIN)/python "$$script" || exit 1; }; done
 
 clean: ## remove build/ and the caches of the tools

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cmt_bridge import __version__
 from cmt_bridge.compose.engrave import engrave
-from cmt_bridge.compose.plan import plan
+from cmt_bridge.compose.plan import at_tempo, plan
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.files import complete_folder, sha256_of
 from cmt_bridge.core.metadata import VideoMetadata
@@ -74,13 +74,13 @@ def look_at(
     suffix = path.suffix.lower()
     if suffix == ".npz":
         control = read_control(path, TempoMap.constant(_array_tempo(path, options)))
-        return Picture(path.stem, sha256_of(path), control)
+        return Picture(_title(path.stem), sha256_of(path), control)
     if suffix == ".json":
         metadata = read_metadata(path)
         if options.tempo is not None:
-            metadata = replace(metadata, tempo=options.tempo, tempo_source="given")
+            metadata = at_tempo(metadata, options.tempo)
         title = Path(metadata.source.name).stem if metadata.source.sha256 else path.stem
-        return Picture(title, metadata.source.sha256 or sha256_of(path), plan(metadata), metadata)
+        return Picture(_title(title), metadata.source.sha256 or sha256_of(path), plan(metadata), metadata)
     from cmt_bridge.video.analysis import analyze
     from cmt_bridge.video.cache import measured
 
@@ -88,7 +88,14 @@ def look_at(
         measurement = measured(path, progress=progress)
     with timings.part("analyze"):
         metadata = analyze(measurement, options)
-    return Picture(path.stem, metadata.source.sha256, plan(metadata), metadata)
+    name = metadata.source.name.encode(errors="replace").decode()  # bytes that are no text cannot be written to files
+    metadata = replace(metadata, source=replace(metadata.source, name=name))
+    return Picture(_title(path.stem), metadata.source.sha256, plan(metadata), metadata)
+
+
+def _title(name: str) -> str:
+    """Give a clip's name as one that files and folders can have anywhere: printable, not hidden, not empty."""
+    return "".join(letter if letter.isprintable() else "_" for letter in name).strip(". ") or "clip"
 
 
 def _array_tempo(path: Path, options: AnalysisOptions) -> float:

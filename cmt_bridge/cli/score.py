@@ -57,9 +57,14 @@ def score(video: Path, output: Path | None, variations: int, as_json: bool, mode
       cmt-bridge score clip.mp4 --tempo 96 --control 1 -o music
     """
     from cmt_bridge.cli.common import analysis_of
+    from cmt_bridge.errors import UsageError
     from cmt_bridge.model.registry import DEFAULT
     from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
 
+    if output is not None and output.name in ("", ".."):
+        raise UsageError(
+            f"-o needs the name of a folder to make, not {str(output)!r}.", hint="Give one such as -o music."
+        )
     timings = Timings()
     options = _compose_options(given)
     with progress("Measuring") as done:

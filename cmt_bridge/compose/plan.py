@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.metadata import VideoMetadata
-from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TempoMap, bpm_to_uspq, uspq_to_bpm
 
-__all__ = ["density_class", "plan", "strength_class"]
+__all__ = ["at_tempo", "density_class", "plan", "strength_class"]
 
 # Percentile-matched thresholds of the released code: a value's class is the number of thresholds at or below it.
 DENSITY_THRESHOLDS = (
@@ -56,6 +60,18 @@ def plan(metadata: VideoMetadata) -> ControlTrack:
         beats=tuple(ControlBeat(tick, strengths[tick]) for tick in sorted(strengths)),
         n_beat=n_beat,
     )
+
+
+def at_tempo(metadata: VideoMetadata, bpm: float) -> VideoMetadata:
+    """Give metadata with another tempo, its motion averaged over the new bars."""
+    tempo = uspq_to_bpm(bpm_to_uspq(bpm))
+    old, new = (60.0 * BEATS_PER_BAR / each for each in (metadata.tempo, tempo))
+    edges = np.minimum(np.arange(len(metadata.flow_per_bar) + 1) * old, metadata.duration)
+    moved = np.concatenate([[0.0], np.cumsum(np.diff(edges) * metadata.flow_per_bar)])
+    lines = np.minimum(np.arange(math.ceil(metadata.duration / new) + 1) * new, metadata.duration)
+    lengths = np.diff(lines)
+    flow = np.diff(np.interp(lines, edges, moved))[lengths > 0] / lengths[lengths > 0]
+    return replace(metadata, tempo=tempo, tempo_source="given", flow_per_bar=tuple(flow.tolist()))
 
 
 def _densities(flow: Sequence[float], bars: int) -> list[int]:

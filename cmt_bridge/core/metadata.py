@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from cmt_bridge.errors import ScoreError
 __all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
 
 VERSION = 1
+LONGEST = 86_400.0  # seconds; what states more is damaged
+SLOWEST, FASTEST = 4.0, 1000.0  # BPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class VideoMetadata:
         try:
             file = data.get("source", {})
             rate = file.get("frame_rate", (0, 1))
-            return cls(
+            found = cls(
                 source=VideoSource(
                     name=str(file.get("name", source)),
                     sha256=str(file.get("sha256", "")),
@@ -124,5 +127,25 @@ class VideoMetadata:
                 cuts=tuple(Cut(float(c["start_time"]), float(c["score"])) for c in data.get("cuts", ())),
                 flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `analyze`.") from error
+        fault = found._fault()
+        if fault:
+            raise ScoreError(f"{source} is damaged: it states {fault}.", hint="Write it anew with `analyze`.")
+        return found
+
+    def _fault(self) -> str:
+        """Say what no video can have, or nothing. JSON may hold NaN and Infinity."""
+        if not 0.0 < self.duration <= LONGEST:
+            return f"impossible times (a duration of {self.duration:g} s)"
+        if not SLOWEST <= self.tempo <= FASTEST:
+            return f"a tempo of {self.tempo:g} BPM"
+        if not (self.source.frame_rate[0] >= 0 and self.source.frame_rate[1] > 0):
+            return "an impossible frame rate"
+        if not all(0.0 <= moment.seconds <= LONGEST for moment in (*self.beats, *self.cuts)):
+            return "impossible times"
+        if not all(math.isfinite(beat.weight) for beat in self.beats):
+            return "a visual beat of impossible weight"
+        if not all(0.0 <= flow < math.inf for flow in self.flow_per_bar):
+            return "an impossible motion"
+        return ""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.errors import CheckpointError
+from cmt_bridge.errors import CheckpointError, OutputError
 from cmt_bridge.model.network import Network, NetworkConfig, frequencies, sinusoids
 
 __all__ = ["load_network", "read_original", "renamed", "save_network"]
@@ -135,7 +135,10 @@ def save_network(network: Network, path: Path, *, record: dict[str, Any], half: 
     tensors = {key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()}
     metadata = {"config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
     with complete_path(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:  # hides the OSError
+            raise OutputError(f"Cannot write {path}: {error}.", hint="Free some space.") from error
 
 
 def load_network(path: Path) -> Network:

@@ -125,7 +125,7 @@ class NoRepeat:
 
 
 class DensityControl:
-    """A bar has the picture's density where the draw for it said so, and room for its visual beats in any case."""
+    """A bar has the picture's density where the draw for it said so; else some music, and room for its visual beats."""
 
     def __init__(self, control: ControlTrack) -> None:
         self.control = control
@@ -135,7 +135,7 @@ class DensityControl:
             return None
         if cursor.follow_density:
             return _mask(self.control.density[cursor.bar] == _DENSITY)
-        return len(cursor.hits) <= _DENSITY
+        return _mask(max(1, len(cursor.hits)) <= _DENSITY)
 
 
 class Hits:

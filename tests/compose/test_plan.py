@@ -1,6 +1,15 @@
 from dataclasses import replace
 
-from cmt_bridge.compose.plan import DENSITY_THRESHOLDS, STILL_DENSITY, density_class, plan, strength_class
+import pytest
+
+from cmt_bridge.compose.plan import (
+    DENSITY_THRESHOLDS,
+    STILL_DENSITY,
+    at_tempo,
+    density_class,
+    plan,
+    strength_class,
+)
 from cmt_bridge.core.metadata import VideoMetadata, VideoSource, VisualBeat
 
 METADATA = VideoMetadata(
@@ -43,3 +52,15 @@ def test_visual_beats_lie_on_the_grid_and_the_strongest_of_a_tick_stays() -> Non
 def test_a_bar_has_room_for_its_visual_beats() -> None:
     beats = tuple(VisualBeat(tick / 8, 0.5) for tick in (0, 3, 7))
     assert plan(replace(METADATA, beats=beats)).density[0] == 3
+
+
+def test_another_tempo_keeps_the_motion_where_it_is() -> None:
+    slower = at_tempo(METADATA, 60.0)  # bars of 4 s instead of 2
+    assert slower.tempo == 60.0
+    assert slower.flow_per_bar == pytest.approx((0.025, 4.8))
+    assert at_tempo(slower, 120.0).flow_per_bar == pytest.approx((0.025, 0.025, 4.8, 4.8))
+    odd = at_tempo(METADATA, 90.0)
+    assert len(odd.flow_per_bar) == 3
+    lengths = (240 / 90, 240 / 90, 8.0 - 2 * 240 / 90)
+    total = sum(flow * length for flow, length in zip(odd.flow_per_bar, lengths, strict=True))
+    assert total == pytest.approx(2 * sum(METADATA.flow_per_bar))
