@@ -3,9 +3,9 @@
     python benchmarks/control.py [PICTURE …] [--model NAME] [--takes 5]
 
 A PICTURE is a video, a metadata.json or a video's .npz of the original; without one the demo clip is taken (`make demo`
-cuts it). Errors are mean absolute ones, in the paper's units: density over its spread of 10.90, strength over 1.83. Density
-counts over all bars but those of the last chord, strength over all visual beats (the largest simu-note there against
-the picture's). Time is how far the last note's end lies from the picture's end, as a share of its length.
+cuts it). Errors are mean absolute ones, in the paper's units: density over its spread of 10.90, strength over 1.83.
+Density counts over all bars but those of the last chord, strength over all visual beats (the largest simu-note there
+against the picture's). Time is how far the last note's end lies from the picture's end, as a share of its length.
 """
 
 from __future__ import annotations

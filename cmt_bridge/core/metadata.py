@@ -142,7 +142,8 @@ class VideoMetadata:
             return f"a tempo of {self.tempo:g} BPM"
         if not (self.source.frame_rate[0] >= 0 and self.source.frame_rate[1] > 0):
             return "an impossible frame rate"
-        if not all(0.0 <= moment.seconds <= LONGEST for moment in (*self.beats, *self.cuts)):
+        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts)]
+        if not all(0.0 <= seconds <= LONGEST for seconds in moments):
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):
             return "a visual beat of impossible weight"

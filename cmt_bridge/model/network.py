@@ -85,14 +85,6 @@ class State(NamedTuple):
     memory: Tensor
     norm: Tensor
 
-    def clone(self) -> State:
-        """Give a copy that later steps do not touch: a snapshot."""
-        return State(self.memory.clone(), self.norm.clone())
-
-    def repeat(self, batch: int) -> State:
-        """Give the state of one song for `batch` continuations of it."""
-        return State(self.memory.repeat(1, batch, 1, 1, 1), self.norm.repeat(1, batch, 1, 1))
-
 
 def feature_map(x: Tensor) -> Tensor:
     """Map queries and keys to positive features, elu(x) + 1 (Katharopoulos et al. 2020, Eq. 7)."""

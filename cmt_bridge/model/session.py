@@ -63,11 +63,12 @@ OnBarLine = Callable[[int, Snapshot], None]
 
 
 class Session:
-    """Decode `len(seeds)` candidates for one control track together.
+    """Decode candidates for one control track together, from the start or from `snapshots`.
 
-    Iterating gives (candidate, word) in the order of decoding; a word is an int64 array (9). The last bar ends with the
-    piece's last chord, and the EOS word is not given. Only one word per candidate is ever held, so that a piece of any
-    length takes the same memory. `on_bar_line` hands out what `resume` needs to go on from a bar.
+    From the start there is one candidate for each of `seeds` (the options' seed else), from snapshots one for each,
+    which goes on as if it had never stopped. Iterating gives (candidate, word) in the order of decoding; a word is an
+    int64 array (9). The last bar ends with the piece's last chord, and the EOS word is not given. Only one word per
+    candidate is ever held, so that a piece of any length takes the same memory.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Session:
         options: ComposeOptions,
         *,
         seeds: Sequence[int] | None = None,
+        snapshots: Sequence[Snapshot] | None = None,
         on_bar_line: OnBarLine | None = None,
     ) -> None:
         self.engine = engine
@@ -84,26 +86,23 @@ class Session:
         self.options = options
         self.filters = filters_for(self.control, options)
         self.on_bar_line = on_bar_line
-        seeds = [options.seed] if seeds is None else seeds
-        self._candidates = list(range(len(seeds)))
-        self._cursors = [Cursor(seed=seed) for seed in seeds]
-        self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-        self._state = engine.state(len(seeds))
-        self._hidden = engine.prime(self._initial(), self._state)
+        if snapshots is None:
+            snapshots = self._beginnings([options.seed] if seeds is None else seeds)
+        self._candidates = list(range(len(snapshots)))
+        self._cursors = [snapshot.cursor.copy() for snapshot in snapshots]
+        self._generators = [_copied(snapshot.generator) for snapshot in snapshots]
+        self._state = State(*(torch.cat(parts, 1) for parts in zip(*(s.state for s in snapshots), strict=True)))
+        self._hidden = torch.cat([snapshot.hidden for snapshot in snapshots])
 
-    @classmethod
-    def resume(cls, engine: Engine, control: ControlTrack, options: ComposeOptions, snapshot: Snapshot) -> Session:
-        """Give a session that goes on from a snapshot, as if it had never stopped."""
-        session = cls.__new__(cls)
-        session.engine, session.control, session.options = engine, control.with_ending(), options
-        session.filters = filters_for(session.control, options)
-        session.on_bar_line = None
-        session._candidates = [0]
-        session._cursors = [snapshot.cursor.copy()]
-        session._generators = [_copied(snapshot.generator)]
-        session._state = snapshot.state.clone()
-        session._hidden = snapshot.hidden.clone()
-        return session
+    def _beginnings(self, seeds: Sequence[int]) -> list[Snapshot]:
+        """Give a snapshot before the first word for every seed."""
+        tokens = initial_tokens()[0].numpy()
+        tokens[~np.isin(tokens[:, 2], self.options.instruments), 2] = 0
+        state = self.engine.state()
+        hidden = self.engine.prime(tokens, state)
+        return [
+            Snapshot(state, hidden, Cursor(seed=seed), np.random.Generator(np.random.PCG64(seed))) for seed in seeds
+        ]
 
     def _snapshot(self, place: int) -> Snapshot:
         state = State(*(part[:, place : place + 1].clone() for part in self._state))
@@ -116,11 +115,6 @@ class Session:
         """The share of the piece, 0..1, that the slowest candidate has behind it."""
         positions = [cursor.position for cursor in self._cursors] or [self.control.n_beat]
         return min(1.0, min(positions) / self.control.n_beat)
-
-    def _initial(self) -> npt.NDArray[np.int64]:
-        tokens = initial_tokens()[0].numpy()
-        tokens[~np.isin(tokens[:, 2], self.options.instruments), 2] = 0
-        return tokens
 
     def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         while self._candidates:

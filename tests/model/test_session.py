@@ -155,7 +155,7 @@ def test_a_snapshot_at_any_bar_line_goes_on_as_if_nothing_happened(engine: Engin
     assert [snapshot.cursor.bar for snapshot in taken] == list(range(-1, control.bars - 1))
     for start, snapshot in zip(bars, taken, strict=True):
         for _ in range(2):  # a snapshot serves more than once
-            rest = np.stack([word for _, word in Session.resume(engine, control, options, snapshot)])
+            rest = np.stack([word for _, word in Session(engine, control, options, snapshots=[snapshot])])
             assert (rest == whole[start:]).all()
 
 
