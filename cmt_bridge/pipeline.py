@@ -34,12 +34,13 @@ ARRAY_TEMPO = 120.0  # BPM, where a control array comes without a tempo
 
 @dataclass(frozen=True)
 class Picture:
-    """What is known of the picture: its control, and the metadata it came from where there is any."""
+    """What is known of the picture: its control, the metadata it came from if any, and what is broken in the file."""
 
     title: str
     sha256: str
     control: ControlTrack
     metadata: VideoMetadata | None = None
+    damage: str = ""
 
 
 @dataclass
@@ -90,7 +91,7 @@ def look_at(
         metadata = analyze(measurement, options)
     name = metadata.source.name.encode(errors="replace").decode()  # bytes that are no text cannot be written to files
     metadata = replace(metadata, source=replace(metadata.source, name=name))
-    return Picture(_title(path.stem), metadata.source.sha256, plan(metadata), metadata)
+    return Picture(_title(path.stem), metadata.source.sha256, plan(metadata), metadata, measurement.damage)
 
 
 def _title(name: str) -> str:

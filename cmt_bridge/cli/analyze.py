@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import analysis_of, analysis_options, json_option, print_json, progress, talk
+from cmt_bridge.cli.common import analysis_of, analysis_options, json_option, print_json, progress, talk, talk_of_doubts
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -50,8 +50,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
     with progress("Measuring") as done:
         measurement = measured(video, done)
     metadata = analyze_measurement(measurement, options)
-    if measurement.damage:
-        talk(f"Warning: {video} is damaged: {measurement.damage}. Measured up to {_clock(metadata.duration)}.")
+    talk_of_doubts(video, metadata, measurement.damage)
 
     if plot is not None:
         from cmt_bridge.video.figure import draw
@@ -63,8 +62,6 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
         with complete_path(target) as temporary:
             temporary.write_text(json.dumps(metadata.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     talk(_summary(metadata))
-    if metadata.tempo_source == "default":
-        talk(f"The picture has no rhythm to take a tempo from, so it is {metadata.tempo:g} BPM; --tempo sets another.")
     if as_json:
         print_json(metadata.to_json())
     elif target is not None:

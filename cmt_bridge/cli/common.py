@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import AnalysisOptions
 
-__all__ = ["Progress", "analysis_of", "analysis_options", "json_option", "print_json", "progress", "talk"]
+__all__ = [
+    "Progress",
+    "analysis_of",
+    "analysis_options",
+    "json_option",
+    "print_json",
+    "progress",
+    "talk",
+    "talk_of_doubts",
+]
 
 Progress = Callable[[float], None]
 """Called with the share done, 0..1."""
@@ -67,6 +79,14 @@ def print_json(data: Any) -> None:
 def talk(message: str) -> None:
     """Say something to the person, on stderr."""
     click.echo(message, err=True)
+
+
+def talk_of_doubts(video: Path, metadata: VideoMetadata, damage: str) -> None:
+    """Say what a person should know of a measured video: that it is damaged, that its tempo is not its own."""
+    if damage:
+        talk(f"Warning: {video} is damaged: {damage}. It was measured up to {metadata.duration:.1f} s.")
+    if metadata.tempo_source == "default":
+        talk(f"The picture has no rhythm to take a tempo from, so it is {metadata.tempo:g} BPM; --tempo sets another.")
 
 
 @contextmanager

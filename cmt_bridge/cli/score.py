@@ -56,7 +56,7 @@ def score(video: Path, output: Path | None, variations: int, as_json: bool, mode
       cmt-bridge score clip.mp4 -n 5 --seed 7 --instruments piano,strings
       cmt-bridge score clip.mp4 --tempo 96 --control 1 -o music
     """
-    from cmt_bridge.cli.common import analysis_of
+    from cmt_bridge.cli.common import analysis_of, talk_of_doubts
     from cmt_bridge.errors import UsageError
     from cmt_bridge.model.registry import DEFAULT
     from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
@@ -69,8 +69,8 @@ def score(video: Path, output: Path | None, variations: int, as_json: bool, mode
     options = _compose_options(given)
     with progress("Measuring") as done:
         picture = look_at(video, analysis_of(given), progress=done, timings=timings)
-    if picture.metadata is not None and picture.metadata.tempo_source == "default":
-        talk(f"The picture hardly moves: no tempo to be seen in it, so it is {picture.metadata.tempo:g} BPM (--tempo).")
+    if picture.metadata is not None:
+        talk_of_doubts(video, picture.metadata, picture.damage)
     with progress("Composing") as done:
         scores = score_picture(
             picture,

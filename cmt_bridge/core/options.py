@@ -49,6 +49,8 @@ class AnalysisOptions:
 
 
 DEFAULT_CONTROL = 0.7  # the C that the paper settled on
+# At 0.9 an instrument that enters seldom never does.
+WIDER = {Column.BEAT: 0.95, Column.INSTRUMENT: 1.0, Column.STRENGTH: 0.95}
 SAMPLED: tuple[Column, ...] = (
     Column.BEAT,
     Column.DENSITY,
@@ -75,7 +77,7 @@ class ComposeOptions:
     beat_control: tuple[float, ...] = (DEFAULT_CONTROL,)
     instruments: tuple[Instrument, ...] = tuple(Instrument)
     temperature: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 1.0))
-    nucleus: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 0.9))
+    nucleus: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 0.9) | WIDER)
     polyphony: Mapping[Instrument, int] = field(default_factory=lambda: {i: p.polyphony for i, p in PARTS.items()})
     pitches: Mapping[Instrument, tuple[int, int]] = field(
         default_factory=lambda: {i: (p.low, p.high) for i, p in PARTS.items()}
