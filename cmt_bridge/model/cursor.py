@@ -21,8 +21,9 @@ class Cursor:
     `bar` is -1 before the first bar word, `tick` -1 before the first onset of a bar. `bar_due` says that the next
     word starts a bar. `owed_notes` notes of the open simu-note and `owed_ticks` simu-note ticks of the bar are still
     to come. `played` holds the instruments heard on this tick, `last_played` the bar in which each was heard last.
-    `hits` are the visual beats of this bar that are followed, tick to strength. `pitch_classes` adds up the ticks
-    heard per pitch class before this bar, `bar_pitch_classes` within it.
+    `hits` are the visual beats of this bar that are followed, tick to strength. `age` and `younger_age` count the
+    words in the two memories of a network that remembers only so many. `pitch_classes` adds up the ticks heard per
+    pitch class before this bar, `bar_pitch_classes` within it.
     """
 
     seed: int = 0
@@ -30,6 +31,8 @@ class Cursor:
     bar_due: bool = True
     tick: int = -1
     instrument: int = 0
+    age: int = 0
+    younger_age: int = 0
     owed_notes: int = 0
     owed_ticks: int = 0
     pitches: frozenset[int] = frozenset()

@@ -52,7 +52,8 @@ class NetworkConfig:
 
     `embeddings` has the widths of columns 0..6, `initial_classes` those of genre, key and instrument tokens.
     `position_period` is the number of positions after which the position wraps, 0 for never: a network does not know
-    positions beyond its training length.
+    positions beyond its training length. `memory` is the number of words it learned to remember, 0 for any: a state
+    that sums up more than in training is one that the network has never met.
     """
 
     layers: int = 12
@@ -65,6 +66,7 @@ class NetworkConfig:
     initial_classes: tuple[int, ...] = (7, 1, 6)
     dropout: float = 0.1
     position_period: int = 0
+    memory: int = 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkConfig:

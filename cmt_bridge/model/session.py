@@ -50,7 +50,10 @@ def draw(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that is needed to go on from a bar line: state and hidden state of one candidate, its place and its dice."""
+    """All that is needed to go on from a bar line: state and hidden state of one candidate, its place and its dice.
+
+    `state` and `hidden` have a batch of one, or of two for a network that remembers only so many words.
+    """
 
     state: State
     hidden: Tensor
@@ -69,6 +72,10 @@ class Session:
     which goes on as if it had never stopped. Iterating gives (candidate, word) in the order of decoding; a word is an
     int64 array (9). The last bar ends with the piece's last chord, and the EOS word is not given. Only one word per
     candidate is ever held, so that a piece of any length takes the same memory.
+
+    Where the network remembers only so many words, each candidate has two states: an older one that speaks, and one
+    that began half of that later. When the older is full, at a bar line, the younger takes its place and a new one
+    begins. So the network never meets a state fuller than those it was trained on, however long the piece.
     """
 
     def __init__(
@@ -86,6 +93,10 @@ class Session:
         self.options = options
         self.filters = filters_for(self.control, options)
         self.on_bar_line = on_bar_line
+        memory = engine.network.config.memory
+        self._lanes = 2 if memory else 1  # states per candidate: the one that speaks, and a younger
+        self._full = memory * 3 // 4  # words; the bar that follows must find room as well
+        self._fresh = self._primed()
         if snapshots is None:
             snapshots = self._beginnings([options.seed] if seeds is None else seeds)
         self._candidates = list(range(len(snapshots)))
@@ -96,19 +107,44 @@ class Session:
 
     def _beginnings(self, seeds: Sequence[int]) -> list[Snapshot]:
         """Give a snapshot before the first word for every seed."""
-        tokens = initial_tokens()[0].numpy()
-        tokens[~np.isin(tokens[:, 2], self.options.instruments), 2] = 0
-        state = self.engine.state()
-        hidden = self.engine.prime(tokens, state)
+        state, hidden = self._fresh
+        state = State(*(torch.cat([part] * self._lanes, 1) for part in state))
+        hidden = torch.cat([hidden] * self._lanes)
         return [
             Snapshot(state, hidden, Cursor(seed=seed), np.random.Generator(np.random.PCG64(seed))) for seed in seeds
         ]
 
+    def _primed(self) -> tuple[State, Tensor]:
+        """Give state and hidden state after the initial tokens: those of the instruments that may play."""
+        tokens = initial_tokens()[0].numpy()
+        tokens[~np.isin(tokens[:, 2], self.options.instruments), 2] = 0
+        state = self.engine.state()
+        return state, self.engine.prime(tokens, state)
+
     def _snapshot(self, place: int) -> Snapshot:
-        state = State(*(part[:, place : place + 1].clone() for part in self._state))
+        lanes = slice(place * self._lanes, (place + 1) * self._lanes)
+        state = State(*(part[:, lanes].clone() for part in self._state))
         cursor = self._cursors[place].copy()
         cursor.bar_due = True
-        return Snapshot(state, self._hidden[place : place + 1].clone(), cursor, _copied(self._generators[place]))
+        return Snapshot(state, self._hidden[lanes].clone(), cursor, _copied(self._generators[place]))
+
+    @torch.inference_mode()
+    def _forget(self, place: int) -> None:
+        """Let the younger memory speak where the older is full, and begin a new one where it is time."""
+        cursor, older = self._cursors[place], place * self._lanes
+        younger, staggered = older + 1, cursor.younger_age < cursor.age
+        if self._lanes == 1 or cursor.age < (self._full if staggered else self._full // 2):
+            return
+        if staggered:
+            for part in self._state:
+                part[:, older] = part[:, younger]
+            self._hidden[older] = self._hidden[younger]
+            cursor.age = cursor.younger_age
+        state, hidden = self._fresh
+        for part, fresh in zip(self._state, state, strict=True):
+            part[:, younger] = fresh[:, 0]
+        self._hidden[younger] = hidden[0]
+        cursor.younger_age = 0
 
     @property
     def share_done(self) -> float:
@@ -131,6 +167,8 @@ class Session:
                     if not self._rhythm(rows[place], place, rhythm):
                         continue
                 rows[place, Column.POSITION] = cursor.position
+                cursor.age += 1
+                cursor.younger_age += 1
                 going.append(place)
             if len(going) < len(self._candidates):
                 rows = rows[going]
@@ -138,18 +176,19 @@ class Session:
             if not going:
                 return
             rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], self.control.n_beat)
-            self._hidden = self.engine.step(rows, self._state)
+            self._hidden = self.engine.step(rows.repeat(self._lanes, 0), self._state)
             yield from zip(self._candidates, rows, strict=True)
 
     def _logits(self, kind: Type) -> dict[Column, npt.NDArray[np.float32]]:
-        return self.engine.logits(self._hidden, np.full(len(self._candidates), int(kind)))
+        return self.engine.logits(self._hidden[:: self._lanes], np.full(len(self._candidates), int(kind)))
 
     def _keep(self, places: list[int]) -> None:
         """Let only the candidates at some places go on."""
         self._candidates = [self._candidates[place] for place in places]
         self._cursors = [self._cursors[place] for place in places]
         self._generators = [self._generators[place] for place in places]
-        index = torch.tensor(places, dtype=torch.long)
+        lanes = [place * self._lanes + lane for place in places for lane in range(self._lanes)]
+        index = torch.tensor(lanes, dtype=torch.long)
         self._state = State(*(part[:, index] for part in self._state))
         self._hidden = self._hidden[index]
 
@@ -177,6 +216,7 @@ class Session:
                 return False
             if self.on_bar_line is not None:
                 self.on_bar_line(self._candidates[place], self._snapshot(place))
+            self._forget(place)
             self._start_bar(place)
             row[Column.DENSITY] = self._choose(Column.DENSITY, place, logits)
             cursor.owed_ticks = int(row[Column.DENSITY]) - 1

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -121,7 +121,7 @@ def train(
     only `steps` may change on the way.
     """
     torch.manual_seed(options.seed)
-    config = SIZES[options.size]
+    config = replace(SIZES[options.size], memory=options.length)
     network = Network(config).train()
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay, betas=(0.9, 0.98)

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cmt_bridge.compose.codec import Grid, decode
 from cmt_bridge.core.control import ControlBeat, ControlTrack
@@ -12,6 +13,7 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import BAR, Column, TokenRows, Type, beat_timing
 from cmt_bridge.model.engine import Engine
 from cmt_bridge.model.filters import key_of
+from cmt_bridge.model.network import Network, initial_tokens
 from cmt_bridge.model.session import Session, Snapshot, compose, draw
 
 FIXED_TEMPO = TempoMap.constant(120)
@@ -184,3 +186,33 @@ def test_keys_are_heard() -> None:
     assert key_of(np.roll(scale, 7)) == (7, 0)
     minor = np.array([3, 0, 1, 1.5, 0, 1, 0, 2, 1, 0, 1, 0], float)
     assert key_of(np.roll(minor, 9)) == (9, 1)
+
+
+def test_a_long_piece_never_fills_the_memory(engine: Engine) -> None:
+    """The state that speaks holds as many words as in training, and is that of its own last words."""
+    network = Network(replace(engine.network.config, memory=240))
+    network.load_state_dict(engine.network.state_dict())
+    short = Engine(network)
+    control = ControlTrack(FIXED_TEMPO, (6,) * 40, (), 640)
+    ages: list[tuple[int, int]] = []
+    taken: list[Snapshot] = []
+
+    def look(_: int, snapshot: Snapshot) -> None:
+        ages.append((snapshot.cursor.age, snapshot.cursor.younger_age))
+        taken.append(snapshot)
+
+    (rows,) = [np.stack([word for _, word in Session(short, control, FOLLOW, on_bar_line=look)])]
+    assert len(rows) > 600
+    assert max(age for age, _ in ages) <= 240
+    bars = np.flatnonzero(rows[:, Column.BEAT] == BAR)
+    for snapshot, bar in list(zip(taken, bars, strict=True))[12:]:
+        state = engine.state()
+        engine.prime(initial_tokens()[0].numpy(), state)
+        for word in rows[bar - snapshot.cursor.age : bar]:
+            hidden = engine.step(word[None], state)
+        torch.testing.assert_close(snapshot.hidden[:1], hidden, atol=1e-5, rtol=0)
+    last = taken[-3]
+    rest = np.stack([word for _, word in Session(short, control, FOLLOW, snapshots=[last])])
+    assert (rest == rows[bars[-3] :]).all()
+    together = compose(Session(short, control, FOLLOW, seeds=[0, 1, 2]))
+    assert (together[0] == rows).all()
