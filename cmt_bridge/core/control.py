@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER, TempoMap
+from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 
 __all__ = ["ControlBeat", "ControlTrack"]
+
+LEAST_ENDING = TICKS_PER_BAR // 2  # ticks: a last chord that is shorter sounds broken off
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,9 +40,12 @@ class ControlTrack:
 
     @property
     def ending(self) -> int:
-        """The bar, from 0, of the last chord: the last, or the one before where less than a beat of it is left."""
+        """The bar, from 0, of the last chord: the last, or the one before it where less than half of the last is left.
+
+        A piece of two bars keeps its first for music.
+        """
         left = self.n_beat - (self.bars - 1) * TICKS_PER_BAR
-        return self.bars - 1 if left >= TICKS_PER_QUARTER or self.bars == 1 else self.bars - 2
+        return self.bars - 1 if left >= LEAST_ENDING or self.bars <= 2 else self.bars - 2
 
     def with_ending(self) -> ControlTrack:
         """Give the control that leaves the last chord alone: one onset on the downbeat of its bar, none after."""

@@ -33,8 +33,8 @@ def test_the_last_chord_rings_to_the_end_and_nothing_into_it() -> None:
 
 
 def test_a_chord_before_a_short_rest_of_a_bar_rings_over_the_bar_line() -> None:
-    score = score_of([(0, PIANO, 64, 16)], bars=2, n_beat=18)
-    assert notes_of(score, Instrument.PIANO) == [(0, 64, 18)]
+    score = score_of([(16, PIANO, 64, 16)], bars=3, n_beat=34)
+    assert notes_of(score, Instrument.PIANO) == [(16, 64, 18)]
 
 
 def test_a_bass_sounds_one_note_at_a_time() -> None:
