@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["Corpus", "Piece", "read_corpus"]
 
 MANIFEST = "manifest.csv"
 SUFFIXES = (".mid", ".midi", ".smf", ".kar")
+FEW_FILES = 200  # are read sooner than a process starts
 LEAST_BARS = 4
 LEAST_NOTES = 64
 MOST_NOTES_AT_ONCE = CLASSES[Column.STRENGTH] - 1
@@ -60,15 +62,14 @@ def read_corpus(
     groups = _groups(folders)
     pieces: list[Piece] = []
     skipped: Counter[str] = Counter()
-    with ProcessPoolExecutor() as pool:
-        for index, (path, outcome) in enumerate(zip(paths, pool.map(_read, paths, chunksize=8), strict=True)):
-            if isinstance(outcome, str):
-                skipped[outcome] += 1
-            else:
-                notes, bars = outcome
-                pieces.append(Piece(path.name, groups.get(path.resolve(), path.stem), notes, bars))
-            if progress is not None:
-                progress((index + 1) / len(paths))
+    for index, (path, outcome) in enumerate(zip(paths, _read_all(paths), strict=True)):
+        if isinstance(outcome, str):
+            skipped[outcome] += 1
+        else:
+            notes, bars = outcome
+            pieces.append(Piece(path.name, groups.get(path.resolve(), path.stem), notes, bars))
+        if progress is not None:
+            progress((index + 1) / len(paths))
     kept = [_draw(piece.group, seed) >= held_out for piece in pieces]
     return Corpus(
         training=tuple(piece for piece, keep in zip(pieces, kept, strict=True) if keep),
@@ -98,6 +99,15 @@ def _groups(folders: Sequence[Path]) -> dict[Path, str]:
 def _draw(group: str, seed: int) -> float:
     """Give a number in 0..1 that depends on the song and the seed only."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8], "big") / 2**64
+
+
+def _read_all(paths: Sequence[Path]) -> Iterator[tuple[GridNotes, int] | str]:
+    """Read files in order, in other processes where they are many; spawned, since a fork copies held locks."""
+    if len(paths) < FEW_FILES:
+        yield from map(_read, paths)
+        return
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_read, paths, chunksize=16)
 
 
 def _read(path: Path) -> tuple[GridNotes, int] | str:

@@ -13,7 +13,7 @@ from cmt_bridge.core.tokens import BAR, Column, Type
 from cmt_bridge.errors import CheckpointError, InputError, UsageError
 from cmt_bridge.model.checkpoint import load_network
 from cmt_bridge.training.batches import Sampler, evaluation_batches
-from cmt_bridge.training.corpus import Corpus, read_corpus
+from cmt_bridge.training.corpus import FEW_FILES, Corpus, read_corpus
 from cmt_bridge.training.loop import TrainingOptions, train
 
 OPTIONS = TrainingOptions(size="tiny", steps=12, batch=4, length=64, every=6, warmup=2, learning_rate=1e-2)
@@ -175,3 +175,13 @@ def test_the_command_line_trains_and_imports(
     assert not Path("exp/debug").exists()
     assert run("train", "--data", "nowhere", "-n", "x")[0] == 3
     assert run("train", "--data", "music", "-n", "../x")[0] == 2
+
+
+def test_many_files_are_read_in_order_by_other_processes(tmp_path: Path) -> None:
+    for number in range(FEW_FILES):
+        write_song(tmp_path / f"{number:03}.mid", number % 5, bars=4)
+    (tmp_path / "100.mid").write_bytes(b"broken")
+    corpus = read_corpus([tmp_path], held_out=1e-9)
+    names = [f"{number:03}.mid" for number in range(FEW_FILES) if number != 100]
+    assert [piece.name for piece in corpus.training] == names
+    assert corpus.skipped == {"unreadable or empty": 1}
