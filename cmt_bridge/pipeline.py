@@ -25,7 +25,7 @@ from cmt_bridge.outputs.scorefile import SCORE_NAME, read_metadata, write_json, 
 if TYPE_CHECKING:
     from cmt_bridge.model.engine import Precision
 
-__all__ = ["Picture", "Timings", "control_of", "deliver", "fresh_folder", "look_at", "score_picture"]
+__all__ = ["Picture", "Timings", "deliver", "fresh_folder", "look_at", "score_picture"]
 
 Progress = Callable[[float], None]
 METADATA_NAME = "metadata.json"
@@ -89,8 +89,6 @@ def look_at(
         measurement = measured(path, progress=progress)
     with timings.part("analyze"):
         metadata = analyze(measurement, options)
-    name = metadata.source.name.encode(errors="replace").decode()  # bytes that are no text cannot be written to files
-    metadata = replace(metadata, source=replace(metadata.source, name=name))
     return Picture(_title(path.stem), metadata.source.sha256, plan(metadata), metadata, measurement.damage)
 
 
@@ -106,11 +104,6 @@ def _array_tempo(path: Path, options: AnalysisOptions) -> float:
     return read_metadata(beside).tempo if beside.is_file() else ARRAY_TEMPO
 
 
-def control_of(path: Path, options: AnalysisOptions | None = None) -> ControlTrack:
-    """Give the control track of a video, a `metadata.json` or a video's `.npz`."""
-    return look_at(path, options).control
-
-
 def score_picture(
     picture: Picture,
     options: ComposeOptions,
@@ -124,25 +117,19 @@ def score_picture(
     """Compose `variations` scores for a picture, in one batch, with seeds counting up from the options'."""
     timings = timings or Timings()
     with timings.part("load"):
-        import numpy as np
         import torch
 
         from cmt_bridge.model.checkpoint import load_network
         from cmt_bridge.model.engine import Engine
         from cmt_bridge.model.registry import find_model
-        from cmt_bridge.model.session import Session
+        from cmt_bridge.model.session import Session, compose
 
         torch.set_num_threads(1)  # a word is too small to share out, and one thread gives the same sums everywhere
         entry = find_model(model)
         engine = Engine(load_network(entry.path), precision)
     seeds = [options.seed + n for n in range(variations)]
-    words: list[list[np.ndarray]] = [[] for _ in seeds]
     with timings.part("compose"):
-        session = Session(engine, picture.control, options, seeds=seeds)
-        for candidate, word in session:
-            words[candidate].append(word)
-            if progress is not None:
-                progress(session.share_done)
+        words = compose(Session(engine, picture.control, options, seeds=seeds), progress)
     scores = []
     with timings.part("engrave"):
         for seed, rows in zip(seeds, words, strict=True):
@@ -158,7 +145,7 @@ def score_picture(
             )
             scores.append(
                 engrave(
-                    np.stack(rows),
+                    rows,
                     picture.control,
                     chosen,
                     metadata=picture.metadata,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -251,9 +252,11 @@ def _copied(generator: np.random.Generator) -> np.random.Generator:
     return copy
 
 
-def compose(session: Session) -> list[TokenRows]:
-    """Decode to the end; give the words (rows, 9) of every candidate."""
-    words: dict[int, list[npt.NDArray[np.int64]]] = {candidate: [] for candidate in session._candidates}
+def compose(session: Session, progress: Callable[[float], None] | None = None) -> list[TokenRows]:
+    """Decode to the end; give the words (rows, 9) of every candidate. `progress` gets the share done, 0..1."""
+    words: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
     for candidate, word in session:
         words[candidate].append(word)
-    return [np.stack(rows) for rows in words.values()]
+        if progress is not None:
+            progress(session.share_done)
+    return [np.stack(words[candidate]) for candidate in sorted(words)]

@@ -166,11 +166,6 @@ class VideoStream:
         return self._position
 
     @property
-    def stated_seconds(self) -> float | None:
-        """The duration in seconds that the file states, or None."""
-        return self._stated
-
-    @property
     def frame_rate(self) -> Fraction:
         """The average frame rate: as stated where the decoded frames bear it out, else as counted."""
         stated = self._stream.average_rate
