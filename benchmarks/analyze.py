@@ -88,10 +88,8 @@ def main() -> None:
             loop(clip, long, given.minutes * 60)
         else:
             long = clip
-        from cmt_bridge.video.stream import VideoStream
-
-        with VideoStream(long) as stream:
-            duration = stream.stated_seconds or 0.0
+        with av.open(str(long)) as container:
+            duration = (container.duration or 0) / av.time_base
         bare, _ = peak(["-c", LOADED], folder)
         first, first_seconds = peak(["-c", ANALYZE, str(long), "--json"], folder)
         again, again_seconds = peak(["-c", ANALYZE, str(long), "--json"], folder)
