@@ -47,7 +47,7 @@ def loop(clip: Path, target: Path, seconds: float) -> None:
     with av.open(str(target), "w") as out:
         stream, shift, length, base = None, 0, 0, Fraction(1)
         while stream is None or shift * base < seconds:
-            with av.open(str(clip)) as source:
+            with av.open(str(clip), metadata_errors="replace") as source:
                 given = source.streams.best("video")
                 base = given.time_base
                 if stream is None:
@@ -88,7 +88,7 @@ def main() -> None:
             loop(clip, long, given.minutes * 60)
         else:
             long = clip
-        with av.open(str(long)) as container:
+        with av.open(str(long), metadata_errors="replace") as container:
             duration = (container.duration or 0) / av.time_base
         bare, _ = peak(["-c", LOADED], folder)
         first, first_seconds = peak(["-c", ANALYZE, str(long), "--json"], folder)
