@@ -9,7 +9,7 @@ from typing import Any
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.tempo import bpm_to_uspq
-from cmt_bridge.core.tokens import Column
+from cmt_bridge.core.tokens import SAMPLED, Column
 from cmt_bridge.errors import UsageError
 
 __all__ = ["AnalysisOptions", "ComposeOptions"]
@@ -51,14 +51,6 @@ class AnalysisOptions:
 DEFAULT_CONTROL = 0.7  # the C that the paper settled on
 # At 0.9 an instrument that enters seldom never does.
 WIDER = {Column.BEAT: 0.95, Column.INSTRUMENT: 1.0, Column.STRENGTH: 0.95}
-SAMPLED: tuple[Column, ...] = (
-    Column.BEAT,
-    Column.DENSITY,
-    Column.PITCH,
-    Column.DURATION,
-    Column.INSTRUMENT,
-    Column.STRENGTH,
-)
 
 
 @dataclass(frozen=True)

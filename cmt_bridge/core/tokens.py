@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BAR", "CLASSES", "COLUMNS", "MAX_POSITION", "Column", "TokenRows", "Type", "beat_timing"]
+__all__ = ["BAR", "CLASSES", "COLUMNS", "MAX_POSITION", "SAMPLED", "Column", "TokenRows", "Type", "beat_timing"]
 
 TokenRows = npt.NDArray[np.int64]
 """Shape (rows, 9), columns as in `Column`."""
@@ -43,6 +43,16 @@ class Type(IntEnum):
 COLUMNS: Final = len(Column)
 CLASSES: Final[tuple[int, ...]] = (18, 3, 18, 129, 18, 6, 20, 102, 5025)
 """Number of classes of each column, as in the published checkpoints."""
+
+SAMPLED: Final[tuple[Column, ...]] = (
+    Column.BEAT,
+    Column.DENSITY,
+    Column.PITCH,
+    Column.DURATION,
+    Column.INSTRUMENT,
+    Column.STRENGTH,
+)
+"""The columns drawn for a word of a given type, in the order of the network's heads."""
 
 BAR: Final = 17
 """The beat column of a bar token."""

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from cmt_bridge.core.tokens import CLASSES, Column
+from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.network import ATTENTION_EPS, HEADS, Network, State, feature_map
+from cmt_bridge.model.network import ATTENTION_EPS, Network, State, feature_map
 
 __all__ = ["Engine", "Precision"]
 
@@ -120,9 +120,9 @@ class Engine:
         self._head_tables = (kinds @ join.weight[:, width:].T + join.bias) @ heads.T
         self._head_tables += torch.cat([head.bias for head in outputs])
         self._heads = _linear(heads @ join.weight[:, :width], torch.zeros(len(heads)), "float32")
-        sizes = [CLASSES[column] for column in HEADS]
+        sizes = [CLASSES[column] for column in SAMPLED]
         ends = np.cumsum(sizes).tolist()
-        self._slices = {c: slice(end - size, end) for c, end, size in zip(HEADS, ends, sizes, strict=True)}
+        self._slices = {c: slice(end - size, end) for c, end, size in zip(SAMPLED, ends, sizes, strict=True)}
 
     def state(self, batch: int = 1) -> State:
         """Give the state before the first token."""

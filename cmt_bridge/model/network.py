@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from cmt_bridge.core.tokens import CLASSES, Column
+from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column
 
 __all__ = [
-    "HEADS",
     "Network",
     "NetworkConfig",
     "State",
@@ -31,16 +30,6 @@ __all__ = [
     "initial_tokens",
     "sinusoids",
 ]
-
-HEADS: tuple[Column, ...] = (
-    Column.BEAT,
-    Column.DENSITY,
-    Column.PITCH,
-    Column.DURATION,
-    Column.INSTRUMENT,
-    Column.STRENGTH,
-)
-"""The columns predicted from hidden state and type together, in the order of their logits."""
 
 ATTENTION_EPS = 1e-6
 CHUNK = 64  # tokens handled at once by the parallel form; a matter of speed only
@@ -194,7 +183,7 @@ class Network(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.type_head = nn.Linear(width, CLASSES[Column.TYPE])
         self.join_type = nn.Linear(width + config.embeddings[Column.TYPE], width)
-        self.heads = nn.ModuleList(nn.Linear(width, CLASSES[column]) for column in HEADS)
+        self.heads = nn.ModuleList(nn.Linear(width, CLASSES[column]) for column in SAMPLED)
         self.frequencies: Tensor  # kept with the weights: a last bit of it is 5e-4 of a sinusoid at position 5,000
         self.register_buffer("frequencies", frequencies(width))
 
@@ -258,7 +247,7 @@ class Network(nn.Module):
         """Give the logits of the other columns, given the type (...) of the word."""
         kind = self.tables[Column.TYPE](types) * math.sqrt(self.config.embeddings[Column.TYPE])
         joined = self.join_type(torch.cat([hidden, kind], -1))
-        return {column: head(joined) for column, head in zip(HEADS, self.heads, strict=True)}
+        return {column: head(joined) for column, head in zip(SAMPLED, self.heads, strict=True)}
 
     def losses(self, hidden: Tensor, words: Tensor, mask: Tensor) -> dict[Column, Tensor]:
         """Give the mean cross-entropy in nats of every predicted column over the words where `mask` (B, T) is 1.

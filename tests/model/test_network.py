@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from cmt_bridge.core.tokens import CLASSES, Column, TokenRows
+from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column, TokenRows
 from cmt_bridge.model.checkpoint import read_original
 from cmt_bridge.model.engine import Engine
 from cmt_bridge.model.network import (
     ATTENTION_EPS,
-    HEADS,
     Network,
     NetworkConfig,
     causal_linear_attention,
@@ -98,7 +97,7 @@ def test_losses_count_masked_words_only(network: Network, words: TokenRows) -> N
 def test_the_default_is_the_paper_s_size() -> None:
     network = Network(NetworkConfig())
     assert sum(parameter.numel() for parameter in network.parameters()) == 39_006_324
-    assert [head.out_features for head in network.heads] == [CLASSES[column] for column in HEADS]  # type: ignore[union-attr]
+    assert [head.out_features for head in network.heads] == [CLASSES[column] for column in SAMPLED]  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
