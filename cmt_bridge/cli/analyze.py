@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +43,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
     options = analysis_of(given)
     _check_targets(video, output, plot, force)
 
+    from cmt_bridge.outputs.scorefile import write_json
     from cmt_bridge.video.analysis import analyze as analyze_measurement
     from cmt_bridge.video.cache import measured
 
@@ -59,8 +59,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
             draw(measurement, metadata, temporary)
     target = output if output is not None or as_json else fresh_path(Path(f"{video.stem}.metadata.json"))
     if target is not None:
-        with complete_path(target) as temporary:
-            temporary.write_text(json.dumps(metadata.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(metadata.to_json(), target)
     talk(_summary(metadata))
     if as_json:
         print_json(metadata.to_json())

@@ -122,7 +122,7 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
     names = {instrument.name.lower(): instrument for instrument in Instrument}
     chosen = given["instruments"]
     columns_of: dict[str, dict[Column, float]] = {
-        option: {**getattr(default, option), **_per_name(option, given[option], columns, _number)}
+        option: {**getattr(default, option), **_per_name(option, given[option], columns, float)}
         for option in ("temperature", "nucleus")
     }
     return ComposeOptions(
@@ -135,10 +135,6 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
         pitches={**default.pitches, **_per_name("pitches", given["pitches"], names, _span)},
         **columns_of,
     )  # fmt: skip
-
-
-def _number(text: str) -> float:
-    return float(text)
 
 
 def _span(text: str) -> tuple[int, int]:
