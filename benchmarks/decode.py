@@ -5,9 +5,9 @@ parallel form, which is at least as fast as the released one, so the ratios prin
 are of one run on this machine, on one thread, with the paper's network (39 million parameters) and random weights: time
 does not depend on their values.
 
-    python benchmarks/decode.py [--words 1000] [--loss CHECKPOINT DATA]
+    python benchmarks/decode.py [--words 1000] [--loss CHECKPOINT DATASET]
 
-`--loss` adds what a precision costs: the held-out loss per word of a trained model on a folder of MIDI files.
+`--loss` adds what a precision costs: the held-out loss per word of a trained model, on a dataset.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cmt_bridge.model.engine import Engine, Precision
 from cmt_bridge.model.network import Network, NetworkConfig, initial_tokens
 from cmt_bridge.model.session import Session
 from cmt_bridge.training.batches import Batch, evaluation_batches
-from cmt_bridge.training.corpus import read_corpus
+from cmt_bridge.training.dataset import open_dataset
 
 RECORDED_MS = 513.0  # per word at 1,000 words: the released code, on two cores of this kind of machine
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
@@ -109,7 +109,7 @@ def recurrent_loss(engine: Engine, batches: list[Batch]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--words", type=int, default=1000)
-    parser.add_argument("--loss", nargs=2, type=Path, metavar=("CHECKPOINT", "DATA"))
+    parser.add_argument("--loss", nargs=2, type=Path, metavar=("CHECKPOINT", "DATASET"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -133,9 +133,11 @@ def main() -> None:
         print(f"{'  composing, all told':24} {composing_ms(engine):8.2f}")
     if arguments.loss:
         checkpoint, data = arguments.loss
-        corpus = read_corpus([data])
-        batches = evaluation_batches(corpus.held_out or corpus.training, batch=8, length=512, count=2)
+        dataset = open_dataset(data)
+        batches = evaluation_batches(dataset.held_out or dataset.training, batch=8, length=512, count=2)
         trained = load_network(checkpoint)
+        if not isinstance(trained, Network):
+            parser.error(f"{checkpoint} is not a checkpoint of the paper's network")
         exact = recurrent_loss(Engine(trained), batches)
         print(f"held-out loss of {checkpoint.name}: float32 {exact:.4f} nats per word", end="")
         for precision in PRECISIONS[1:]:

@@ -120,13 +120,12 @@ def score_picture(
         import torch
 
         from cmt_bridge.model.checkpoint import load_network
-        from cmt_bridge.model.engine import Engine
         from cmt_bridge.model.registry import find_model
-        from cmt_bridge.model.session import Session, compose
+        from cmt_bridge.model.session import Session, compose, engine_for
 
         torch.set_num_threads(1)  # a word is too small to share out, and one thread gives the same sums everywhere
         entry = find_model(model)
-        engine = Engine(load_network(entry.path), precision)
+        engine = engine_for(load_network(entry.path), precision)
     seeds = [options.seed + n for n in range(variations)]
     with timings.part("compose"):
         words = compose(Session(engine, picture.control, options, seeds=seeds), progress)

@@ -16,6 +16,8 @@ import click
 from cmt_bridge import __version__
 from cmt_bridge.cli.analyze import analyze
 from cmt_bridge.cli.convert import convert
+from cmt_bridge.cli.data import data
+from cmt_bridge.cli.evaluate import evaluate
 from cmt_bridge.cli.match import match
 from cmt_bridge.cli.models import models
 from cmt_bridge.cli.preview import preview
@@ -39,7 +41,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _verb in (analyze, score, preview, match, convert, models, train):
+for _verb in (analyze, score, preview, match, convert, models, data, train, evaluate):
     cli.add_command(_verb)
 
 

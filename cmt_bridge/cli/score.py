@@ -27,8 +27,12 @@ __all__ = ["score"]
 @click.option("--density-control", help="The same for motion speed and density alone.")
 @click.option("--beat-control", help="The same for visual beats and strength alone.")
 @click.option("--instruments", help="Who plays, such as drums,bass,piano; all five else.")
+@click.option("--style", default="", help="Such as rock or ballad, with a model that knows it; open else.")
+@click.option("--key", default="", help="Such as C, F# or Am, with a model that knows keys; open else.")
 @click.option("--temperature", default="", help="How adventurous: 1.1, or per column, pitch=1.1,duration=1.5.")
-@click.option("--nucleus", default="", help="Share of likely choices kept: 0.9, or per column, pitch=0.8.")
+@click.option(
+    "--nucleus", default="", help="Share of likely choices kept: 0.9, or per column, pitch=0.8; the model's own else."
+)
 @click.option("--polyphony", default="", help="Most notes at once, per instrument: piano=4,strings=3.")
 @click.option("--pitches", default="", help="Lowest and highest MIDI pitch, per instrument: bass=28-50.")
 @click.option("--model", help="Name of a model, or path of its weights; see `cmt-bridge models list`.")
@@ -115,25 +119,23 @@ def _sentence(score: Score) -> str:
 def _compose_options(given: dict[str, Any]) -> ComposeOptions:
     from cmt_bridge.core.instruments import Instrument
     from cmt_bridge.core.options import ComposeOptions
-    from cmt_bridge.core.tokens import Column
 
     default = ComposeOptions()
     columns = {column.name.lower(): column for column in default.temperature}
     names = {instrument.name.lower(): instrument for instrument in Instrument}
     chosen = given["instruments"]
-    columns_of: dict[str, dict[Column, float]] = {
-        option: {**getattr(default, option), **_per_name(option, given[option], columns, float)}
-        for option in ("temperature", "nucleus")
-    }
     return ComposeOptions(
         seed=given["seed"],
+        style=given["style"].strip().lower(),
+        key=given["key"].strip(),
         density_control=_per_bar("--density-control", given["density_control"] or given["control"]),
         beat_control=_per_bar("--beat-control", given["beat_control"] or given["control"]),
         instruments=tuple(sorted(_named("--instruments", n, names) for n in chosen.split(","))) if chosen
         else default.instruments,
         polyphony={**default.polyphony, **_per_name("polyphony", given["polyphony"], names, int)},
         pitches={**default.pitches, **_per_name("pitches", given["pitches"], names, _span)},
-        **columns_of,
+        temperature={**default.temperature, **_per_name("temperature", given["temperature"], columns, float)},
+        nucleus=_per_name("nucleus", given["nucleus"], columns, float),
     )  # fmt: skip
 
 

@@ -12,11 +12,12 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.events import duration_class, velocity_class
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Note, Track
 from cmt_bridge.core.song import Song
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER
-from cmt_bridge.core.tokens import BAR, COLUMNS, Column, TokenRows, Type
+from cmt_bridge.core.tokens import BAR, COLUMNS, DURATIONS, VELOCITY_STEP, Column, TokenRows, Type
 
 __all__ = ["Grid", "GridNotes", "bars_of", "decode", "encode", "grid_of", "quantize", "tracks_of"]
 
@@ -35,13 +36,18 @@ class Grid(IntEnum):
 
 
 MAX_DURATION = TICKS_PER_BAR
+UNKNOWN_VELOCITY = 80
+_TICKS = np.array((-1, *DURATIONS))  # of a duration class
 
 
-def quantize(song: Song, *, least_notes: int = 0, tidy: bool = True) -> tuple[GridNotes, int]:
+def quantize(
+    song: Song, *, least_notes: int = 0, tidy: bool = True, longest: int = MAX_DURATION
+) -> tuple[GridNotes, int]:
     """Lay a song on the sixteenth grid; give its notes in word order and its length in ticks.
 
     Onsets and ends round to the nearest tick, halves to the even one; tempo and metre are not looked at. Tracks of at
-    most `least_notes` notes, and those no instrument plays, are left out but count for the length.
+    most `least_notes` notes, and those no instrument plays, are left out but count for the length. A note lasts
+    `longest` ticks at most.
 
     `tidy` gives clean words: every note lasts at least one tick, of equal notes of an instrument on one tick the
     longest stays, and instruments come in their own order. Without it the words are those of the original: notes of a
@@ -60,7 +66,7 @@ def quantize(song: Song, *, least_notes: int = 0, tidy: bool = True) -> tuple[Gr
         part[:, Grid.ONSET] = ticks[:, 0]
         part[:, Grid.INSTRUMENT] = track.instrument
         part[:, Grid.PITCH] = track.notes[:, 2]
-        part[:, Grid.DURATION] = np.clip(ticks[:, 1] - ticks[:, 0], int(tidy), MAX_DURATION)
+        part[:, Grid.DURATION] = np.clip(ticks[:, 1] - ticks[:, 0], int(tidy), longest)
         part[:, Grid.VELOCITY] = track.notes[:, 3]
         part[:, 5] = number
         part[:, 6] = track.notes[:, 0]
@@ -86,10 +92,11 @@ def bars_of(length: int) -> int:
     return (length + 1 + TICKS_PER_BAR - 1) // TICKS_PER_BAR
 
 
-def encode(notes: GridNotes, bars: int) -> TokenRows:
+def encode(notes: GridNotes, bars: int, *, rich: bool = False) -> TokenRows:
     """Give the words of `bars` bars; `notes` are in word order. No EOS; the timing column stays 0.
 
-    Notes of one instrument that follow each other on one tick make one simu-note. The beat word's strength is uncapped.
+    Notes of one instrument that follow each other on one tick make one simu-note. The beat word's strength is uncapped,
+    a note's duration at most a bar. `rich` words are for networks that know more: longer durations, and velocities.
     """
     onset = notes[:, Grid.ONSET]
     starts = np.ones(len(notes), bool)
@@ -120,7 +127,10 @@ def encode(notes: GridNotes, bars: int) -> TokenRows:
     note_rows = np.zeros((len(notes), COLUMNS), np.int64)
     note_rows[:, Column.TYPE] = Type.NOTE
     note_rows[:, Column.PITCH] = notes[:, Grid.PITCH] + 1
-    note_rows[:, Column.DURATION] = notes[:, Grid.DURATION] + 1
+    note_rows[:, Column.DURATION] = np.minimum(notes[:, Grid.DURATION], MAX_DURATION) + 1
+    if rich:
+        note_rows[:, Column.DURATION] = duration_class(notes[:, Grid.DURATION])
+        note_rows[:, Column.VELOCITY] = velocity_class(notes[:, Grid.VELOCITY])
     note_rows[:, Column.INSTRUMENT] = notes[:, Grid.INSTRUMENT]
     note_rows[:, Column.POSITION] = onset
 
@@ -132,8 +142,9 @@ def encode(notes: GridNotes, bars: int) -> TokenRows:
 
 
 def decode(rows: TokenRows) -> GridNotes:
-    """Give the notes of token rows, in word order, at velocity 80; a note word without a beat word before it is left
-    out.
+    """Give the notes of token rows, in word order; a note word without a beat word before it is left out.
+
+    A velocity that is not known is 80.
 
     The bar is counted from bar words, the tick is that of the last beat word: computed positions are not needed.
     """
@@ -148,8 +159,9 @@ def decode(rows: TokenRows) -> GridNotes:
     notes[:, Grid.ONSET] = bar[last_beat[rooted]] * TICKS_PER_BAR + beat[last_beat[rooted]] - 1
     notes[:, Grid.INSTRUMENT] = rows[rooted, Column.INSTRUMENT]
     notes[:, Grid.PITCH] = rows[rooted, Column.PITCH] - 1
-    notes[:, Grid.DURATION] = rows[rooted, Column.DURATION] - 1
-    notes[:, Grid.VELOCITY] = 80
+    notes[:, Grid.DURATION] = _TICKS[rows[rooted, Column.DURATION]]
+    said = rows[rooted, Column.VELOCITY]
+    notes[:, Grid.VELOCITY] = np.where(said > 0, (said - 1) * VELOCITY_STEP + VELOCITY_STEP // 2, UNKNOWN_VELOCITY)
     return notes
 
 

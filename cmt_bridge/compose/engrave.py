@@ -16,7 +16,7 @@ from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Marker, Provenance, Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.core.tokens import TokenRows
+from cmt_bridge.core.tokens import Column, TokenRows
 
 __all__ = ["engrave", "markers", "velocities"]
 
@@ -51,7 +51,8 @@ def engrave(
     """
     control = control.with_ending()
     notes = decode(rows)
-    notes[:, Grid.VELOCITY] = velocities(notes, control)
+    known = bool((rows[:, Column.VELOCITY] > 0).any())
+    notes[:, Grid.VELOCITY] = velocities(notes, control, known=known)
     notes = _released(_held_to_the_end(notes, control), options)
     return Score(
         tempo_map=control.tempo_map,
@@ -65,8 +66,10 @@ def engrave(
     )
 
 
-def velocities(notes: GridNotes, control: ControlTrack) -> npt.NDArray[np.int64]:
+def velocities(notes: GridNotes, control: ControlTrack, *, known: bool = False) -> npt.NDArray[np.int64]:
     """Give the velocity of every note: its instrument's loudness, the metre, the motion and the visual beats.
+
+    Where the model said velocities (`known`), those stand for loudness and metre.
 
     Motion counts through the density it asks for, from bar middle to bar middle, so that a scene that gathers speed is
     a crescendo.
@@ -81,7 +84,8 @@ def velocities(notes: GridNotes, control: ControlTrack) -> npt.NDArray[np.int64]
         hits[beat.tick] = HIT * beat.strength
     base = np.zeros(max(Instrument) + 1, np.int64)
     base[list(LOUDNESS)] = list(LOUDNESS.values())
-    velocity = base[notes[:, Grid.INSTRUMENT]] + METRE[onset % TICKS_PER_BAR] + hits[onset]
+    own = notes[:, Grid.VELOCITY] if known else base[notes[:, Grid.INSTRUMENT]] + METRE[onset % TICKS_PER_BAR]
+    velocity = own + hits[onset]
     loudness: npt.NDArray[np.float64] = np.rint(velocity + MOTION * (motion - MIDDLE))
     return np.clip(loudness, 1, 127).astype(np.int64)
 

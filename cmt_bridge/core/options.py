@@ -9,10 +9,10 @@ from typing import Any
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.tempo import bpm_to_uspq
-from cmt_bridge.core.tokens import SAMPLED, Column
+from cmt_bridge.core.tokens import CHOSEN, Column
 from cmt_bridge.errors import UsageError
 
-__all__ = ["AnalysisOptions", "ComposeOptions"]
+__all__ = ["KEYS", "AnalysisOptions", "ComposeOptions"]
 
 SLOWEST_BPM = 20.0
 FASTEST_BPM = 400.0
@@ -48,9 +48,11 @@ class AnalysisOptions:
             )
 
 
+TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+KEYS = (*TONICS, *(f"{tonic}m" for tonic in TONICS))
+"""The keys that can be asked for, major ones first."""
+
 DEFAULT_CONTROL = 0.7  # the C that the paper settled on
-# At 0.9 an instrument that enters seldom never does.
-WIDER = {Column.BEAT: 0.95, Column.INSTRUMENT: 1.0, Column.STRENGTH: 0.95}
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,29 @@ class ComposeOptions:
 
     `density_control` and `beat_control` are the paper's C (Alg. 1), the chance that the picture's density of a bar,
     or a visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar,
-    the last holding on. `temperature` and `nucleus` are per column; `polyphony` is the most notes of a simu-note and
-    `pitches` the lowest and highest MIDI pitch, per instrument. The same options, control, weights and `seed` give
+    the last holding on. `temperature` and `nucleus` are per column, where a model's own
+    nucleus holds for columns that are not named; `polyphony` is the most notes of a simu-note and
+    `pitches` the lowest and highest MIDI pitch, per instrument. `style` and `key` (`C`, `F#m`) are told to models that
+    know them; empty leaves them open. The same options, control, weights and `seed` give
     the same words. Raises `UsageError` for values that cannot be used.
     """
 
     seed: int = 0
+    style: str = ""
+    key: str = ""
     density_control: tuple[float, ...] = (DEFAULT_CONTROL,)
     beat_control: tuple[float, ...] = (DEFAULT_CONTROL,)
     instruments: tuple[Instrument, ...] = tuple(Instrument)
-    temperature: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 1.0))
-    nucleus: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(SAMPLED, 0.9) | WIDER)
+    temperature: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(CHOSEN, 1.0))
+    nucleus: Mapping[Column, float] = field(default_factory=dict)
     polyphony: Mapping[Instrument, int] = field(default_factory=lambda: {i: p.polyphony for i, p in PARTS.items()})
     pitches: Mapping[Instrument, tuple[int, int]] = field(
         default_factory=lambda: {i: (p.low, p.high) for i, p in PARTS.items()}
     )
 
     def __post_init__(self) -> None:
+        if self.key and self.key not in KEYS:
+            raise UsageError(f"There is no key {self.key}.", hint=f"Choose one of {', '.join(KEYS)}.")
         for name, values in (("density", self.density_control), ("beat", self.beat_control)):
             if not values or not all(0.0 <= value <= 1.0 for value in values):
                 raise UsageError(
@@ -98,6 +106,11 @@ class ComposeOptions:
                     hint="Give MIDI pitches, low-high.",
                 )
 
+    @property
+    def key_class(self) -> int:
+        """The number of the key, from 1; 0 where it is left open."""
+        return KEYS.index(self.key) + 1 if self.key else 0
+
     def density_control_of(self, bar: int) -> float:
         """Give C for the density of a bar, from 0."""
         return self.density_control[min(bar, len(self.density_control) - 1)]
@@ -109,6 +122,8 @@ class ComposeOptions:
     def to_json(self) -> dict[str, Any]:
         """Give the form that provenance keeps; the seed stands beside it."""
         return {
+            "style": self.style,
+            "key": self.key,
             "density_control": list(self.density_control),
             "beat_control": list(self.beat_control),
             "instruments": [i.title for i in self.instruments],

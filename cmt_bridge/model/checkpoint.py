@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from cmt_bridge.core.files import complete_path
-from cmt_bridge.core.tokens import CLASSES, Column
+from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import CheckpointError, OutputError
+from cmt_bridge.model.composer import Composer, ComposerConfig
 from cmt_bridge.model.network import Network, NetworkConfig, frequencies, sinusoids
 
 __all__ = ["load_network", "read_original", "renamed", "save_network"]
@@ -51,6 +52,7 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"proj_instr\.", "heads.4."),
     (r"proj_onset_density\.", "heads.5."),
 )
+PAPER, COMPOSER = "paper", "composer"
 POSITIONS = "encoder_pos_emb.pe"  # a table (1, positions, W) of sinusoids, computed here
 ORIGINAL_HEADS = 8  # not visible in the shapes
 
@@ -91,7 +93,7 @@ def read_original(path: Path) -> Network:
         if name is None:
             raise CheckpointError(f"{path} has the unknown key {key}.", hint="Is it a checkpoint of another model?")
         tensors[name] = tensor.float()
-    return _network_of(tensors, _config_of(tensors, path), path)
+    return _paper_network(tensors, _config_of(tensors, path), path)
 
 
 def _frequencies_of(table: Tensor) -> Tensor:
@@ -110,7 +112,7 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
             heads=ORIGINAL_HEADS,
             width=tensors["norm.weight"].shape[0],
             feed_forward=tensors["layers.0.expand.weight"].shape[0],
-            embeddings=tuple(tensors[f"embed.{i}.weight"].shape[1] for i in range(len(CLASSES) - 2)),
+            embeddings=tuple(tensors[f"embed.{i}.weight"].shape[1] for i in range(Column.TIMING)),
             timing_embedding=tensors["timing.weight"].shape[1],
             initial_embedding=tensors["initial.0.weight"].shape[1],
             initial_classes=tuple(tensors[f"initial.{i}.weight"].shape[0] for i in range(3)),
@@ -119,21 +121,26 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
         raise CheckpointError(f"{path} lacks {error}.", hint="Is it a checkpoint of another model?") from error
 
 
-def _network_of(tensors: dict[str, Tensor], config: NetworkConfig, path: Path) -> Network:
+def _paper_network(tensors: dict[str, Tensor], config: NetworkConfig, path: Path) -> Network:
     network = Network(config)
     tensors.setdefault("frequencies", network.frequencies)
+    _fill(network, tensors, path)
+    return network.eval()
+
+
+def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{path} does not fit the network: {detail}", hint="Is it whole?") from error
-    return network.eval()
 
 
-def save_network(network: Network, path: Path, *, record: dict[str, Any], half: bool = False) -> None:
+def save_network(network: Network | Composer, path: Path, *, record: dict[str, Any], half: bool = False) -> None:
     """Write weights and configuration to a safetensors file, complete or not at all; `half` stores float16."""
+    kind = COMPOSER if isinstance(network, Composer) else PAPER
     tensors = {key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()}
-    metadata = {"config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
+    metadata = {"network": kind, "config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
     with complete_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata)
@@ -141,11 +148,15 @@ def save_network(network: Network, path: Path, *, record: dict[str, Any], half: 
             raise OutputError(f"Cannot write {path}: {error}.", hint="Free some space.") from error
 
 
-def load_network(path: Path) -> Network:
+def load_network(path: Path) -> Network | Composer:
     """Read a safetensors file that `save_network` wrote, in float32. Raises `CheckpointError`."""
+    config: NetworkConfig | ComposerConfig
     try:
         with safe_open(path, framework="pt") as file:
-            config = NetworkConfig.from_json(json.loads((file.metadata() or {})["config"]))
+            metadata = file.metadata() or {}
+            shape = json.loads(metadata["config"])
+            kind = metadata.get("network", PAPER)
+            config = ComposerConfig.from_json(shape) if kind == COMPOSER else NetworkConfig.from_json(shape)
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise CheckpointError(
@@ -156,4 +167,8 @@ def load_network(path: Path) -> Network:
             f"{path} is not a model of cmt-bridge: {error}.",
             hint="Convert a published checkpoint with `cmt-bridge models import FILE`.",
         ) from error
-    return _network_of(tensors, config, path)
+    if isinstance(config, NetworkConfig):
+        return _paper_network(tensors, config, path)
+    composer = Composer(config)
+    _fill(composer, tensors, path)
+    return composer.eval()

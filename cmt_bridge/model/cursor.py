@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.core.tokens import BAR, Column, Type
+from cmt_bridge.core.tokens import BAR, DURATIONS, Column, Type
 
 __all__ = ["Cursor"]
 
@@ -99,7 +99,7 @@ class Cursor:
     def take(self, word: npt.NDArray[np.int64]) -> None:
         """Move on over a whole word (9) that was decided elsewhere."""
         if word[Column.TYPE] == Type.NOTE:
-            self.take_note(int(word[Column.PITCH]) - 1, int(word[Column.DURATION]) - 1)
+            self.take_note(int(word[Column.PITCH]) - 1, DURATIONS[int(word[Column.DURATION]) - 1])
         elif word[Column.TYPE] == Type.RHYTHM and word[Column.BEAT] == BAR:
             self.start_bar()
             self.owed_ticks = int(word[Column.DENSITY]) - 1

@@ -22,13 +22,13 @@ from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column
 from cmt_bridge.errors import UsageError
 from cmt_bridge.model.network import ATTENTION_EPS, Network, State, feature_map
 
-__all__ = ["Engine", "Precision"]
+__all__ = ["Engine", "Precision", "linear"]
 
 Precision = Literal["float32", "bfloat16", "int8"]
 Product = Callable[[Tensor], Tensor]
 
 
-def _linear(weight: Tensor, bias: Tensor, precision: Precision) -> Product:
+def linear(weight: Tensor, bias: Tensor, precision: Precision) -> Product:
     """Give the function x (B, in) -> x @ weight.T + bias (B, out) in a precision; float32 in and out."""
     if precision == "int8":
         return _int8_linear(weight, bias)
@@ -105,10 +105,10 @@ class Engine:
             qkv = (layer.query, layer.key, layer.value)
             self._layers.append(
                 (
-                    _linear(torch.cat([p.weight for p in qkv]), torch.cat([p.bias for p in qkv]), precision),
-                    _linear(layer.out.weight, layer.out.bias, precision),
-                    _linear(layer.expand.weight, layer.expand.bias, precision),
-                    _linear(layer.contract.weight, layer.contract.bias, precision),
+                    linear(torch.cat([p.weight for p in qkv]), torch.cat([p.bias for p in qkv]), precision),
+                    linear(layer.out.weight, layer.out.bias, precision),
+                    linear(layer.expand.weight, layer.expand.bias, precision),
+                    linear(layer.contract.weight, layer.contract.bias, precision),
                     layer.norm1,
                     layer.norm2,
                 )
@@ -119,7 +119,7 @@ class Engine:
         heads = torch.cat([head.weight for head in outputs])
         self._head_tables = (kinds @ join.weight[:, width:].T + join.bias) @ heads.T
         self._head_tables += torch.cat([head.bias for head in outputs])
-        self._heads = _linear(heads @ join.weight[:, :width], torch.zeros(len(heads)), "float32")
+        self._heads = linear(heads @ join.weight[:, :width], torch.zeros(len(heads)), "float32")
         sizes = [CLASSES[column] for column in SAMPLED]
         ends = np.cumsum(sizes).tolist()
         self._slices = {c: slice(end - size, end) for c, end, size in zip(SAMPLED, ends, sizes, strict=True)}

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.key import key_of
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.core.tokens import BAR, CLASSES, Column
+from cmt_bridge.core.tokens import BAR, CLASSES, DURATIONS, Column
 from cmt_bridge.model.cursor import Cursor
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "Polyphony",
     "allowed_classes",
     "filters_for",
-    "key_of",
 ]
 
 Allowed = npt.NDArray[np.bool_]
@@ -48,7 +48,9 @@ def _mask(test: npt.ArrayLike) -> Allowed:
     return np.asarray(test, np.bool_)
 
 
-_INDEX = {column: np.arange(CLASSES[column]) for column in Column}
+_INDEX = {column: np.arange(CLASSES[column]) for column in Column} | {
+    Column.DURATION: np.arange(len(DURATIONS) + 1)  # the longer ones are for networks that know them
+}
 _TICK = _INDEX[Column.BEAT] - 1  # the tick that each class of the beat column stands for; TICKS_PER_BAR is the bar line
 _PITCH = _INDEX[Column.PITCH] - 1
 _DENSITY = _INDEX[Column.DENSITY] - 1  # of a bar word
@@ -226,24 +228,6 @@ class Ending:
         return np.isin(_PITCH % 12, [(tonic + interval) % 12 for interval in triad])
 
 
-# Krumhansl & Kessler 1982: how well each pitch class fits a major and a minor key on C.
-KEY_PROFILES = np.array(
-    [
-        [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88],
-        [6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17],
-    ]
-)
-
-
-def key_of(pitch_classes: npt.NDArray[np.float64]) -> tuple[int, int]:
-    """Give tonic (0..11) and mode (0 major, 1 minor) of durations per pitch class: the best correlated profile."""
-    rotated = np.stack([np.roll(profile, tonic) for profile in KEY_PROFILES for tonic in range(12)])
-    rotated = rotated - rotated.mean(1, keepdims=True)
-    heard = pitch_classes - pitch_classes.mean()
-    best = int(np.argmax(rotated @ heard / np.linalg.norm(rotated, axis=1)))
-    return best % 12, best // 12
-
-
 def filters_for(control: ControlTrack, options: ComposeOptions) -> tuple[Filter, ...]:
     """Give the filters of a composition, in the order in which they are asked."""
     return (
@@ -260,7 +244,7 @@ def filters_for(control: ControlTrack, options: ComposeOptions) -> tuple[Filter,
 
 def allowed_classes(filters: Sequence[Filter], column: Column, cursor: Cursor) -> Allowed:
     """Give the classes of a column that all filters allow; a filter that would leave none yields."""
-    allowed: Allowed = np.ones(CLASSES[column], bool)
+    allowed: Allowed = np.ones(len(_INDEX[column]), bool)
     for each in filters:
         said = each.allow(column, cursor)
         if said is not None and (allowed & said).any():

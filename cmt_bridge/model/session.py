@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.events import Part
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.core.tokens import BAR, COLUMNS, Column, TokenRows, Type, beat_timing
+from cmt_bridge.core.tokens import BAR, COLUMNS, DURATIONS, Column, TokenRows, Type, beat_timing
+from cmt_bridge.model.composer import Composer
+from cmt_bridge.model.composer_voice import ComposerEngine, ComposerVoice
 from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.engine import Engine, Precision
 from cmt_bridge.model.filters import allowed_classes, filters_for
-from cmt_bridge.model.network import State, initial_tokens
+from cmt_bridge.model.network import Network
+from cmt_bridge.model.voice import PaperVoice, Voice, Word
 
-__all__ = ["Session", "Snapshot", "compose", "draw"]
+__all__ = ["Section", "Session", "Snapshot", "compose", "draw", "engine_for"]
 
 NUCLEUS_EPS = 1e-5  # of the released code: probabilities are divided by their sum and this
 
@@ -50,14 +53,39 @@ def draw(
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """All that is needed to go on from a bar line: state and hidden state of one candidate, its place and its dice.
+class Section:
+    """Bars `first` to `last` (from 0, without the latter) to compose anew, and the words around them.
 
-    `state` and `hidden` have a batch of one, or of two for a network that remembers only so many words.
+    `before` (rows, columns) are those of the bars from `heard_from` to `first`, `after` of some bars from `last` on.
     """
 
-    state: State
-    hidden: Tensor
+    first: int
+    last: int
+    before: TokenRows
+    after: TokenRows
+    heard_from: int = 0
+
+
+def engine_for(network: Network | Composer, precision: Precision = "float32") -> Engine | ComposerEngine:
+    """Give an engine for a network, whichever it is. Raises `UsageError` where a precision cannot be had."""
+    return ComposerEngine(network, precision) if isinstance(network, Composer) else Engine(network, precision)
+
+
+def voice_of(engine: Engine | ComposerEngine, options: ComposeOptions) -> Voice:
+    """Give the voice of an engine's network for some options."""
+    if isinstance(engine, ComposerEngine):
+        return ComposerVoice(engine, engine.cues(options))
+    return PaperVoice(engine, options)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that is needed to go on from a bar line: what one candidate has in mind, its place and its dice.
+
+    `mind` is what the voice of the network gave; it fits the same network only.
+    """
+
+    mind: Any
     cursor: Cursor
     generator: np.random.Generator
 
@@ -67,85 +95,68 @@ OnBarLine = Callable[[int, Snapshot], None]
 
 
 class Session:
-    """Decode candidates for one control track together, from the start or from `snapshots`.
+    """Decode candidates for one control track together: a whole piece, the bars between others, or from `snapshots`.
 
     From the start there is one candidate for each of `seeds` (the options' seed else), from snapshots one for each,
     which goes on as if it had never stopped. Iterating gives (candidate, word) in the order of decoding; a word is an
-    int64 array (9). The last bar ends with the piece's last chord, and the EOS word is not given. Only one word per
-    candidate is ever held, so that a piece of any length takes the same memory.
+    int64 array (columns of `Column`). The last bar ends with the piece's last chord, and the EOS word is not given.
+    Only what the network hears is ever held, so that a piece of any length takes the same memory.
 
-    Where the network remembers only so many words, each candidate has two states: an older one that speaks, and one
-    that began half of that later. When the older is full, at a bar line, the younger takes its place and a new one
-    begins. So the network never meets a state fuller than those it was trained on, however long the piece.
+    With a `section`, only its bars are composed: the bars before it are heard first and, by a network that can, those
+    after it.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Engine | ComposerEngine,
         control: ControlTrack,
         options: ComposeOptions,
         *,
         seeds: Sequence[int] | None = None,
         snapshots: Sequence[Snapshot] | None = None,
+        section: Section | None = None,
         on_bar_line: OnBarLine | None = None,
     ) -> None:
-        self.engine = engine
         self.control = control.with_ending()
         self.options = options
         self.filters = filters_for(self.control, options)
         self.on_bar_line = on_bar_line
-        memory = engine.network.config.memory
-        self._lanes = 2 if memory else 1  # states per candidate: the one that speaks, and a younger
-        self._full = memory * 3 // 4  # words; the bar that follows must find room as well
-        self._fresh = self._primed()
+        self.voice = voice_of(engine, options)
+        self._last = control.bars if section is None else section.last
         if snapshots is None:
-            snapshots = self._beginnings([options.seed] if seeds is None else seeds)
-        self._candidates = list(range(len(snapshots)))
-        self._cursors = [snapshot.cursor.copy() for snapshot in snapshots]
-        self._generators = [_copied(snapshot.generator) for snapshot in snapshots]
-        self._state = State(*(torch.cat(parts, 1) for parts in zip(*(s.state for s in snapshots), strict=True)))
-        self._hidden = torch.cat([snapshot.hidden for snapshot in snapshots])
+            seeds = [options.seed] if seeds is None else seeds
+            self._cursors = [Cursor(seed=seed) for seed in seeds]
+            self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
+            self.voice.begin(len(seeds))
+            if section is not None:
+                self._hear_around(section)
+        else:
+            self._cursors = [snapshot.cursor.copy() for snapshot in snapshots]
+            self._generators = [_copied(snapshot.generator) for snapshot in snapshots]
+            self.voice.resume([snapshot.mind for snapshot in snapshots])
+        self._candidates = list(range(len(self._cursors)))
 
-    def _beginnings(self, seeds: Sequence[int]) -> list[Snapshot]:
-        """Give a snapshot before the first word for every seed."""
-        state, hidden = self._fresh
-        state = State(*(torch.cat([part] * self._lanes, 1) for part in state))
-        hidden = torch.cat([hidden] * self._lanes)
-        return [
-            Snapshot(state, hidden, Cursor(seed=seed), np.random.Generator(np.random.PCG64(seed))) for seed in seeds
-        ]
-
-    def _primed(self) -> tuple[State, Tensor]:
-        """Give state and hidden state after the initial tokens: those of the instruments that may play."""
-        tokens = initial_tokens()[0].numpy()
-        tokens[~np.isin(tokens[:, 2], self.options.instruments), 2] = 0
-        state = self.engine.state()
-        return state, self.engine.prime(tokens, state)
+    def _hear_around(self, section: Section) -> None:
+        """Hear the bars before a section and, where the network can, those after it."""
+        for cursor in self._cursors:
+            cursor.bar = section.heard_from - 1
+        for word in section.before:
+            for cursor in self._cursors:
+                cursor.take(word)
+            self.voice.hear([[word]] * len(self._cursors), self._cursors)
+        if len(section.after) and self.voice.turn(Part.AFTER, section.last):
+            passing = Cursor(bar=section.last - 1)
+            for word in section.after:
+                passing.take(word)
+                self.voice.hear([[word]] * len(self._cursors), [passing] * len(self._cursors))
+            self.voice.turn(Part.MIDDLE, section.first)
+        for cursor in self._cursors:
+            cursor.bar_due = True
 
     def _snapshot(self, place: int) -> Snapshot:
-        lanes = slice(place * self._lanes, (place + 1) * self._lanes)
-        state = State(*(part[:, lanes].clone() for part in self._state))
         cursor = self._cursors[place].copy()
         cursor.bar_due = True
-        return Snapshot(state, self._hidden[lanes].clone(), cursor, _copied(self._generators[place]))
-
-    @torch.inference_mode()
-    def _forget(self, place: int) -> None:
-        """Let the younger memory speak where the older is full, and begin a new one where it is time."""
-        cursor, older = self._cursors[place], place * self._lanes
-        younger, staggered = older + 1, cursor.younger_age < cursor.age
-        if self._lanes == 1 or cursor.age < (self._full if staggered else self._full // 2):
-            return
-        if staggered:
-            for part in self._state:
-                part[:, older] = part[:, younger]
-            self._hidden[older] = self._hidden[younger]
-            cursor.age = cursor.younger_age
-        state, hidden = self._fresh
-        for part, fresh in zip(self._state, state, strict=True):
-            part[:, younger] = fresh[:, 0]
-        self._hidden[younger] = hidden[0]
-        cursor.younger_age = 0
+        return Snapshot(self.voice.mind(place), cursor, _copied(self._generators[place]))
 
     @property
     def share_done(self) -> float:
@@ -153,80 +164,81 @@ class Session:
         positions = [cursor.position for cursor in self._cursors] or [self.control.n_beat]
         return min(1.0, min(positions) / self.control.n_beat)
 
-    def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    def __iter__(self) -> Iterator[tuple[int, Word]]:
         while self._candidates:
-            rows = np.zeros((len(self._candidates), COLUMNS), np.int64)
-            rhythm = self._logits(Type.RHYTHM) if any(c.owed_notes == 0 for c in self._cursors) else None
-            note = self._logits(Type.NOTE) if any(c.owed_notes > 0 for c in self._cursors) else None
-            going: list[int] = []
-            for place, cursor in enumerate(self._cursors):
-                if cursor.owed_notes > 0:
-                    assert note is not None
-                    self._note(rows[place], place, note)
-                else:
-                    assert rhythm is not None
-                    if not self._rhythm(rows[place], place, rhythm):
-                        continue
-                rows[place, Column.POSITION] = cursor.position
-                cursor.age += 1
-                cursor.younger_age += 1
-                going.append(place)
-            if len(going) < len(self._candidates):
-                rows = rows[going]
+            said = [self._say(place) for place in range(len(self._candidates))]
+            going = [place for place, words in enumerate(said) if words]
+            if len(going) < len(said):
+                said = [said[place] for place in going]
                 self._keep(going)
             if not going:
                 return
-            rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], self.control.n_beat)
-            self._hidden = self.engine.step(rows.repeat(self._lanes, 0), self._state)
-            yield from zip(self._candidates, rows, strict=True)
-
-    def _logits(self, kind: Type) -> dict[Column, npt.NDArray[np.float32]]:
-        return self.engine.logits(self._hidden[:: self._lanes], np.full(len(self._candidates), int(kind)))
+            self.voice.hear(said, self._cursors)
+            for candidate, words in zip(self._candidates, said, strict=True):
+                for word in words:
+                    yield candidate, word
 
     def _keep(self, places: list[int]) -> None:
         """Let only the candidates at some places go on."""
         self._candidates = [self._candidates[place] for place in places]
         self._cursors = [self._cursors[place] for place in places]
         self._generators = [self._generators[place] for place in places]
-        lanes = [place * self._lanes + lane for place in places for lane in range(self._lanes)]
-        index = torch.tensor(lanes, dtype=torch.long)
-        self._state = State(*(part[:, index] for part in self._state))
-        self._hidden = self._hidden[index]
+        self.voice.keep(places)
 
-    def _choose(self, column: Column, place: int, logits: dict[Column, npt.NDArray[np.float32]]) -> int:
+    def _say(self, place: int) -> list[Word]:
+        """Give the next words of a candidate, until the network must hear them; none where it has ended."""
+        words: list[Word] = []
+        while len(words) < self.voice.breath:
+            cursor = self._cursors[place]
+            word: Word = np.zeros(COLUMNS, np.int64)
+            if cursor.owed_notes > 0:
+                self._note(word, place)
+            elif not self._rhythm(word, place):
+                return []
+            word[Column.POSITION] = cursor.position
+            word[Column.TIMING] = beat_timing(cursor.position, self.control.n_beat)
+            words.append(word)
+            if word[Column.TYPE] == Type.NOTE or word[Column.BEAT] == BAR:
+                break
+            self.voice.open(place, word)
+        return words
+
+    def _choose(self, column: Column, place: int, word: Word) -> int:
         allowed = allowed_classes(self.filters, column, self._cursors[place])
+        logits = self.voice.logits(place, column, word)
+        size = min(len(allowed), len(logits))  # networks know fewer or more classes than the filters
         options = self.options
-        temperature, nucleus = options.temperature[column], options.nucleus[column]
-        return draw(logits[column][place], allowed, temperature, nucleus, self._generators[place])
+        nucleus = options.nucleus.get(column, self.voice.nucleus[column])
+        return draw(logits[:size], allowed[:size], options.temperature[column], nucleus, self._generators[place])
 
-    def _note(self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]) -> None:
+    def _note(self, word: Word, place: int) -> None:
         cursor = self._cursors[place]
-        row[Column.TYPE] = Type.NOTE
-        row[Column.INSTRUMENT] = cursor.instrument
-        row[Column.PITCH] = self._choose(Column.PITCH, place, logits)
-        row[Column.DURATION] = self._choose(Column.DURATION, place, logits)
-        cursor.take_note(int(row[Column.PITCH]) - 1, int(row[Column.DURATION]) - 1)
+        word[Column.TYPE] = Type.NOTE
+        word[Column.INSTRUMENT] = cursor.instrument
+        for column in self.voice.note_columns:
+            word[column] = self._choose(column, place, word)
+        cursor.take_note(int(word[Column.PITCH]) - 1, DURATIONS[int(word[Column.DURATION]) - 1])
 
-    def _rhythm(self, row: npt.NDArray[np.int64], place: int, logits: dict[Column, npt.NDArray[np.float32]]) -> bool:
+    def _rhythm(self, word: Word, place: int) -> bool:
         """Fill in a bar or beat word; False where the piece has ended instead."""
         cursor = self._cursors[place]
-        beat = BAR if cursor.bar_due else self._choose(Column.BEAT, place, logits)
-        row[Column.TYPE], row[Column.BEAT] = Type.RHYTHM, beat
+        word[Column.TYPE] = Type.RHYTHM
+        word[Column.BEAT] = beat = BAR if cursor.bar_due else self._choose(Column.BEAT, place, word)
         if beat == BAR:
-            if cursor.bar + 1 == self.control.bars:
+            if cursor.bar + 1 == self._last:
                 return False
             if self.on_bar_line is not None:
                 self.on_bar_line(self._candidates[place], self._snapshot(place))
-            self._forget(place)
+            self.voice.cross(place, cursor)
             self._start_bar(place)
-            row[Column.DENSITY] = self._choose(Column.DENSITY, place, logits)
-            cursor.owed_ticks = int(row[Column.DENSITY]) - 1
+            word[Column.DENSITY] = self._choose(Column.DENSITY, place, word)
+            cursor.owed_ticks = int(word[Column.DENSITY]) - 1
             return True
-        row[Column.DENSITY] = cursor.owed_ticks if beat - 1 != cursor.tick else cursor.owed_ticks + 1
+        word[Column.DENSITY] = cursor.owed_ticks if beat - 1 != cursor.tick else cursor.owed_ticks + 1
         cursor.move_to(beat - 1)
-        row[Column.INSTRUMENT] = self._choose(Column.INSTRUMENT, place, logits)
-        cursor.start_simu_note(int(row[Column.INSTRUMENT]))
-        row[Column.STRENGTH] = cursor.owed_notes = self._choose(Column.STRENGTH, place, logits)
+        word[Column.INSTRUMENT] = self._choose(Column.INSTRUMENT, place, word)
+        cursor.start_simu_note(int(word[Column.INSTRUMENT]))
+        word[Column.STRENGTH] = cursor.owed_notes = self._choose(Column.STRENGTH, place, word)
         return True
 
     def _start_bar(self, place: int) -> None:

@@ -99,35 +99,44 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _checked_track(data: bytes, longest: int) -> bytes:
-    """Give the events of a track, to its end-of-track; a missing one is added. Raises `_DamagedError`, `IndexError`."""
-    at = tick = status = 0
+    """Give the events of a track, to its end-of-track; a missing one is added. Raises `_DamagedError`, `IndexError`.
+
+    A corpus is read through this loop, so what most events are, a delta of one byte and a channel message, comes first.
+    """
+    at = tick = 0
+    count = 0  # data bytes of a message with running status; 0 where there was no status yet
     size = len(data)
     while at < size:
-        delta, at = _number(data, at)
+        delta = data[at]
+        if delta < 0x80:
+            at += 1
+        else:
+            delta, at = _number(data, at)
         tick += delta
         if tick > longest:
             raise _DamagedError(f"it goes on beyond bar {MAX_BARS:,}")
         byte = data[at]
-        if byte in (META, SYSEX, SYSEX_GOES_ON):
-            kind = data[at + 1] if byte == META else -1
-            length, start = _number(data, at + (2 if byte == META else 1))
-            at = start + length
-            if at > size or length != META_LENGTHS.get(kind, length):
-                raise _DamagedError("an event has a wrong length")
-            if kind == TIME_SIGNATURE and not (data[start] and data[start + 1] <= FINEST_DENOMINATOR):
-                raise _DamagedError("a time signature is impossible")
-            if kind == END_OF_TRACK:
-                return data[:at]
+        if byte < 0xF0:
+            if byte >= 0x80:
+                count = DATA_BYTES[byte & 0xF0]
+                at += 1
+            elif not count:
+                raise _DamagedError("it holds what is no MIDI event")
+            if data[at] >= 0x80 or data[at + count - 1] >= 0x80:
+                raise _DamagedError("a value is out of range")
+            at += count
             continue
-        if byte >= 0x80:
-            status = byte
-            at += 1
-        count = DATA_BYTES.get(status & 0xF0)
-        if count is None:
+        if byte not in (META, SYSEX, SYSEX_GOES_ON):
             raise _DamagedError("it holds what is no MIDI event")
-        if data[at] >= 0x80 or data[at + count - 1] >= 0x80:
-            raise _DamagedError("a value is out of range")
-        at += count
+        kind = data[at + 1] if byte == META else -1
+        length, start = _number(data, at + (2 if byte == META else 1))
+        at = start + length
+        if at > size or length != META_LENGTHS.get(kind, length):
+            raise _DamagedError("an event has a wrong length")
+        if kind == TIME_SIGNATURE and not (data[start] and data[start + 1] <= FINEST_DENOMINATOR):
+            raise _DamagedError("a time signature is impossible")
+        if kind == END_OF_TRACK:
+            return data[:at]
     return data + b"\x00\xff\x2f\x00"
 
 

@@ -15,7 +15,7 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import COLUMNS, Column, TokenRows, beat_timing
 from cmt_bridge.model.network import initial_tokens
-from cmt_bridge.training.corpus import Piece
+from cmt_bridge.training.dataset import Piece
 
 __all__ = ["Batch", "Sampler", "evaluation_batches"]
 
@@ -26,11 +26,20 @@ AS_WHOLE = 0.5  # how often a crop is counted as a whole piece: videos are short
 
 @dataclass(frozen=True)
 class Batch:
-    """`rows` (B, T, 9), `initial` (B, 7, 3), `mask` (B, T): 1 where a row is a word to predict."""
+    """`rows` (B, T, columns), `initial` (B, 7, 3), `mask` (B, T): 1 where a row is a word to predict."""
 
     rows: Tensor
     initial: Tensor
     mask: Tensor
+
+    @property
+    def words(self) -> int:
+        """The number of words to predict."""
+        return int(self.mask.sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Give the batch on a device."""
+        return Batch(self.rows.to(device), self.initial.to(device), self.mask.to(device))
 
 
 class Sampler:
@@ -87,7 +96,7 @@ def _crop(piece: Piece, start: int, length: int) -> tuple[GridNotes, int]:
     if first + length < len(piece.notes):
         bars = int(notes[-1, Grid.ONSET]) // TICKS_PER_BAR - start
         notes = notes[notes[:, Grid.ONSET] < (start + bars) * TICKS_PER_BAR]
-    notes = notes.copy()
+    notes = np.array(notes, np.int64)
     notes[:, Grid.ONSET] -= start * TICKS_PER_BAR
     return notes, max(1, bars)
 

@@ -1,99 +1,87 @@
-"""A corpus: MIDI files laid on the grid, grouped by song and split once."""
+"""A corpus: music files laid on the grid, grouped by song, split once and written as a dataset."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, bars_of, quantize
-from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.errors import InputError, MidiError
-from cmt_bridge.outputs.midi import read_song
+from cmt_bridge.compose.codec import Grid
+from cmt_bridge.core.files import complete_folder
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.errors import InputError, OutputError, UsageError
+from cmt_bridge.training.dataset import (
+    HELD_OUT,
+    TRAINING,
+    BuildReport,
+    Entry,
+    NotesFile,
+    SideCounts,
+    Skipped,
+    write_index,
+)
+from cmt_bridge.training.duplicates import Groups, Signature, near_duplicates
+from cmt_bridge.training.parts import FileParts, LeftOut, read_all
+from cmt_bridge.training.sources import Source, find_sources
 
-__all__ = ["Corpus", "Piece", "read_corpus"]
-
-MANIFEST = "manifest.csv"
-SUFFIXES = (".mid", ".midi", ".smf", ".kar")
-FEW_FILES = 200  # are read sooner than a process starts
-LEAST_BARS = 4
-LEAST_NOTES = 64
-MOST_NOTES_AT_ONCE = CLASSES[Column.STRENGTH] - 1
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A song on the grid: `notes` in word order, `bars` long; files of one `group` stay on one side of the split."""
-
-    name: str
-    group: str
-    notes: GridNotes
-    bars: int
+__all__ = ["build_dataset"]
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Pieces to learn from and pieces held out; `skipped` counts files by the reason they were left out."""
+def build_dataset(
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    held_out: float = 0.05,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> BuildReport:
+    """Read all music under `folders`, split it by song, and write the dataset `output`.
 
-    training: tuple[Piece, ...]
-    held_out: tuple[Piece, ...]
-    skipped: dict[str, int]
-
-
-def read_corpus(
-    folders: Sequence[Path], *, held_out: float = 0.05, seed: int = 0, progress: Callable[[float], None] | None = None
-) -> Corpus:
-    """Read every MIDI file under `folders` and split by song.
-
-    A `manifest.csv` in a folder or one above it, with columns `path` and `song`, tells which files are arrangements of
-    one song; without one a file is a song. A share `held_out` of the songs is kept from training: the same songs
+    A `manifest.csv` in a folder or one above it, with columns `path` and `song` and perhaps `style`, tells which files
+    are arrangements of one song; without one a file is a song. Songs that are the same music count as one; of parts
+    with the same notes the first is kept. A share `held_out` of the songs is kept from training: the same songs
     whatever else the corpus holds, since the draw is a hash of the song and `seed`.
+
+    Files that cannot be used are listed, never fatal. Raises `InputError` where a folder cannot be read or nothing is
+    left, and `OutputError` where `output` exists or cannot be written.
     """
-    paths = sorted(path for folder in folders for path in _midi_files(folder))
-    if not paths:
-        raise InputError(f"No MIDI file under {', '.join(map(str, folders))}.", hint="Give a folder of .mid files.")
-    groups = _groups(folders)
-    pieces: list[Piece] = []
-    skipped: Counter[str] = Counter()
-    for index, (path, outcome) in enumerate(zip(paths, _read_all(paths), strict=True)):
-        if isinstance(outcome, str):
-            skipped[outcome] += 1
-        else:
-            notes, bars = outcome
-            pieces.append(Piece(path.name, groups.get(path.resolve(), path.stem), notes, bars))
-        if progress is not None:
-            progress((index + 1) / len(paths))
-    kept = [_draw(piece.group, seed) >= held_out for piece in pieces]
-    return Corpus(
-        training=tuple(piece for piece, keep in zip(pieces, kept, strict=True) if keep),
-        held_out=tuple(piece for piece, keep in zip(pieces, kept, strict=True) if not keep),
-        skipped=dict(skipped),
-    )
-
-
-def _midi_files(folder: Path) -> Iterable[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder.", hint="Give a folder of .mid files.")
-    return (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _groups(folders: Sequence[Path]) -> dict[Path, str]:
-    groups: dict[Path, str] = {}
-    for folder in folders:
-        root = folder.resolve()
-        for place in (root, *root.parents):
-            if (place / MANIFEST).is_file():
-                with (place / MANIFEST).open(newline="", encoding="utf-8") as file:
-                    groups.update({place / row["path"]: row["song"] for row in csv.DictReader(file)})
-                break
-    return groups
+    if not 0.0 <= held_out < 1.0:
+        raise UsageError("The held-out share must be 0 or more and below 1.", hint="0.05 is usual.")
+    if output.is_symlink() or output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise OutputError(f"{output} exists already.", hint="Name another folder with -o.")
+    sources = find_sources(folders)
+    collection = _Collection()
+    with complete_folder(output) as folder:
+        with NotesFile(folder) as file, closing(read_all([source.path for source in sources], workers)) as read:
+            for number, (source, parts) in enumerate(zip(sources, read, strict=True), 1):
+                collection.add(source, parts, file)
+                if progress is not None:
+                    progress(number / len(sources))
+        skipped = Counter(skipped.reason for skipped in collection.skipped)
+        if not collection.entries:
+            told = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
+            raise InputError(f"None of {len(sources)} files can be used ({told}).", hint="Give more music in 4/4.")
+        songs = collection.songs()
+        groups = [min(songs[part]) for part in collection.kept]
+        split = [(group, HELD_OUT if _draw(group, seed) < held_out else TRAINING) for group in groups]
+        report = BuildReport(
+            files=len(sources),
+            training=collection.counts(split, TRAINING),
+            held_out=collection.counts(split, HELD_OUT),
+            styles=dict(sorted(Counter(entry.style for entry in collection.entries).items())),
+            skipped=dict(sorted(skipped.items())),
+            merged_songs=sum(len(names) - 1 for names in {min(names): names for names in songs}.values()),
+            largest_group=max(map(len, songs)),
+        )
+        options = {"held_out": held_out, "seed": seed}
+        write_index(folder, collection.entries, split, collection.skipped, options, report)
+    return report
 
 
 def _draw(group: str, seed: int) -> float:
@@ -101,33 +89,62 @@ def _draw(group: str, seed: int) -> float:
     return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8], "big") / 2**64
 
 
-def _read_all(paths: Sequence[Path]) -> Iterator[tuple[GridNotes, int] | str]:
-    """Read files in order, in other processes where they are many; spawned, since a fork copies held locks."""
-    if len(paths) < FEW_FILES:
-        yield from map(_read, paths)
-        return
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_read, paths, chunksize=16)
+class _Collection:
+    """What reading has given so far. Parts are numbered, copies too; `kept` are those that have an entry."""
 
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.kept: list[int] = []
+        self.skipped: list[Skipped] = []
+        self._played: list[npt.NDArray[np.int64]] = []
+        self._names: list[str] = []
+        self._signatures: list[Signature] = []
+        self._first_of: dict[bytes, tuple[int, str]] = {}
+        self._copies: list[tuple[int, int]] = []
 
-def _read(path: Path) -> tuple[GridNotes, int] | str:
-    """Give notes and bars of a file, or why it is left out."""
-    try:
-        song = read_song(path)
-    except MidiError:
-        return "unreadable or empty"
-    if any((numerator, denominator) != (4, 4) for _, numerator, denominator in song.metres):
-        return "not in 4/4 throughout"
-    notes, length = quantize(song)
-    if len(notes) < LEAST_NOTES or length < LEAST_BARS * 16:
-        return "too short"
-    return _capped(notes), bars_of(length)
+    def add(self, source: Source, parts: FileParts, file: NotesFile) -> None:
+        """Take in what a file gave."""
+        self.skipped += (Skipped(source.name, left.reason, left.detail) for left in parts.rest)
+        for number, part in enumerate(parts.parts, 1):
+            name = source.name if number == 1 else f"{source.name}#{number}"
+            if isinstance(part, LeftOut):
+                self.skipped.append(Skipped(name, part.reason, part.detail))
+                continue
+            index = len(self._names)
+            self._names.append(source.song or part.song or source.path.stem)
+            self._signatures.append(part.signature)
+            first, same = self._first_of.setdefault(part.digest, (index, name))
+            if first != index:
+                self._copies.append((first, index))
+                self.skipped.append(Skipped(name, "a copy", f"of {same}"))
+                continue
+            self.kept.append(index)
+            self.entries.append(Entry(name, source.style, file.add(part.notes), len(part.notes), part.bars))
+            self._played.append(np.bincount(part.notes[:, Grid.INSTRUMENT], minlength=len(Instrument) + 1))
 
+    def songs(self) -> list[frozenset[str]]:
+        """Give, for each part, the names of all songs that are the same music as its own."""
+        groups = Groups(len(self._names))
+        first_of: dict[str, int] = {}
+        for index, name in enumerate(self._names):
+            groups.join(first_of.setdefault(name, index), index)
+        for one, other in self._copies:
+            groups.join(one, other)
+        near_duplicates(np.stack(self._signatures), groups)
+        names: dict[int, set[str]] = {}
+        for index, name in enumerate(self._names):
+            names.setdefault(groups.find(index), set()).add(name)
+        frozen = {group: frozenset(members) for group, members in names.items()}
+        return [frozen[groups.find(index)] for index in range(len(self._names))]
 
-def _capped(notes: GridNotes) -> GridNotes:
-    """Keep at most as many notes of a simu-note as the strength column can count."""
-    starts = np.ones(len(notes), bool)
-    starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
-    place = np.arange(len(notes)) - np.flatnonzero(starts)[np.cumsum(starts) - 1]
-    kept: GridNotes = notes[place < MOST_NOTES_AT_ONCE]
-    return kept
+    def counts(self, split: Sequence[tuple[str, str]], side: str) -> SideCounts:
+        """Count what one side of the split holds."""
+        chosen = [number for number, (_, at) in enumerate(split) if at == side]
+        played = sum((self._played[number] for number in chosen), np.zeros(len(Instrument) + 1, np.int64))
+        return SideCounts(
+            songs=len({split[number][0] for number in chosen}),
+            pieces=len(chosen),
+            bars=sum(self.entries[number].bars for number in chosen),
+            notes=int(played.sum()),
+            instruments={instrument.title: int(played[instrument]) for instrument in Instrument},
+        )

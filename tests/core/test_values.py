@@ -3,7 +3,7 @@ import json
 import pytest
 
 from cmt_bridge.core.control import ControlBeat, ControlTrack
-from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
+from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource, VisualBeat
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.score import Marker, Note, Provenance, Score, Track
@@ -65,26 +65,6 @@ def test_a_score_returns_from_json_with_sorted_notes() -> None:
 def test_damaged_scores_are_refused(damage: dict[str, object]) -> None:
     with pytest.raises(ScoreError):
         Score.from_json({**SCORE.to_json(), **damage})
-
-
-@pytest.mark.parametrize(
-    ("program", "is_drum", "name", "instrument"),
-    [
-        (0, False, "", Instrument.PIANO),
-        (16, False, "organ", Instrument.PIANO),
-        (25, False, "", Instrument.GUITAR),
-        (33, False, "", Instrument.BASS),
-        (61, False, "brass", Instrument.STRINGS),
-        (0, True, "", Instrument.DRUMS),
-        (114, False, "drums ", Instrument.DRUMS),
-        (120, False, "noise", None),
-        (47, False, "timpani", None),
-    ],
-)
-def test_instruments_by_name_channel_and_program(
-    program: int, is_drum: bool, name: str, instrument: Instrument | None
-) -> None:
-    assert instrument_of(program, is_drum=is_drum, name=name) is instrument
 
 
 def test_drums_are_on_channel_ten() -> None:

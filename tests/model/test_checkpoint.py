@@ -2,10 +2,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from cmt_bridge.core.files import sha256_of
 from cmt_bridge.errors import CheckpointError, UsageError
 from cmt_bridge.model.checkpoint import load_network, read_original, renamed, save_network
+from cmt_bridge.model.composer import Composer
 from cmt_bridge.model.network import Network, NetworkConfig, sinusoids
 from cmt_bridge.model.registry import Model, add_model, find_model, list_models
 
@@ -129,3 +132,26 @@ def test_models_are_found_by_name_and_checked(
     (tmp_path / "manifest.toml").write_text("[[model]\n")
     with pytest.raises(CheckpointError, match="damaged"):
         find_model("a")
+
+
+def test_a_composer_comes_back_as_it_was(composer: Composer, tmp_path: Path) -> None:
+    save_network(composer, tmp_path / "ours.safetensors", record={"step": 1})
+    again = load_network(tmp_path / "ours.safetensors")
+    assert isinstance(again, Composer)
+    assert again.config == composer.config
+    for name, value in composer.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    save_network(composer, tmp_path / "half.safetensors", record={}, half=True)
+    half = load_network(tmp_path / "half.safetensors")
+    assert all(value.dtype == torch.float32 for value in half.state_dict().values())
+
+
+def test_a_composer_that_lacks_a_tensor_is_refused(composer: Composer, tmp_path: Path) -> None:
+    save_network(composer, tmp_path / "ours.safetensors", record={})
+    with safe_open(tmp_path / "ours.safetensors", "pt") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors.pop("norm.gain")
+    save_file(tensors, tmp_path / "less.safetensors", metadata)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        load_network(tmp_path / "less.safetensors")

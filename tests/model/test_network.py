@@ -42,36 +42,36 @@ def test_steps_give_the_parallel_form(network: Network, words: TokenRows) -> Non
 
 
 @torch.no_grad()
-def test_engine_gives_the_network(network: Network, engine: Engine, words: TokenRows) -> None:
+def test_engine_gives_the_network(network: Network, paper_engine: Engine, words: TokenRows) -> None:
     initial = initial_tokens()
     parallel = network(torch.from_numpy(words), initial.repeat(2, 1, 1))[:, 6:]
-    state = engine.state(2)
-    hidden = [engine.prime(initial[0].numpy(), state)]
-    hidden += [engine.step(words[:, t], state) for t in range(words.shape[1])]
+    state = paper_engine.state(2)
+    hidden = [paper_engine.prime(initial[0].numpy(), state)]
+    hidden += [paper_engine.step(words[:, t], state) for t in range(words.shape[1])]
     torch.testing.assert_close(torch.stack(hidden, 1), parallel, atol=TOLERANCE, rtol=0)
     types = np.array([1, 2])
     logits = network.logits(parallel[:, -1], torch.from_numpy(types))
-    for column, got in engine.logits(hidden[-1], types).items():
+    for column, got in paper_engine.logits(hidden[-1], types).items():
         torch.testing.assert_close(torch.from_numpy(got), logits[column], atol=TOLERANCE, rtol=0)
     expected = network.type_logits(parallel[:, -1])
-    torch.testing.assert_close(torch.from_numpy(engine.type_logits(hidden[-1])), expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(torch.from_numpy(paper_engine.type_logits(hidden[-1])), expected, atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_fast_precisions_stay_near(network: Network, engine: Engine, words: TokenRows, precision: str) -> None:
+def test_fast_precisions_stay_near(network: Network, paper_engine: Engine, words: TokenRows, precision: str) -> None:
     fast = Engine(network, precision)  # type: ignore[arg-type]
-    states = engine.state(2), fast.state(2)
+    states = paper_engine.state(2), fast.state(2)
     for t in range(40):
-        exact, near = (each.step(words[:, t], state) for each, state in zip((engine, fast), states, strict=True))
+        exact, near = (each.step(words[:, t], state) for each, state in zip((paper_engine, fast), states, strict=True))
     difference = (exact - near).abs().mean() / exact.abs().mean()
     assert 0 < difference < 0.1
 
 
-def test_the_state_does_not_grow(engine: Engine, words: TokenRows) -> None:
-    state = engine.state(2)
+def test_the_state_does_not_grow(paper_engine: Engine, words: TokenRows) -> None:
+    state = paper_engine.state(2)
     size = [part.numel() for part in state]
     for t in range(100):
-        engine.step(words[:, t], state)
+        paper_engine.step(words[:, t], state)
     assert [part.numel() for part in state] == size
 
 

@@ -8,11 +8,11 @@ import torch
 from cmt_bridge.compose.codec import Grid, decode
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import PARTS, Instrument
+from cmt_bridge.core.key import key_of
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import BAR, Column, TokenRows, Type, beat_timing
 from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.filters import key_of
 from cmt_bridge.model.network import Network, initial_tokens
 from cmt_bridge.model.session import Session, Snapshot, compose, draw
 
@@ -179,17 +179,9 @@ def test_a_draw_has_the_chances_of_the_logits() -> None:
     assert abs(share - 0.4) < 0.03
 
 
-def test_keys_are_heard() -> None:
-    scale = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], float)
-    scale[0] += 2
-    assert key_of(scale) == (0, 0)
-    assert key_of(np.roll(scale, 7)) == (7, 0)
-    minor = np.array([3, 0, 1, 1.5, 0, 1, 0, 2, 1, 0, 1, 0], float)
-    assert key_of(np.roll(minor, 9)) == (9, 1)
-
-
-def test_a_long_piece_never_fills_the_memory(engine: Engine) -> None:
+def test_a_long_piece_never_fills_the_memory(paper_engine: Engine) -> None:
     """The state that speaks holds as many words as in training, and is that of its own last words."""
+    engine = paper_engine
     network = Network(replace(engine.network.config, memory=240))
     network.load_state_dict(engine.network.state_dict())
     short = Engine(network)
@@ -210,7 +202,7 @@ def test_a_long_piece_never_fills_the_memory(engine: Engine) -> None:
         engine.prime(initial_tokens()[0].numpy(), state)
         for word in rows[bar - snapshot.cursor.age : bar]:
             hidden = engine.step(word[None], state)
-        torch.testing.assert_close(snapshot.hidden[:1], hidden, atol=1e-5, rtol=0)
+        torch.testing.assert_close(snapshot.mind[1][:1], hidden, atol=1e-5, rtol=0)
     last = taken[-3]
     rest = np.stack([word for _, word in Session(short, control, FOLLOW, snapshots=[last])])
     assert (rest == rows[bars[-3] :]).all()

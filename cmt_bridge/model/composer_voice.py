@@ -1,0 +1,336 @@
+"""The composer laid out for decoding: a window of keys and values per candidate, an event at a time.
+
+A step costs the same however long the piece is: at most `window` events are heard, the oldest making room. The start
+word is always heard, as the event before the oldest: in training no piece was without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from cmt_bridge.core.events import MOST_NOTES, SAID, SAME, START, EventRows, Field, Part, players_mask
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.core.tokens import BAR, CHOSEN, Column, Type
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.composer import NORM_EPS, Block, Composer, angles, rotate
+from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.engine import Precision, linear
+from cmt_bridge.model.voice import Word
+
+__all__ = ["ComposerEngine", "ComposerVoice", "Cues", "Mind"]
+
+NUCLEUS = 0.98  # at the paper's 0.9 chords and drums freeze after some bars: pitch entropy 3.3 bits, real music's 4.5
+# The fields of an event by the columns of the paper's words.
+BAR_COLUMNS = (Column.BEAT, Column.DENSITY)
+HEAD_COLUMNS = (Column.BEAT, Column.INSTRUMENT, Column.STRENGTH)
+FIELD_OF = {
+    Column.BEAT: Field.PLACE,
+    Column.DENSITY: Field.DENSITY,
+    Column.INSTRUMENT: Field.INSTRUMENT,
+    Column.STRENGTH: Field.STRENGTH,
+    Column.PITCH: Field.PITCH,
+    Column.DURATION: Field.DURATION,
+    Column.VELOCITY: Field.VELOCITY,
+}
+
+
+@dataclass(frozen=True)
+class Cues:
+    """What is wished of a piece as a whole: classes of the fields `STYLE`, `KEY` and `PLAYERS`, 0 where left open."""
+
+    style: int = 0
+    key: int = 0
+    players: int = 0
+
+
+@dataclass
+class Mind:
+    """What candidates have heard.
+
+    `keys` and `values` (L, B, H, window, D), turned to their places: the start word in slot 0, the others share the
+    rest in turn. `starts` (L, B, H, D), the start word's keys, not turned; `positions` (B, window) in ticks; `count`
+    (B) of events; `hidden` (B, W); `heads` (B, fields), the events that began the open simu-notes.
+    """
+
+    keys: Tensor
+    values: Tensor
+    starts: Tensor
+    positions: Tensor
+    count: Tensor
+    hidden: Tensor
+    heads: EventRows
+
+    def at(self, places: Sequence[int]) -> Mind:
+        """Give a copy with the candidates at some places only."""
+        index = torch.tensor(places, dtype=torch.long)
+        return Mind(
+            self.keys[:, index],
+            self.values[:, index],
+            self.starts[:, index],
+            self.positions[index],
+            self.count[index],
+            self.hidden[index],
+            self.heads[list(places)],
+        )
+
+
+def joined(minds: Sequence[Mind]) -> Mind:
+    """Give the candidates of several minds as one."""
+    return Mind(
+        torch.cat([m.keys for m in minds], 1),
+        torch.cat([m.values for m in minds], 1),
+        torch.cat([m.starts for m in minds], 1),
+        torch.cat([m.positions for m in minds]),
+        torch.cat([m.count for m in minds]),
+        torch.cat([m.hidden for m in minds]),
+        np.concatenate([m.heads for m in minds]),
+    )
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Scale to unit mean square, without the gain of a `Norm`; in fewer calls than torch takes."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + NORM_EPS)
+
+
+def _weight(table: nn.Module) -> Tensor:
+    return cast(nn.Embedding, table).weight.detach()
+
+
+class ComposerEngine:
+    """Decode with a composer. Inference only. Raises `UsageError` where the machine has no kernels of a precision."""
+
+    def __init__(self, network: Composer, precision: Precision = "float32") -> None:
+        if precision not in get_args(Precision):
+            raise UsageError(f"There is no precision {precision}.", hint=f"Choose {', '.join(get_args(Precision))}.")
+        self.network = network.eval()
+        self.config = network.config
+        self.precision = precision
+        self.weights = sum(p.numel() for p in network.blocks.parameters())
+        """Number of weights read for every event."""
+        blocks = [cast(Block, block) for block in network.blocks]
+        speech = network.speech
+        thoughts = [cast(nn.Linear, speech.thoughts[field.name]) for field in SAID]
+        with torch.inference_mode():
+            try:
+                self._blocks = [
+                    tuple(
+                        linear(weight, weight.new_zeros(len(weight)), precision)
+                        for weight in (
+                            block.qkv.weight * block.norm1.gain,
+                            block.out.weight,
+                            block.expand.weight * block.norm2.gain,
+                            block.contract.weight,
+                        )
+                    )
+                    for block in blocks
+                ]
+                self._thoughts = linear(
+                    torch.cat([t.weight for t in thoughts]), torch.cat([t.bias for t in thoughts]), precision
+                )
+            except RuntimeError as error:
+                raise UsageError(
+                    f"This machine cannot decode in {precision}: {error}", hint="Use --precision float32."
+                ) from error
+            self._gains = [torch.stack([b.norm_query.gain, b.norm_key.gain])[:, None] for b in blocks]
+            self._tables = [(Field[name], _weight(table)) for name, table in network.tables.items()]
+            self._said = {
+                field: [(Field[name], _weight(table)) for name, table in cast(nn.ModuleDict, tables).items()]
+                for field, tables in zip(SAID, speech.said.values(), strict=True)
+            }
+            outputs = [cast(nn.Linear, output) for output in speech.outputs.values()]
+            self._outputs = {
+                field: (o.weight.detach(), o.bias.detach()) for field, o in zip(SAID, outputs, strict=True)
+            }
+        self._scale = network.config.head_size**-0.5
+
+    def cues(self, options: ComposeOptions) -> Cues:
+        """Give the cues for some options. Raises `UsageError` for a style that the network does not know."""
+        styles = self.config.styles
+        if options.style and options.style not in styles:
+            known = f"It knows {', '.join(styles)}." if styles else "It knows none."
+            raise UsageError(f"This model does not know the style {options.style}.", hint=known)
+        style = styles.index(options.style) + 1 if options.style else 0
+        return Cues(style, options.key_class, players_mask([int(i) for i in options.instruments]))
+
+    def mind(self, count: int) -> Mind:
+        """Give the minds of `count` candidates that have heard nothing."""
+        c = self.config
+        shape = (c.layers, count, c.heads, c.window, c.head_size)
+        return Mind(
+            keys=torch.zeros(shape),
+            values=torch.zeros(shape),
+            starts=torch.zeros(c.layers, count, c.heads, c.head_size),
+            positions=torch.zeros(count, c.window, dtype=torch.long),
+            count=torch.zeros(count, dtype=torch.long),
+            hidden=torch.zeros(count, c.width),
+            heads=np.zeros((count, len(Field)), np.int64),
+        )
+
+    @torch.inference_mode()
+    def step(self, events: EventRows, mind: Mind) -> None:
+        """Hear one event (B, fields) per candidate; `mind` moves on in place. The first is the start word."""
+        c, count = self.config, mind.count
+        rows = torch.from_numpy(events)
+        everyone, batch = torch.arange(len(rows)), len(rows)
+        slot = torch.where(count > 0, 1 + (count - 1) % (c.window - 1), 0)
+        oldest = (count - c.window + 2).clamp_min(1)  # event that is still heard, but for the start word
+        mind.positions[everyone, slot] = rows[:, Field.POSITION]
+        origin = torch.where(
+            oldest > 1, mind.positions[everyone, 1 + (oldest - 1) % (c.window - 1)], mind.positions[:, 0]
+        )
+        cos, sin = (t[:, None, None] for t in angles(count, rows[:, Field.POSITION], c.head_size))
+        start_cos, start_sin = (t[:, None] for t in angles(oldest - 1, origin, c.head_size))
+        filled = (count + 1).clamp_max(c.window)
+        length = int(filled.max())
+        unheard = torch.arange(length) >= filled[:, None]
+        silence = torch.where(unheard, -torch.inf, 0.0)[:, None, None] if bool(unheard.any()) else None
+        starting = bool((count == 0).any())
+
+        x = self._embed(rows)
+        for number, ((qkv, out, expand, contract), gain) in enumerate(zip(self._blocks, self._gains, strict=True)):
+            together = qkv(_unit(x)).reshape(batch, 3, c.heads, c.head_size)
+            qk = _unit(together[:, :2]) * gain
+            keys, values, starts = mind.keys[number], mind.values[number], mind.starts[number]
+            if starting:
+                starts[count == 0] = qk[count == 0, 1]
+            q, k = rotate(qk, cos, sin).unbind(1)
+            keys[everyone, :, slot] = k
+            keys[:, :, 0] = rotate(starts, start_cos, start_sin)
+            values[everyone, :, slot] = together[:, 2]
+            scores = q.unsqueeze(2) @ keys[:, :, :length].transpose(-1, -2) * self._scale
+            if silence is not None:
+                scores = scores + silence
+            heard = (scores.softmax(-1) @ values[:, :, :length]).flatten(1)
+            x = x + out(heard)
+            x = x + contract(F.gelu(expand(_unit(x))))
+        mind.hidden = self.network.norm(x)
+        mind.count = count + 1
+
+    def _embed(self, rows: Tensor) -> Tensor:
+        first, *others = [table[rows[:, field]] for field, table in self._tables]
+        return sum(others, first)
+
+    @torch.inference_mode()
+    def thoughts(self, hidden: Tensor) -> Tensor:
+        """Give what the hidden states (B, W) bring to each said field (B, fields, S)."""
+        return self._thoughts(hidden).reshape(len(hidden), len(SAID), -1)
+
+    @torch.inference_mode()
+    def logits(self, field: Field, thought: Tensor, event: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Give the logits of a field from its thought (S) and what is decided of the event (fields)."""
+        for earlier, table in self._said[field]:
+            thought = thought + table[event[earlier]]
+        weight, bias = self._outputs[field]
+        return torch.addmv(bias, weight, F.gelu(thought)).numpy()
+
+
+class ComposerVoice:
+    """The composer as a session hears it: an event at a time, its attributes in order."""
+
+    breath = 2
+    note_columns: tuple[Column, ...] = (Column.PITCH, Column.DURATION, Column.VELOCITY)
+    nucleus: Mapping[Column, float] = dict.fromkeys(CHOSEN, NUCLEUS)
+
+    def __init__(self, engine: ComposerEngine, cues: Cues) -> None:
+        self.engine = engine
+        self.cues = cues
+        self.part = Part.BEFORE
+        self._mind = engine.mind(0)
+        self._thoughts: Tensor | None = None
+
+    def begin(self, count: int) -> None:
+        self._mind = self.engine.mind(count)
+        self.turn(Part.BEFORE, 0)
+
+    def turn(self, part: Part, bar: int) -> bool:
+        self.part = part
+        events = np.zeros((len(self._mind.count), len(Field)), np.int64)
+        events[:, Field.PLACE] = START
+        events[:, Field.POSITION] = bar * TICKS_PER_BAR
+        self._hear(events)
+        return True
+
+    def resume(self, minds: Sequence[tuple[Mind, Part]]) -> None:
+        self._mind = joined([mind for mind, _ in minds])
+        self.part = minds[0][1]
+        self._thoughts = None
+
+    def mind(self, place: int) -> tuple[Mind, Part]:
+        return self._mind.at([place]), self.part
+
+    def cross(self, place: int, cursor: Cursor) -> None:
+        """Nothing to prepare: the window slides of itself."""
+
+    def keep(self, places: Sequence[int]) -> None:
+        self._mind = self._mind.at(places)
+        self._thoughts = None
+
+    def logits(self, place: int, column: Column, word: Word) -> npt.NDArray[np.float32]:
+        if self._thoughts is None:
+            self._thoughts = self.engine.thoughts(self._mind.hidden)
+        field = FIELD_OF[column]
+        event = self._event(place, word)
+        return self.engine.logits(field, self._thoughts[place, field], event)
+
+    def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
+        """Take in the words of each candidate: a bar word, a note word, or a beat word with its first note."""
+        for place, words in enumerate(said):
+            for word in words:
+                if not _completes(word):
+                    self.open(place, word)
+        if not any(_completes(words[-1]) for words in said):
+            return
+        events = np.stack([self._event(place, words[-1]) for place, words in enumerate(said)])
+        events[:, Field.POSITION] = [words[-1][Column.POSITION] for words in said]
+        events[:, Field.TIMING] = [words[-1][Column.TIMING] for words in said]
+        for event, cursor in zip(events, cursors, strict=True):
+            event[Field.TICK] = cursor.tick + 1
+            event[Field.OWED_TICKS] = cursor.owed_ticks
+            event[Field.OWED_NOTES] = cursor.owed_notes
+            tick = max(0, cursor.tick)
+            ahead = [hit for hit in cursor.hits if hit >= tick]
+            if ahead:
+                event[Field.HIT_IN] = min(ahead) - tick + 1
+                event[Field.HIT_STRENGTH] = min(MOST_NOTES, cursor.hits[min(ahead)])
+        self._mind.heads[:, Field.PLACE] = SAME  # what follows belongs to the same simu-note
+        self._hear(events)
+
+    def open(self, place: int, word: Word) -> None:
+        head = self._mind.heads[place]
+        head[:] = 0
+        for column in HEAD_COLUMNS:
+            head[FIELD_OF[column]] = word[column]
+
+    def _event(self, place: int, word: Word) -> npt.NDArray[np.int64]:
+        """Give the event that a word belongs to, as far as it is decided; a note has what its beat word said."""
+        event = np.zeros(len(Field), np.int64)
+        if word[Column.TYPE] == Type.NOTE:
+            event[:] = self._mind.heads[place]
+            columns = self.note_columns
+        else:
+            columns = BAR_COLUMNS if word[Column.BEAT] == BAR else HEAD_COLUMNS
+        for column in columns:
+            event[FIELD_OF[column]] = word[column]
+        return event
+
+    def _hear(self, events: EventRows) -> None:
+        events[:, Field.STYLE] = self.cues.style
+        events[:, Field.KEY] = self.cues.key
+        events[:, Field.PLAYERS] = self.cues.players
+        events[:, Field.PART] = self.part
+        self.engine.step(events, self._mind)
+        self._thoughts = None
+
+
+def _completes(word: Word) -> bool:
+    """Give whether an event ends with this word: a bar, or a note."""
+    return bool(word[Column.TYPE] == Type.NOTE or word[Column.BEAT] == BAR)

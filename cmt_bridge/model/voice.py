@@ -1,0 +1,160 @@
+"""What a session asks of a network, whichever it is: give logits for the next attribute, hear what was said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cmt_bridge.core.events import Part
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tokens import CHOSEN, Column
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.network import State, initial_tokens
+
+__all__ = ["PaperVoice", "Voice", "Word"]
+
+Word = npt.NDArray[np.int64]
+"""One row of `TokenRows`."""
+
+
+class Voice(Protocol):
+    """The candidates of a session as a network has them in mind; `place` counts those that still go on.
+
+    `breath` is the number of words that a note takes before the network hears it: one, or two where a simu-note's
+    first note is said together with its beat word. `note_columns` are drawn for a note, in this order.
+    `nucleus` is what of each column's chances is drawn from where nobody says otherwise.
+    """
+
+    breath: int
+    note_columns: tuple[Column, ...]
+    nucleus: Mapping[Column, float]
+
+    def begin(self, count: int) -> None:
+        """Start `count` candidates before the first word."""
+
+    def resume(self, minds: Sequence[Any]) -> None:
+        """Start a candidate for each mind that `mind` gave."""
+
+    def mind(self, place: int) -> Any:
+        """Give all that a candidate has in mind; later words do not touch it."""
+
+    def turn(self, part: Part, bar: int) -> bool:
+        """Go on with another part, at a bar; False by a network that only ever goes forwards."""
+
+    def cross(self, place: int, cursor: Cursor) -> None:
+        """Prepare for a bar line."""
+
+    def logits(self, place: int, column: Column, word: Word) -> npt.NDArray[np.float32]:
+        """Give the logits of a column, given what of `word` is decided: its type, and the columns drawn before."""
+
+    def open(self, place: int, word: Word) -> None:
+        """Keep a beat word in mind, whose first note is drawn before the network hears it."""
+
+    def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
+        """Take in what each candidate has said since it was last asked."""
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Let only the candidates at some places go on."""
+
+
+class PaperVoice:
+    """The paper's network: a word at a time, its attributes apart.
+
+    Where it remembers only so many words, each candidate has two states: an older one that speaks, and one that began
+    half of that later. When the older is full, at a bar line, the younger takes its place and a new one begins. So the
+    network never meets a state fuller than those it was trained on, however long the piece.
+    """
+
+    breath = 1
+    note_columns: tuple[Column, ...] = (Column.PITCH, Column.DURATION)
+    # The paper's 0.9, but for columns where at 0.9 an instrument that enters seldom never does.
+    nucleus: Mapping[Column, float] = dict.fromkeys(CHOSEN, 0.9) | {
+        Column.BEAT: 0.95,
+        Column.INSTRUMENT: 1.0,
+        Column.STRENGTH: 0.95,
+    }
+
+    def __init__(self, engine: Engine, options: ComposeOptions) -> None:
+        if options.style or options.key:
+            raise UsageError("This model knows neither styles nor keys.", hint="Leave out --style and --key.")
+        self.engine = engine
+        memory = engine.network.config.memory
+        self._lanes = 2 if memory else 1  # states per candidate: the one that speaks, and a younger
+        self._full = memory * 3 // 4  # words; the bar that follows must find room as well
+        tokens = initial_tokens()[0].numpy()
+        tokens[~np.isin(tokens[:, 2], options.instruments), 2] = 0
+        state = engine.state()
+        self._fresh = state, engine.prime(tokens, state)
+        self._ready: dict[int, dict[Column, npt.NDArray[np.float32]]] = {}
+        self.resume([])
+
+    def begin(self, count: int) -> None:
+        state, hidden = self._fresh
+        mind = State(*(torch.cat([part] * self._lanes, 1) for part in state)), torch.cat([hidden] * self._lanes)
+        self.resume([mind] * count)
+
+    def resume(self, minds: Sequence[tuple[State, Tensor]]) -> None:
+        empty = State(*(part[:, :0] for part in self._fresh[0]))
+        states = [mind[0] for mind in minds] or [empty]
+        self._state = State(*(torch.cat(parts, 1) for parts in zip(*states, strict=True)))
+        self._hidden = torch.cat([mind[1] for mind in minds]) if minds else self._fresh[1][:0]
+        self._ready.clear()
+
+    def mind(self, place: int) -> tuple[State, Tensor]:
+        lanes = slice(place * self._lanes, (place + 1) * self._lanes)
+        return State(*(part[:, lanes].clone() for part in self._state)), self._hidden[lanes].clone()
+
+    def turn(self, part: Part, bar: int) -> bool:  # noqa: ARG002
+        return False
+
+    @torch.inference_mode()
+    def cross(self, place: int, cursor: Cursor) -> None:
+        """Let the younger memory speak where the older is full, and begin a new one where it is time."""
+        older = place * self._lanes
+        younger, staggered = older + 1, cursor.younger_age < cursor.age
+        if self._lanes == 1 or cursor.age < (self._full if staggered else self._full // 2):
+            return
+        if staggered:
+            for part in self._state:
+                part[:, older] = part[:, younger]
+            self._hidden[older] = self._hidden[younger]
+            cursor.age = cursor.younger_age
+        state, hidden = self._fresh
+        for part, fresh in zip(self._state, state, strict=True):
+            part[:, younger] = fresh[:, 0]
+        self._hidden[younger] = hidden[0]
+        cursor.younger_age = 0
+        self._ready.clear()
+
+    def logits(self, place: int, column: Column, word: Word) -> npt.NDArray[np.float32]:
+        kind = int(word[Column.TYPE])
+        if kind not in self._ready:  # all candidates at once: they mostly want the same
+            kinds = np.full(len(self._hidden) // self._lanes, kind)
+            self._ready[kind] = self.engine.logits(self._hidden[:: self._lanes], kinds)
+        logits: npt.NDArray[np.float32] = self._ready[kind][column][place]
+        return logits
+
+    def open(self, place: int, word: Word) -> None:
+        """Nothing to keep: the network hears beat words."""
+
+    def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
+        for cursor in cursors:
+            cursor.age += 1
+            cursor.younger_age += 1
+        rows = np.stack([words[0] for words in said]).repeat(self._lanes, 0)
+        self._hidden = self.engine.step(rows, self._state)
+        self._ready.clear()
+
+    def keep(self, places: Sequence[int]) -> None:
+        lanes = [place * self._lanes + lane for place in places for lane in range(self._lanes)]
+        index = torch.tensor(lanes, dtype=torch.long)
+        self._state = State(*(part[:, index] for part in self._state))
+        self._hidden = self._hidden[index]
+        self._ready.clear()

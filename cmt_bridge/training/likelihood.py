@@ -1,0 +1,208 @@
+"""How well a network foresees real music: losses of held-out stretches, of middles, and of what follows a seam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.events import SAID, START, EventRows, Field, Part, players_mask
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.core.tokens import COLUMNS, SAMPLED, Column, TokenRows, beat_timing
+from cmt_bridge.model.composer import Composer
+from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.network import Network, initial_tokens
+from cmt_bridge.model.session import Section, Session, compose
+from cmt_bridge.training.dataset import Piece
+from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
+
+__all__ = ["Infilling", "infilling", "losses_per_word", "middles_of", "windows_of"]
+
+WORDS = 768  # of the paper's, in a window: as many as the paper's network was trained on here
+BEFORE, MIDDLE, AFTER = 8, 4, 4  # bars
+
+
+def windows_of(pieces: Sequence[Piece], *, words: int = WORDS) -> list[Stretch]:
+    """Give stretches of whole bars that take at most `words` of the paper's words, from start and middle of pieces."""
+    windows = []
+    for piece in pieces:
+        for start in sorted({0, piece.bars // 2}):
+            window = stretch_of(piece, start, words)
+            while window.bars > 1 and len(encode(window.notes, window.bars)) >= words:
+                window = _first(window, window.bars - 1)
+            windows.append(window)
+    return windows
+
+
+def _first(stretch: Stretch, bars: int) -> Stretch:
+    notes = stretch.notes[stretch.notes[:, Grid.ONSET] < bars * TICKS_PER_BAR]
+    return replace(stretch, notes=notes, bars=bars)
+
+
+@torch.inference_mode()
+def losses_per_word(network: Network | Composer, windows: Sequence[Stretch]) -> dict[str, float]:
+    """Give the mean loss in nats of each attribute per word of the paper's, whichever network says them.
+
+    Both networks say the same notes and are told the same, who plays and how far the piece has gone. A composer's
+    events are fewer than the paper's words, so its losses are summed and divided by the number of those. It tells
+    longer durations apart, at its own cost, and says velocities, which the sum `notes` leaves out.
+    """
+    totals: dict[str, float] = {}
+    count = 0
+    for window in windows:
+        rows = _timed(encode(window.notes, window.bars), window)
+        count += len(rows)
+        said = (
+            _composer_losses(network, window) if isinstance(network, Composer) else _paper_losses(network, rows, window)
+        )
+        for name, value in said.items():
+            totals[name] = totals.get(name, 0.0) + value
+    means = {name: value / count for name, value in totals.items()}
+    return {"notes": sum(value for name, value in means.items() if name != "velocity"), **means}
+
+
+def _timed(rows: TokenRows, window: Stretch) -> TokenRows:
+    if window.ends:
+        rows = np.concatenate([rows, np.zeros((1, COLUMNS), np.int64)])
+        rows[-1, Column.POSITION] = rows[-2, Column.POSITION]
+    first = window.first * TICKS_PER_BAR
+    rows[:, Column.TIMING] = beat_timing(first + rows[:, Column.POSITION], window.of * TICKS_PER_BAR)
+    return rows
+
+
+def _paper_losses(network: Network, rows: TokenRows, window: Stretch) -> dict[str, float]:
+    tokens = initial_tokens()
+    tokens[0, ~np.isin(tokens[0, :, 2], window.notes[:, Grid.INSTRUMENT]), 2] = 0
+    words = torch.from_numpy(rows)[None]
+    hidden = network(words, tokens)[:, tokens.shape[1] - 1 : -1]
+    losses = network.losses(hidden, words, torch.ones(words.shape[:2]))
+    return {column.name.lower(): float(losses[column]) * len(rows) for column in (Column.TYPE, *SAMPLED)}
+
+
+def _composer_losses(network: Composer, window: Stretch) -> dict[str, float]:
+    rows = events_of(window)
+    if len(window.notes):
+        rows[:, Field.PLAYERS] = players_mask(window.notes[:, Grid.INSTRUMENT])
+    time_events(rows, window)
+    return {NAMES[field]: float(loss.sum()) for field, loss in _event_losses(network, rows).items()}
+
+
+NAMES = {field: "beat" if field is Field.PLACE else field.name.lower() for field in SAID}
+
+
+def _event_losses(network: Composer, rows: EventRows) -> dict[Field, Tensor]:
+    """Give the loss of each field at each event (T) after the first; 0 where a field is not said."""
+    events = torch.from_numpy(rows)[None]
+    hidden, said = network(events[:, :-1]), events[:, 1:]
+    losses = {}
+    for field, where, values in network.field_losses(hidden, said, said[..., Field.PLACE] != START):
+        losses[field] = torch.zeros(said.shape[1]).index_put((where,), values)
+    return losses
+
+
+# Between two sides
+
+
+def middles_of(pieces: Sequence[Piece], *, most: int) -> list[Stretch]:
+    """Give at most `most` stretches of `BEFORE + MIDDLE + AFTER` bars, one from the middle of each piece."""
+    bars = BEFORE + MIDDLE + AFTER
+    found = []
+    for piece in pieces:
+        stretch = stretch_of(piece, max(0, (piece.bars - bars) // 2), WORDS - 4)
+        if stretch.bars >= bars:
+            stretch = _first(stretch, bars)
+            per_bar = np.bincount(stretch.notes[:, Grid.ONSET] // TICKS_PER_BAR, minlength=bars)
+            if (per_bar > 0).all():
+                found.append(stretch)
+    return found[:most]
+
+
+@dataclass(frozen=True)
+class Infilling:
+    """Losses in nats per event.
+
+    Of the true middle, heard from both sides and from the left alone; of the bars after a middle, where it is the true
+    one, one that was composed hearing both sides, and one composed hearing the left alone.
+    """
+
+    middle_both: float
+    middle_left: float
+    after_true: float
+    after_both: float
+    after_left: float
+
+    @property
+    def seam(self) -> float:
+        """What the right seam costs: the loss after a composed middle over that in real music."""
+        return self.after_both / self.after_true
+
+
+@torch.inference_mode()
+def infilling(engine: ComposerEngine, stretches: Sequence[Stretch], *, seed: int = 0) -> Infilling:
+    """Measure how much a network gains by hearing what follows, and how well its middles lead there."""
+    network = engine.network
+    sums = np.zeros(5)
+    counts = np.zeros(5)
+    for number, stretch in enumerate(stretches):
+        both = events_of(stretch, middle=(BEFORE, BEFORE + MIDDLE), after=AFTER)
+        plain = events_of(replace(stretch, of=stretch.of + 1))
+        middles = [compose_middle(engine, stretch, seed + number, hears_after=hears) for hears in (True, False)]
+        after = plain[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR
+        bar = plain[1:, Field.POSITION] // TICKS_PER_BAR
+        cases: list[tuple[EventRows, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]] = [
+            (both, (both[1:, Field.PART] == Part.MIDDLE) & (both[1:, Field.PLACE] != START)),
+            (plain, (bar >= BEFORE) & (bar < BEFORE + MIDDLE)),
+            (plain, after),
+        ]
+        for notes in middles:
+            rows = events_of(replace(stretch, notes=notes, of=stretch.of + 1))
+            cases.append((rows, rows[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR))
+        for case, (rows, where) in enumerate(cases):
+            rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT])
+            time_events(rows, replace(stretch, first=0, of=stretch.bars))
+            loss = sum(_event_losses(network, rows).values())
+            assert isinstance(loss, Tensor)
+            sums[case] += float(loss[torch.from_numpy(where)].sum())
+            counts[case] += int(where.sum())
+    return Infilling(*(sums / np.maximum(1, counts)).tolist())
+
+
+def compose_middle(engine: ComposerEngine, stretch: Stretch, seed: int, *, hears_after: bool) -> GridNotes:
+    """Give the notes of a stretch with its middle composed anew, without control."""
+    bars = stretch.bars + 1  # the ending is not of the stretch
+    control = ControlTrack(TempoMap.constant(120.0), (0,) * bars, (), bars * TICKS_PER_BAR)
+    rows = encode(stretch.notes, stretch.bars, rich=True)
+    rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], control.n_beat)
+    bar = rows[:, Column.POSITION] // TICKS_PER_BAR
+    middle = slice(BEFORE, BEFORE + MIDDLE)
+    section = Section(
+        middle.start,
+        middle.stop,
+        before=rows[bar < middle.start],
+        after=rows[bar >= middle.stop] if hears_after else rows[:0],
+    )
+    options = ComposeOptions(
+        seed=seed,
+        density_control=(0.0,),
+        beat_control=(0.0,),
+        instruments=tuple(Instrument(i) for i in np.unique(stretch.notes[:, Grid.INSTRUMENT])),
+    )
+    (words,) = compose(Session(engine, control, options, section=section))
+    onset = stretch.notes[:, Grid.ONSET] // TICKS_PER_BAR
+    new = notes_of_section(words, section)
+    notes = np.concatenate([stretch.notes[onset < middle.start], new, stretch.notes[onset >= middle.stop]])
+    return notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))]
+
+
+def notes_of_section(words: TokenRows, section: Section) -> GridNotes:
+    """Give the notes of the words composed for a section, with onsets in the piece."""
+    notes = decode(words)
+    notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
+    return notes

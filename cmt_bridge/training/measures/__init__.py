@@ -1,0 +1,1 @@
+"""What evaluation measures in music: pure functions on notes of the grid."""

@@ -1,0 +1,224 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cmt_bridge.compose.codec import Grid, decode, encode
+from cmt_bridge.compose.events import encode_events
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.events import SAID, START, EventRows, Field
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.tokens import BAR, Column, TokenRows, beat_timing
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.composer import Composer, ComposerConfig
+from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.session import Section, Session, compose, engine_for
+
+TOLERANCE = 2e-5
+FREE = ComposeOptions(density_control=(0.0,), beat_control=(0.0,))
+
+
+def events(count: int, seed: int = 0) -> EventRows:
+    """Give a start word and `count` events of random music."""
+    rng = np.random.default_rng(seed)
+    onset = np.sort(rng.integers(0, 64 * 16, count))
+    notes = np.stack([onset, rng.integers(1, 6, count), *rng.integers(1, 100, (2, count)), onset % 128], 1)
+    notes[:, Grid.DURATION] %= 16
+    notes[:, Grid.DURATION] += 1
+    _, first = np.unique(notes[:, : Grid.DURATION], axis=0, return_index=True)
+    rows = encode_events(notes[first], 64)
+    start = np.zeros((1, len(Field)), np.int64)
+    start[:, Field.PLACE] = START
+    return np.concatenate([start, rows])[: count + 1]
+
+
+def heard(engine: ComposerEngine, rows: EventRows) -> torch.Tensor:
+    mind = engine.mind(1)
+    hidden = []
+    for row in rows:
+        engine.step(row[None].copy(), mind)
+        hidden.append(mind.hidden)
+    return torch.stack(hidden, 1)
+
+
+def test_an_event_at_a_time_gives_the_parallel_form(composer: Composer) -> None:
+    rows = events(90)
+    with torch.no_grad():
+        parallel = composer(torch.from_numpy(rows)[None])
+    torch.testing.assert_close(heard(ComposerEngine(composer), rows), parallel, atol=TOLERANCE, rtol=0)
+
+
+def test_beyond_the_window_it_hears_the_start_and_the_last_events() -> None:
+    """With one layer, that is the parallel form of the start word and what is left in the window."""
+    torch.manual_seed(0)
+    config = ComposerConfig(layers=1, heads=2, head_size=16, width=32, feed_forward=64, speech_width=16, window=20)
+    network = Composer(config).eval()
+    rows = events(70)
+    hidden = heard(ComposerEngine(network), rows)
+    for last in (18, 19, 20, 45, 69):
+        kept = rows[max(1, last - config.window + 2) : last + 1]
+        start = rows[:1].copy()
+        start[:, Field.POSITION] = kept[0, Field.POSITION] if last > config.window - 1 else rows[0, Field.POSITION]
+        with torch.no_grad():
+            expected = network(torch.from_numpy(np.concatenate([start, kept]))[None])[:, -1]
+        torch.testing.assert_close(hidden[:, last], expected, atol=TOLERANCE, rtol=0)
+
+
+def test_what_is_heard_takes_the_same_memory_however_long(composer: Composer) -> None:
+    engine = ComposerEngine(composer)
+    mind = engine.mind(1)
+    sizes = set()
+    for row in events(300):
+        engine.step(row[None].copy(), mind)
+        sizes.add((mind.keys.shape, mind.values.shape, mind.positions.shape))
+    assert len(sizes) == 1
+
+
+def test_where_a_piece_stands_does_not_matter(composer: Composer) -> None:
+    """Positions are relative: bars moved by any number sound the same."""
+    rows = events(90)
+    moved = rows.copy()
+    moved[:, Field.POSITION] += 16 * 100_000
+    engine = ComposerEngine(composer)
+    torch.testing.assert_close(heard(engine, moved), heard(engine, rows), atol=1e-4, rtol=0)
+
+
+def test_the_future_is_not_heard(composer: Composer) -> None:
+    rows = torch.from_numpy(events(60))[None]
+    other = rows.clone()
+    other[:, 40:, Field.PITCH] = 7
+    with torch.no_grad():
+        torch.testing.assert_close(composer(rows)[:, :40], composer(other)[:, :40], atol=0, rtol=0)
+
+
+def test_an_attribute_knows_those_before_it_and_no_others(composer: Composer) -> None:
+    hidden = torch.randn(1, composer.config.width)
+    rows = torch.from_numpy(events(1))[1:]
+    for place, field in enumerate(SAID):
+        before = composer.speech.logits(field, hidden, rows)
+        for other, earlier in enumerate(SAID):
+            changed = rows.clone()
+            changed[:, earlier] = (changed[:, earlier] + 1) % composer.config.classes(earlier)
+            same = torch.equal(before, composer.speech.logits(field, hidden, changed))
+            assert same == (other >= place)
+
+
+def test_decoding_says_what_training_learned(composer: Composer) -> None:
+    """The logits that a session draws from are those of the training loss."""
+    engine = ComposerEngine(composer)
+    rows = events(5)
+    hidden = heard(engine, rows)[:, -1]
+    thoughts = engine.thoughts(hidden)
+    event = events(6)[-1]
+    for field in SAID:
+        expected = composer.speech.logits(field, hidden, torch.from_numpy(event)[None])
+        got = engine.logits(field, thoughts[0, field], event)
+        np.testing.assert_allclose(got, expected[0].detach().numpy(), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_fast_precisions_stay_near(composer: Composer, precision: str) -> None:
+    rows = events(60)
+    exact = heard(ComposerEngine(composer), rows)
+    fast = heard(ComposerEngine(composer, precision), rows)  # type: ignore[arg-type]
+    assert (fast - exact).norm() / exact.norm() < 0.05
+
+
+def test_losses_leave_out_what_is_not_said(composer: Composer) -> None:
+    rows = torch.from_numpy(events(40))[None]
+    with torch.no_grad():
+        hidden = composer(rows[:, :-1])
+        counts = torch.ones(rows[:, 1:].shape[:2], dtype=torch.bool)
+        parts = {field: (where, loss) for field, where, loss in composer.field_losses(hidden, rows[:, 1:], counts)}
+        summed = composer.losses(hidden, rows[:, 1:], counts / counts.sum())
+    said = rows[0, 1:]
+    bars, notes = said[:, Field.DENSITY] > 0, said[:, Field.PITCH] > 0
+    assert len(parts[Field.PLACE][0]) == 40
+    assert parts[Field.DENSITY][0].tolist() == bars.nonzero().squeeze(1).tolist()
+    assert parts[Field.PITCH][0].tolist() == notes.nonzero().squeeze(1).tolist()
+    for field, (_, loss) in parts.items():
+        assert summed[field] == pytest.approx(float(loss.sum()) / 40, abs=1e-5)
+
+
+# Cues and sections
+
+
+def composed(engine: Engine | ComposerEngine, options: ComposeOptions, control: ControlTrack) -> TokenRows:
+    return compose(Session(engine, control, options))[0]
+
+
+def test_style_and_key_are_heard(composer: Composer, control: ControlTrack) -> None:
+    engine = engine_for(composer)
+    plain = composed(engine, FREE, control)
+    for cue in (replace(FREE, style="wild"), replace(FREE, key="Am")):
+        other = composed(engine, cue, control)
+        assert plain.shape != other.shape or (plain != other).any()
+    with pytest.raises(UsageError, match="does not know the style polka"):
+        composed(engine, replace(FREE, style="polka"), control)
+    with pytest.raises(UsageError, match="no key H"):
+        replace(FREE, key="H")
+
+
+def test_the_papers_network_knows_neither(paper_engine: Engine, control: ControlTrack) -> None:
+    for options in (replace(FREE, style="rock"), replace(FREE, key="C")):
+        with pytest.raises(UsageError, match="neither styles nor keys"):
+            composed(paper_engine, options, control)
+
+
+def test_velocities_and_long_notes_are_said(composer: Composer, control: ControlTrack) -> None:
+    rows = composed(engine_for(composer), FREE, control)
+    notes = rows[:, Column.PITCH] > 0
+    assert (rows[notes, Column.VELOCITY] > 0).all()
+    assert decode(rows)[:, Grid.VELOCITY].std() > 0
+
+
+def section_of(rows: TokenRows, first: int, last: int) -> Section:
+    bar = rows[:, Column.POSITION] // 16
+    return Section(first, last, rows[bar < first], rows[bar >= last])
+
+
+def test_a_section_is_composed_between_its_neighbours(engine: Engine | ComposerEngine) -> None:
+    control = ControlTrack(TempoMap.constant(120), (6,) * 8, (), 128)
+    options = ComposeOptions(seed=3, density_control=(1.0,))
+    whole = composed(engine, options, control)
+    section = section_of(whole, 3, 5)
+    (words,) = compose(Session(engine, control, replace(options, seed=4), section=section))
+    lines = words[words[:, Column.BEAT] == BAR]
+    assert lines[:, Column.POSITION].tolist() == [48, 64]
+    assert words[:, Column.POSITION].min() >= 48
+    assert words[:, Column.POSITION].max() < 80
+    assert (lines[:, Column.DENSITY] - 1).tolist() == [6, 6]
+    again = compose(Session(engine, control, replace(options, seed=4), section=section))[0]
+    assert (again == words).all()
+    several = compose(Session(engine, control, options, section=section, seeds=[4, 5]))
+    assert (several[0] == words).all()
+
+
+def test_what_follows_a_section_is_heard(composer: Composer) -> None:
+    control = ControlTrack(TempoMap.constant(120), (6,) * 8, (), 128)
+    options = ComposeOptions(seed=3, density_control=(1.0,))
+    engine = engine_for(composer)
+    section = section_of(composed(engine, options, control), 3, 5)
+    higher = section.after.copy()
+    higher[higher[:, Column.PITCH] > 0, Column.PITCH] = 90
+    words, other, alone = (
+        compose(Session(engine, control, options, section=each))[0]
+        for each in (section, replace(section, after=higher), replace(section, after=section.after[:0]))
+    )
+    assert words.shape != other.shape or (words != other).any()
+    assert words.shape != alone.shape or (words != alone).any()
+
+
+def test_a_section_may_begin_late_in_a_piece(composer: Composer) -> None:
+    """Only the bars that are given are heard, wherever they stand."""
+    notes = decode(composed(engine_for(composer), FREE, ControlTrack(TempoMap.constant(120), (5,) * 5, (), 80)))
+    rows = encode(notes, 4, rich=True)[: np.flatnonzero(np.cumsum(encode(notes, 5)[:, Column.BEAT] == BAR) == 5)[0]]
+    rows[:, Column.POSITION] += 16 * 200
+    rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], 300 * 16)
+    control = ControlTrack(TempoMap.constant(120), (5,) * 300, (), 300 * 16)
+    section = Section(204, 206, rows, rows[:0], heard_from=200)
+    (words,) = compose(Session(engine_for(composer), control, FREE, section=section))
+    assert words[words[:, Column.BEAT] == BAR, Column.POSITION].tolist() == [204 * 16, 205 * 16]
