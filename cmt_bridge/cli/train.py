@@ -49,7 +49,10 @@ DEBUG = "debug"
 )  # fmt: skip
 @click.option("--samples", type=click.IntRange(min=0), default=0, show_default=True, help="Pieces per evaluation.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
+    help="Where to train; auto takes a GPU where there is one.",
+)  # fmt: skip
 @click.option("--bf16/--no-bf16", default=None, help="Multiply in bfloat16; on GPUs that can it is so anyway.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads; all of them else.")
 @json_option

@@ -200,4 +200,6 @@ class Composer(nn.Module):
     def losses(self, hidden: Tensor, events: Tensor, weights: Tensor) -> dict[Field, Tensor]:
         """Give the cross-entropy in nats of every said field, summed up with `weights` (B, T); see `field_losses`."""
         flat = weights.flatten()
-        return {field: loss @ flat[where] for field, where, loss in self.field_losses(hidden, events, weights > 0)}
+        parts = self.field_losses(hidden, events, weights > 0)
+        # A dot product would be rounded to bfloat16 under autocast.
+        return {field: (loss * flat[where]).sum() for field, where, loss in parts}

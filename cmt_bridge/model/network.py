@@ -275,13 +275,11 @@ class Network(nn.Module):
         """
         logits = {Column.TYPE: self.type_logits(hidden), **self.logits(hidden, words[..., Column.TYPE])}
         weights = (mask / mask.sum()).flatten()
-        return {
-            column: F.cross_entropy(
-                logits[column].flatten(0, 1).float(), words[..., column].flatten(), reduction="none"
-            )
-            @ weights
-            for column in sorted(logits)
-        }
+        losses = {}
+        for column in sorted(logits):
+            each = F.cross_entropy(logits[column].flatten(0, 1).float(), words[..., column].flatten(), reduction="none")
+            losses[column] = (each * weights).sum()  # a product of vectors would be rounded to bfloat16 by autocast
+        return losses
 
 
 def initial_tokens(genre: int = 5) -> Tensor:

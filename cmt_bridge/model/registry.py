@@ -18,7 +18,7 @@ from cmt_bridge.errors import CheckpointError, UsageError
 
 __all__ = ["DEFAULT", "Model", "add_model", "find_model", "list_models", "shipped_folder", "user_folder"]
 
-DEFAULT = "cmt-small"
+DEFAULT = "cmt-composer"
 MANIFEST = "manifest.toml"
 FOLDER_VARIABLE = "CMT_BRIDGE_MODELS"
 

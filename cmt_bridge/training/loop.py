@@ -38,10 +38,10 @@ from cmt_bridge.training.device import (
 from cmt_bridge.training.journal import Journal
 from cmt_bridge.training.optimizer import Average, make_optimizer
 from cmt_bridge.training.options import TrainingOptions
-from cmt_bridge.training.recipe import SIZES, Batch, Recipe
+from cmt_bridge.training.recipe import Batch, Recipe
 from cmt_bridge.training.world import World
 
-__all__ = ["RESUME", "SIZES", "Training", "held_out_losses", "train"]
+__all__ = ["RESUME", "Training", "held_out_losses", "train"]
 
 RESUME, SAMPLES = "resume.pt", "samples"
 TOLD_EVERY = 20  # steps

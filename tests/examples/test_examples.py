@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from cmt_bridge.model.checkpoint import save_network
     from cmt_bridge.model.network import Network
-    from cmt_bridge.training.loop import SIZES
+    from cmt_bridge.training.recipe import SIZES
 
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"

@@ -381,11 +381,11 @@ def arguments_for(dataset: Dataset, name: str, steps: int) -> tuple[object, ...]
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_killed_training_goes_on_as_if_it_had_not(dataset: Dataset, tmp_path: Path, processes: int) -> None:
-    steps = 60
+    steps = 40
     whole = program(*arguments_for(dataset, "whole", steps), folder=tmp_path, processes=processes)
     out, err = whole.communicate(timeout=PATIENCE)
     assert whole.returncode == 0, err
-    for lines in (1, 4, 9):
+    for lines in (1, 6):
         cut = program(*arguments_for(dataset, "cut", steps), folder=tmp_path, processes=processes)
         wait_for(lines, tmp_path / "logs" / "cut" / "log.jsonl", cut)
         os.killpg(cut.pid, signal.SIGKILL)
