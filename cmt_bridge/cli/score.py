@@ -26,6 +26,13 @@ __all__ = ["score"]
 @click.option("--control", default="0.7", show_default=True, help="How closely to follow the picture, 0 to 1 (C).")
 @click.option("--density-control", help="The same for motion speed and density alone.")
 @click.option("--beat-control", help="The same for visual beats and strength alone.")
+@click.option(
+    "--recall",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="How much followed bars lean on the phrase before; 0: not.",
+)
 @click.option("--instruments", help="Who plays, such as drums,bass,piano; all five else.")
 @click.option("--style", default="", help="Such as rock or ballad, with a model that knows it; open else.")
 @click.option("--key", default="", help="Such as C, F# or Am, with a model that knows keys; open else.")
@@ -128,6 +135,7 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
         seed=given["seed"],
         style=given["style"].strip().lower(),
         key=given["key"].strip(),
+        recall=given["recall"],
         density_control=_per_bar("--density-control", given["density_control"] or given["control"]),
         beat_control=_per_bar("--beat-control", given["beat_control"] or given["control"]),
         instruments=tuple(sorted(_named("--instruments", n, names) for n in chosen.split(","))) if chosen

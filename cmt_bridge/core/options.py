@@ -62,10 +62,11 @@ class ComposeOptions:
     `density_control` and `beat_control` are the paper's C (Alg. 1), the chance that the picture's density of a bar,
     or a visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar,
     the last holding on. `temperature` and `nucleus` are per column, where a model's own
-    nucleus holds for columns that are not named; `polyphony` is the most notes of a simu-note and
-    `pitches` the lowest and highest MIDI pitch, per instrument. `style` and `key` (`C`, `F#m`) are told to models that
-    know them; empty leaves them open. The same options, control, weights and `seed` give
-    the same words. Raises `UsageError` for values that cannot be used.
+    nucleus holds for columns that are not named; `polyphony` is the most notes of a simu-note and `pitches` the lowest
+    and highest MIDI pitch, per instrument. `style` and `key` (`C`, `F#m`) are told to models that know them; empty
+    leaves them open. `recall` is how much bars that follow the picture lean on the phrase before, 0 for not at all.
+    The same options, control, weights and `seed` give the same words. Raises `UsageError` for values that cannot be
+    used.
     """
 
     seed: int = 0
@@ -73,6 +74,7 @@ class ComposeOptions:
     key: str = ""
     density_control: tuple[float, ...] = (DEFAULT_CONTROL,)
     beat_control: tuple[float, ...] = (DEFAULT_CONTROL,)
+    recall: float = 1.0
     instruments: tuple[Instrument, ...] = tuple(Instrument)
     temperature: Mapping[Column, float] = field(default_factory=lambda: dict.fromkeys(CHOSEN, 1.0))
     nucleus: Mapping[Column, float] = field(default_factory=dict)
@@ -93,6 +95,8 @@ class ComposeOptions:
             raise UsageError("Music needs at least one instrument, each named once.", hint=f"Choose from {_NAMES}.")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"A seed of {self.seed} cannot be used.", hint="Give a whole number from 0 on.")
+        if not 0.0 <= self.recall <= 10.0:
+            raise UsageError(f"A recall of {self.recall:g} cannot be used.", hint="Give one from 0 to 10; 1 is usual.")
         if not all(0.0 < value <= 100.0 for value in self.temperature.values()):
             raise UsageError("A temperature must be above 0 and at most 100.", hint="1 is as the model learned it.")
         if not all(0.0 < value <= 1.0 for value in self.nucleus.values()):
@@ -126,6 +130,7 @@ class ComposeOptions:
             "key": self.key,
             "density_control": list(self.density_control),
             "beat_control": list(self.beat_control),
+            "recall": self.recall,
             "instruments": [i.title for i in self.instruments],
             "temperature": {c.name.lower(): v for c, v in self.temperature.items()},
             "nucleus": {c.name.lower(): v for c, v in self.nucleus.items()},

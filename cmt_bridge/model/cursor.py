@@ -11,7 +11,11 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, DURATIONS, Column, Type
 
-__all__ = ["Cursor"]
+__all__ = ["PHRASE", "Cursor", "PlayedNote"]
+
+PHRASE = 4  # bars
+PlayedNote = tuple[int, int, int]
+"""Tick of the bar, instrument, MIDI pitch."""
 
 
 @dataclass
@@ -42,6 +46,8 @@ class Cursor:
     last_played: dict[int, int] = field(default_factory=dict)
     pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
     bar_pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
+    past: tuple[frozenset[PlayedNote], ...] = ()
+    heard: frozenset[PlayedNote] = frozenset()
 
     @property
     def position(self) -> int:
@@ -69,6 +75,9 @@ class Cursor:
 
     def start_bar(self) -> None:
         """Cross a bar line; what the bar owes is not known yet."""
+        if self.bar >= 0:
+            self.past = (*self.past, self.heard)[-PHRASE:]
+        self.heard = frozenset()
         self.bar += 1
         self.bar_due = False
         self.pitch_classes += self.bar_pitch_classes
@@ -93,6 +102,7 @@ class Cursor:
         """Hear a note of the open simu-note; `duration` in ticks."""
         self.owed_notes -= 1
         self.pitches |= {pitch}
+        self.heard |= {(self.tick, self.instrument, pitch)}
         if self.instrument != Instrument.DRUMS:
             self.bar_pitch_classes[pitch % 12] += duration
 

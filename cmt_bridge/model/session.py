@@ -21,6 +21,7 @@ from cmt_bridge.model.cursor import Cursor
 from cmt_bridge.model.engine import Engine, Precision
 from cmt_bridge.model.filters import allowed_classes, filters_for
 from cmt_bridge.model.network import Network
+from cmt_bridge.model.recall import Recall
 from cmt_bridge.model.voice import PaperVoice, Voice, Word
 
 __all__ = ["Section", "Session", "Snapshot", "compose", "draw", "engine_for"]
@@ -120,6 +121,7 @@ class Session:
         self.control = control.with_ending()
         self.options = options
         self.filters = filters_for(self.control, options)
+        self.recall = Recall(options.recall)
         self.on_bar_line = on_bar_line
         self.voice = voice_of(engine, options)
         self._last = control.bars if section is None else section.last
@@ -208,6 +210,10 @@ class Session:
         logits = self.voice.logits(place, column, word)
         size = min(len(allowed), len(logits))  # networks know fewer or more classes than the filters
         options = self.options
+        leaning = self.recall.lean(column, self._cursors[place])
+        if leaning is not None:
+            logits = logits[: len(leaning)] + leaning[: len(logits)].astype(np.float32)
+            size = min(size, len(logits))
         nucleus = options.nucleus.get(column, self.voice.nucleus[column])
         return draw(logits[:size], allowed[:size], options.temperature[column], nucleus, self._generators[place])
 

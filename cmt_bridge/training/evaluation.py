@@ -102,8 +102,12 @@ def excerpts(pieces: Sequence[Piece], lengths: Sequence[int], *, seed: int = 0) 
 def composed(
     engine: Engine | ComposerEngine, control: ControlTrack, share: float, options: EvaluationOptions
 ) -> list[GridNotes]:
-    """Give the notes of some takes for a picture, followed with the chance C = `share`."""
-    chosen = ComposeOptions(density_control=(share,), beat_control=(share,))
+    """Give the notes of some takes for a picture, followed with the chance C = `share`.
+
+    The paper's network has no recall, as in the paper.
+    """
+    recall = ComposeOptions().recall if isinstance(engine, ComposerEngine) else 0.0
+    chosen = ComposeOptions(density_control=(share,), beat_control=(share,), recall=recall)
     seeds = [options.seed + take for take in range(options.takes)]
     takes = compose(Session(engine, control, chosen, seeds=seeds))
     return [grid_of(engrave(rows, control, chosen).tracks) for rows in takes]
@@ -139,7 +143,12 @@ def evaluate(
         tell("middles")
         stretches = middles_of(dataset.held_out, most=options.middles)
         filled = infilling(engine, stretches, seed=options.seed)
-        report["infilling"] = {**asdict(filled), "seam": filled.seam, "stretches": len(stretches)}
+        report["infilling"] = {
+            **asdict(filled),
+            "seam": filled.seam,
+            "seam_of_one": filled.seam_of_one,
+            "stretches": len(stretches),
+        }
     if controls:
         report |= _with_pictures(models, dataset, controls, options, tell)
     for name, pieces in (others or {}).items():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -27,6 +28,7 @@ __all__ = ["Infilling", "infilling", "losses_per_word", "middles_of", "windows_o
 
 WORDS = 768  # of the paper's, in a window: as many as the paper's network was trained on here
 BEFORE, MIDDLE, AFTER = 8, 4, 4  # bars
+CANDIDATES = 4  # middles to choose from
 
 
 def windows_of(pieces: Sequence[Piece], *, words: int = WORDS) -> list[Stretch]:
@@ -129,7 +131,8 @@ class Infilling:
     """Losses in nats per event.
 
     Of the true middle, heard from both sides and from the left alone; of the bars after a middle, where it is the true
-    one, one that was composed hearing both sides, and one composed hearing the left alone.
+    one, one that was composed hearing both sides, one composed hearing the left alone, and the best of `CANDIDATES`
+    that heard both sides: the one after which the next bars are least of a surprise.
     """
 
     middle_both: float
@@ -137,45 +140,70 @@ class Infilling:
     after_true: float
     after_both: float
     after_left: float
+    after_best: float
 
     @property
     def seam(self) -> float:
-        """What the right seam costs: the loss after a composed middle over that in real music."""
+        """What the right seam costs: the loss after the best of some composed middles over that in real music."""
+        return self.after_best / self.after_true
+
+    @property
+    def seam_of_one(self) -> float:
+        """The same after a single composed middle."""
         return self.after_both / self.after_true
 
 
 @torch.inference_mode()
 def infilling(engine: ComposerEngine, stretches: Sequence[Stretch], *, seed: int = 0) -> Infilling:
     """Measure how much a network gains by hearing what follows, and how well its middles lead there."""
-    network = engine.network
-    sums = np.zeros(5)
-    counts = np.zeros(5)
+    sums, counts = np.zeros(6), np.zeros(6)
     for number, stretch in enumerate(stretches):
-        both = events_of(stretch, middle=(BEFORE, BEFORE + MIDDLE), after=AFTER)
-        plain = events_of(replace(stretch, of=stretch.of + 1))
-        middles = [compose_middle(engine, stretch, seed + number, hears_after=hears) for hears in (True, False)]
-        after = plain[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR
+        first = seed + number * CANDIDATES
+        both = compose_middles(engine, stretch, range(first, first + CANDIDATES), hears_after=True)
+        (left,) = compose_middles(engine, stretch, [first], hears_after=False)
+        plain = _plain(stretch)
         bar = plain[1:, Field.POSITION] // TICKS_PER_BAR
-        cases: list[tuple[EventRows, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]] = [
-            (both, (both[1:, Field.PART] == Part.MIDDLE) & (both[1:, Field.PLACE] != START)),
-            (plain, (bar >= BEFORE) & (bar < BEFORE + MIDDLE)),
-            (plain, after),
-        ]
-        for notes in middles:
-            rows = events_of(replace(stretch, notes=notes, of=stretch.of + 1))
-            cases.append((rows, rows[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR))
-        for case, (rows, where) in enumerate(cases):
-            rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT])
-            time_events(rows, replace(stretch, first=0, of=stretch.bars))
-            loss = sum(_event_losses(network, rows).values())
-            assert isinstance(loss, Tensor)
-            sums[case] += float(loss[torch.from_numpy(where)].sum())
-            counts[case] += int(where.sum())
+        inward = events_of(stretch, middle=(BEFORE, BEFORE + MIDDLE), after=AFTER)
+        middle = (inward[1:, Field.PART] == Part.MIDDLE) & (inward[1:, Field.PLACE] != START)
+        after = [_after(engine.network, stretch, notes) for notes in (stretch.notes, *both, left)]
+        cases = (
+            _loss_where(engine.network, stretch, inward, middle),
+            _loss_where(engine.network, stretch, plain, (bar >= BEFORE) & (bar < BEFORE + MIDDLE)),
+            after[0],
+            after[1],
+            after[-1],
+            min(after[1:-1]),
+        )
+        sums += [total for total, _ in cases]
+        counts += [count for _, count in cases]
     return Infilling(*(sums / np.maximum(1, counts)).tolist())
 
 
-def compose_middle(engine: ComposerEngine, stretch: Stretch, seed: int, *, hears_after: bool) -> GridNotes:
-    """Give the notes of a stretch with its middle composed anew, without control."""
+def _plain(stretch: Stretch) -> EventRows:
+    return events_of(replace(stretch, of=stretch.of + 1))  # it does not end with the stretch
+
+
+def _after(network: Composer, stretch: Stretch, notes: GridNotes) -> tuple[float, int]:
+    """Give the loss of the bars after the middle, and how many events they are, where a stretch has these notes."""
+    rows = _plain(replace(stretch, notes=notes))
+    where = rows[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR
+    return _loss_where(network, stretch, rows, where)
+
+
+def _loss_where(
+    network: Composer, stretch: Stretch, rows: EventRows, where: npt.NDArray[np.bool_]
+) -> tuple[float, int]:
+    """Give the summed loss of the events, after the first, where `where` is true, and how many they are."""
+    rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT])
+    time_events(rows, replace(stretch, first=0, of=stretch.bars))
+    loss = torch.stack(list(_event_losses(network, rows).values())).sum(0)
+    return float(loss[torch.from_numpy(where)].sum()), int(where.sum())
+
+
+def compose_middles(
+    engine: ComposerEngine, stretch: Stretch, seeds: Sequence[int], *, hears_after: bool
+) -> list[GridNotes]:
+    """Give the notes of a stretch with its middle composed anew, without control, for each of some seeds."""
     bars = stretch.bars + 1  # the ending is not of the stretch
     control = ControlTrack(TempoMap.constant(120.0), (0,) * bars, (), bars * TICKS_PER_BAR)
     rows = encode(stretch.notes, stretch.bars, rich=True)
@@ -189,16 +217,17 @@ def compose_middle(engine: ComposerEngine, stretch: Stretch, seed: int, *, hears
         after=rows[bar >= middle.stop] if hears_after else rows[:0],
     )
     options = ComposeOptions(
-        seed=seed,
         density_control=(0.0,),
         beat_control=(0.0,),
         instruments=tuple(Instrument(i) for i in np.unique(stretch.notes[:, Grid.INSTRUMENT])),
     )
-    (words,) = compose(Session(engine, control, options, section=section))
     onset = stretch.notes[:, Grid.ONSET] // TICKS_PER_BAR
-    new = notes_of_section(words, section)
-    notes = np.concatenate([stretch.notes[onset < middle.start], new, stretch.notes[onset >= middle.stop]])
-    return notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))]
+    kept = stretch.notes[onset < middle.start], stretch.notes[onset >= middle.stop]
+    composed = []
+    for words in compose(Session(engine, control, options, section=section, seeds=list(seeds))):
+        notes = np.concatenate([kept[0], notes_of_section(words, section), kept[1]])
+        composed.append(notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))])
+    return composed
 
 
 def notes_of_section(words: TokenRows, section: Section) -> GridNotes:

@@ -10,7 +10,7 @@ from cmt_bridge.model.composer import Composer, ComposerConfig
 from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.network import Network, NetworkConfig
 from cmt_bridge.training.dataset import Dataset
-from cmt_bridge.training.likelihood import compose_middle, infilling, losses_per_word, middles_of, windows_of
+from cmt_bridge.training.likelihood import compose_middles, infilling, losses_per_word, middles_of, windows_of
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_middle_composed_anew_leaves_the_rest(dataset: Dataset, composer: Comp
     stretch = middles_of(dataset.held_out, most=1)[0]
     engine = ComposerEngine(composer)
     for hears in (True, False):
-        notes = compose_middle(engine, stretch, 0, hears_after=hears)
+        (notes,) = compose_middles(engine, stretch, [0], hears_after=hears)
         bar, old = notes[:, Grid.ONSET] // 16, stretch.notes[:, Grid.ONSET] // 16
         for side in ((0, 8), (12, 16)):
             kept = notes[(bar >= side[0]) & (bar < side[1])]
@@ -81,3 +81,11 @@ def test_infilling_measures_the_same_bars(dataset: Dataset, composer: Composer) 
     assert found.middle_both == pytest.approx(found.middle_left, rel=1e-4)
     assert found.after_both == pytest.approx(found.after_true, rel=1e-4)
     assert found.seam == pytest.approx(1, rel=1e-4)
+    assert found.seam_of_one == pytest.approx(1, rel=1e-4)
+
+
+def test_the_best_middle_leads_on_best(dataset: Dataset) -> None:
+    torch.manual_seed(1)
+    config = ComposerConfig(layers=1, heads=1, head_size=8, width=16, feed_forward=32, speech_width=16, window=900)
+    found = infilling(ComposerEngine(Composer(config).eval()), middles_of(dataset.held_out, most=1))
+    assert found.after_best <= found.after_both

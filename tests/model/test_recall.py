@@ -1,0 +1,90 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cmt_bridge.compose.codec import Grid, decode
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.tokens import Column
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.cursor import PHRASE, Cursor
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.recall import INSTRUMENT, ONSET, PITCH, Recall
+from cmt_bridge.model.session import Session, compose
+
+PIANO, BASS = int(Instrument.PIANO), int(Instrument.BASS)
+
+
+def after_a_phrase(*, follows: bool = True) -> Cursor:
+    """Give a cursor at tick 4 of the fifth bar: bar 1 had piano on ticks 0 and 8, all others bass on tick 0."""
+    cursor = Cursor()
+    for bar in range(PHRASE):
+        cursor.start_bar()
+        for tick, instrument, pitch in ((0, PIANO, 60), (8, PIANO, 65)) if bar == 0 else ((0, BASS, 40),):
+            cursor.tick, cursor.instrument = tick, instrument
+            cursor.take_note(pitch, 4)
+    cursor.start_bar()
+    cursor.follow_density = follows
+    cursor.tick, cursor.instrument = 4, PIANO
+    return cursor
+
+
+def test_onsets_lean_on_those_of_recent_bars() -> None:
+    leaning = Recall(1.0).lean(Column.BEAT, after_a_phrase())
+    assert leaning is not None
+    assert leaning[1] == pytest.approx(ONSET)  # tick 0, in all four bars
+    assert leaning[9] == pytest.approx(ONSET / 4)
+    assert leaning.sum() == pytest.approx(ONSET * 1.25)
+
+
+def test_pitches_lean_on_the_same_instrument_and_half_bar_of_the_phrase_before() -> None:
+    leaning = Recall(0.5).lean(Column.PITCH, after_a_phrase())
+    assert leaning is not None
+    assert np.flatnonzero(leaning).tolist() == [61]
+    assert leaning[61] == pytest.approx(0.5 * PITCH)
+    players = Recall(1.0).lean(Column.INSTRUMENT, after_a_phrase())
+    assert players is not None
+    assert np.flatnonzero(players).tolist() == [PIANO]
+    assert players[PIANO] == INSTRUMENT
+
+
+def test_bars_that_are_free_are_not_touched() -> None:
+    free = after_a_phrase(follows=False)
+    assert Recall(1.0).lean(Column.BEAT, free) is None
+    free.hits[4] = 2
+    assert Recall(1.0).lean(Column.BEAT, free) is not None
+    assert Recall(0.0).lean(Column.BEAT, after_a_phrase()) is None
+    assert Recall(1.0).lean(Column.BEAT, Cursor(follow_density=True)) is None
+    assert Recall(1.0).lean(Column.DURATION, after_a_phrase()) is None
+
+
+def test_drums_have_no_harmony_to_return_to() -> None:
+    cursor = after_a_phrase()
+    cursor.instrument = int(Instrument.DRUMS)
+    assert Recall(1.0).lean(Column.PITCH, cursor) is None
+
+
+def test_followed_bars_return_and_still_obey(engine: Engine | ComposerEngine) -> None:
+    """More pitches stand where they stood four bars ago, and densities are those of the picture either way."""
+    control = ControlTrack(TempoMap.constant(120), (8,) * 20, (), 320)
+    options = ComposeOptions(density_control=(1.0,), instruments=(Instrument.PIANO,))
+    shares = []
+    for recall in (0.0, 3.0):
+        (rows,) = compose(Session(engine, control, replace(options, recall=recall)))
+        notes = decode(rows)
+        onset = notes[:, Grid.ONSET]
+        density = np.bincount(np.unique(onset) // 16, minlength=20)[:19]
+        assert density.tolist() == [8] * 19
+        places = {(int(n[Grid.ONSET]) // 8, int(n[Grid.PITCH])) for n in notes}
+        shares.append(sum((half - 8, pitch) in places for half, pitch in places) / len(places))
+    assert shares[1] > shares[0]
+
+
+def test_a_recall_below_nothing_is_refused() -> None:
+    for wrong in (-1.0, 11.0, float("nan")):
+        with pytest.raises(UsageError, match="recall"):
+            ComposeOptions(recall=wrong)
