@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.tokens import Column
-from cmt_bridge.errors import CheckpointError, OutputError
+from cmt_bridge.errors import CheckpointError
 from cmt_bridge.model.composer import Composer, ComposerConfig
 from cmt_bridge.model.network import Network, NetworkConfig, frequencies, sinusoids
 
@@ -141,11 +141,9 @@ def save_network(network: Network | Composer, path: Path, *, record: dict[str, A
     kind = COMPOSER if isinstance(network, Composer) else PAPER
     tensors = {key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()}
     metadata = {"network": kind, "config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
+    data = save(tensors, metadata)  # its own writing hides the reason of a failure, and lets nobody else read the file
     with complete_path(path) as temporary:
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:  # hides the OSError
-            raise OutputError(f"Cannot write {path}: {error}.", hint="Free some space.") from error
+        temporary.write_bytes(data)
 
 
 def load_network(path: Path) -> Network | Composer:
