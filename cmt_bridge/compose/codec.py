@@ -19,7 +19,7 @@ from cmt_bridge.core.song import Song
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER
 from cmt_bridge.core.tokens import BAR, COLUMNS, DURATIONS, VELOCITY_STEP, Column, TokenRows, Type
 
-__all__ = ["Grid", "GridNotes", "bars_of", "decode", "encode", "grid_of", "quantize", "tracks_of"]
+__all__ = ["Grid", "GridNotes", "bars_of", "decode", "encode", "grid_of", "quantize", "simu_note_starts", "tracks_of"]
 
 GridNotes = npt.NDArray[np.int64]
 """Shape (notes, 5), columns as in `Grid`."""
@@ -92,6 +92,13 @@ def bars_of(length: int) -> int:
     return (length + 1 + TICKS_PER_BAR - 1) // TICKS_PER_BAR
 
 
+def simu_note_starts(notes: GridNotes) -> npt.NDArray[np.bool_]:
+    """Tell which notes, in word order, are the first of a simu-note: another instrument or tick than the one before."""
+    starts = np.ones(len(notes), bool)
+    starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
+    return starts
+
+
 def encode(notes: GridNotes, bars: int, *, rich: bool = False) -> TokenRows:
     """Give the words of `bars` bars; `notes` are in word order. No EOS; the timing column stays 0.
 
@@ -99,8 +106,7 @@ def encode(notes: GridNotes, bars: int, *, rich: bool = False) -> TokenRows:
     a note's duration at most a bar. `rich` words are for networks that know more: longer durations, and velocities.
     """
     onset = notes[:, Grid.ONSET]
-    starts = np.ones(len(notes), bool)
-    starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
+    starts = simu_note_starts(notes)
     heads = np.flatnonzero(starts)
     strength = np.diff(np.append(heads, len(notes)))
 

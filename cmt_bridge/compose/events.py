@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.compose.codec import Grid, GridNotes, simu_note_starts
 from cmt_bridge.core.events import BAR_LINE, MOST_NOTES, SAME, EventRows, Field, duration_class, velocity_class
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 
@@ -19,8 +19,7 @@ def encode_events(notes: GridNotes, bars: int) -> EventRows:
     """
     onset = notes[:, Grid.ONSET]
     count = len(notes)
-    starts = np.ones(count, bool)
-    starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
+    starts = simu_note_starts(notes)
     heads = np.flatnonzero(starts)
     strength = np.diff(np.append(heads, count))
     group = np.cumsum(starts) - 1

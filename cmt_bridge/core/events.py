@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.core.tokens import DURATIONS, VELOCITY_STEP
+from cmt_bridge.core.tokens import CLASSES, DURATIONS, VELOCITY_STEP, Column
 
 __all__ = [
     "BAR_LINE",
@@ -76,7 +76,7 @@ END: Final = 18
 START: Final = 19
 """Classes of the place that are no tick."""
 
-MOST_NOTES: Final = 19
+MOST_NOTES: Final = CLASSES[Column.STRENGTH] - 1
 
 FIELD_CLASSES: Final[dict[Field, int]] = {
     Field.PLACE: 20,

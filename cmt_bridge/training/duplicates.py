@@ -20,6 +20,7 @@ import numpy.typing as npt
 from cmt_bridge.compose.codec import Grid, GridNotes
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.training.measures.hashes import Numbers, finalized
 
 __all__ = ["LEAST_IN_COMMON", "SHINGLE", "Groups", "Signature", "near_duplicates", "shingles", "signature"]
 
@@ -34,27 +35,19 @@ HASHES, ROWS = 128, 3  # 42 bands of 3: a pair with half in common is found with
 Signature = npt.NDArray[np.uint32]
 """Shape (HASHES,)."""
 
-U64 = npt.NDArray[np.uint64]
 FACTORS = np.random.Generator(np.random.PCG64(4711)).integers(0, 2**63, (2, HASHES), np.uint64) * 2 + 1
 BASE = np.uint64(0x9E3779B97F4A7C15)
 HIGH = 128  # above every pitch
 
 
-def _mixed(values: U64) -> U64:
-    """Spread values over 64 bits (the finalizer of SplitMix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-def shingles(notes: GridNotes) -> U64:
+def shingles(notes: GridNotes) -> Numbers:
     """Give the shingles of a song as distinct numbers; the second of a kind is another than the first."""
     drums = notes[:, Grid.INSTRUMENT] == Instrument.DRUMS
     pitch = notes[:, Grid.PITCH].astype(np.int64)
     value = pitch.copy()
     value[~drums] = np.diff(pitch[~drums], prepend=pitch[~drums][:1])
     wait = np.diff(notes[:, Grid.ONSET], prepend=notes[:1, Grid.ONSET])
-    words = _mixed(((wait * 8 + notes[:, Grid.INSTRUMENT]) * 256 + value + 128).astype(np.uint64))
+    words = finalized(((wait * 8 + notes[:, Grid.INSTRUMENT]) * 256 + value + 128).astype(np.uint64))
     size = min(SHINGLE, len(words))
     runs = _progression(notes[:, Grid.ONSET] // TICKS_PER_BAR, np.where(drums, HIGH, pitch))[: len(words) - size + 1]
     for place in range(size):
@@ -62,10 +55,10 @@ def shingles(notes: GridNotes) -> U64:
     runs.sort()
     firsts = np.flatnonzero(np.append(True, runs[1:] != runs[:-1]))
     nth = np.arange(len(runs)) - np.repeat(firsts, np.diff(np.append(firsts, len(runs))))
-    return _mixed(runs + _mixed(nth.astype(np.uint64)))
+    return finalized(runs + finalized(nth.astype(np.uint64)))
 
 
-def _progression(bars: npt.NDArray[np.int64], pitch: npt.NDArray[np.int64]) -> U64:
+def _progression(bars: npt.NDArray[np.int64], pitch: npt.NDArray[np.int64]) -> Numbers:
     """Give a number for each note that tells how the lowest pitch moved over the bars up to its own."""
     lowest = np.full(int(bars.max(initial=-1)) + 1, HIGH)
     np.minimum.at(lowest, bars, pitch)
@@ -74,7 +67,7 @@ def _progression(bars: npt.NDArray[np.int64], pitch: npt.NDArray[np.int64]) -> U
         return np.zeros(len(bars), np.uint64)
     # A bar without pitches stands on the root before it, those at the start on the first.
     roots = roots[np.maximum(np.cumsum(lowest < HIGH) - 1, 0)]
-    moves = _mixed(np.diff(roots, prepend=roots[0]).astype(np.uint64))
+    moves = finalized(np.diff(roots, prepend=roots[0]).astype(np.uint64))
     told = np.zeros(len(moves), np.uint64)
     for back in range(MOVES):
         told = told * BASE + np.pad(moves, (back, 0))[: len(moves)]

@@ -221,18 +221,15 @@ def _made_hits(stretch: Stretch, rng: np.random.Generator) -> npt.NDArray[np.int
     return hits
 
 
-def fixed_batches(
-    pieces: Sequence[Piece], styles: Sequence[str], *, batch: int, length: int, count: int
-) -> list[EventBatch]:
+def fixed_batches(pieces: Sequence[Piece], *, batch: int, length: int, count: int) -> list[EventBatch]:
     """Give at most `count` batches of unchanged stretches, from start and middle of pieces; always the same ones.
 
     Only players and timing are told, as much as the paper's network knows.
     """
     examples = []
-    numbers = {style: number for number, style in enumerate(styles, 1)}
     for piece in pieces:
         for start in (0, piece.bars // 2):
-            stretch = stretch_of(piece, start, length - 2, style=numbers.get(piece.style, 0))
+            stretch = stretch_of(piece, start, length - 2)
             rows = events_of(stretch)
             rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT]) if len(stretch.notes) else 0
             time_events(rows, stretch)

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode
+from cmt_bridge.compose.codec import Grid, GridNotes, decode, simu_note_starts
 from cmt_bridge.compose.metre import bars_until, four_four, passages, stretches
-from cmt_bridge.core.tokens import CLASSES, Column
+from cmt_bridge.core.events import MOST_NOTES
 from cmt_bridge.errors import MidiError, ScoreError
 from cmt_bridge.outputs.midi import read_song
 from cmt_bridge.outputs.npz import read_songs
@@ -31,7 +31,6 @@ FEW_FILES = 200  # are read sooner than a process starts
 LEAST_BARS = 4
 LEAST_NOTES = 64
 LONGEST = 64  # ticks of a duration
-MOST_NOTES_AT_ONCE = CLASSES[Column.STRENGTH] - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +118,9 @@ def _tidied(notes: GridNotes) -> GridNotes:
 
 def _capped(notes: GridNotes) -> GridNotes:
     """Keep at most as many notes of a simu-note as the strength column can count."""
-    starts = np.ones(len(notes), bool)
-    starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
+    starts = simu_note_starts(notes)
     place = np.arange(len(notes)) - np.flatnonzero(starts)[np.cumsum(starts) - 1]
-    kept: GridNotes = notes[place < MOST_NOTES_AT_ONCE]
+    kept: GridNotes = notes[place < MOST_NOTES]
     return kept
 
 

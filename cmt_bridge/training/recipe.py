@@ -160,7 +160,7 @@ def composer_recipe(music: Music, options: TrainingOptions, network: Composer | 
     styles, batch, length = network.config.styles, options.batch, options.length
     sampler = EventSampler(music.training, styles, batch=batch, length=length, seed=options.seed)
     fixed = fixed_batches(
-        music.held_out or music.training, styles, batch=batch, length=length, count=FIXED_EXAMPLES // batch or 1
+        music.held_out or music.training, batch=batch, length=length, count=FIXED_EXAMPLES // batch or 1
     )
     facts = facts_of(music, "composer", network.config.to_json())
     return Recipe(network, sampler, fixed, _composer_losses, _save, compose_sample, facts)

@@ -10,26 +10,16 @@ from cmt_bridge.core.tokens import CLASSES, COLUMNS, TokenRows
 from cmt_bridge.model.composer import Composer, ComposerConfig
 from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.network import Network, NetworkConfig
+from cmt_bridge.model.network import Network
 from cmt_bridge.model.session import engine_for
-
-TINY = NetworkConfig(
-    layers=2,
-    heads=2,
-    width=32,
-    feed_forward=64,
-    embeddings=(8, 8, 8, 16, 8, 8, 8),
-    timing_embedding=8,
-    initial_embedding=8,
-    position_period=4096,
-)
+from cmt_bridge.training.recipe import SIZES
 
 
 @pytest.fixture(scope="session")
 def network() -> Network:
     """Give a tiny seeded network whose attention and norms are not those of a fresh one."""
     torch.manual_seed(1)
-    network = Network(TINY).eval()
+    network = Network(SIZES["tiny"]).eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "norm" in name or name.endswith("bias"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Numbers", "inverse", "mixed", "occurs", "powers", "sums"]
+__all__ = ["Numbers", "finalized", "inverse", "mixed", "occurs", "powers", "sums"]
 
 Numbers = npt.NDArray[np.uint64]
 
@@ -19,7 +19,11 @@ FILTER_BITS = 20
 
 def mixed(values: npt.ArrayLike) -> Numbers:
     """Spread whole numbers over 64 bits: the generator SplitMix64 of Steele, Lea & Flood 2014."""
-    numbers = np.asarray(values).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return finalized(np.asarray(values).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+
+
+def finalized(numbers: Numbers) -> Numbers:
+    """Let every bit of numbers depend on all others: the last part of SplitMix64."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return numbers ^ (numbers >> np.uint64(31))
