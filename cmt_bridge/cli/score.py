@@ -31,7 +31,7 @@ __all__ = ["score"]
     type=float,
     default=1.0,
     show_default=True,
-    help="How much followed bars lean on the phrase before; 0: not.",
+    help="How strictly phrases return, A A B A, where the picture is followed; 0: not at all.",
 )
 @click.option("--instruments", help="Who plays, such as drums,bass,piano; all five else.")
 @click.option("--style", default="", help="Such as rock or ballad, with a model that knows it; open else.")

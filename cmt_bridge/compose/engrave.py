@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from cmt_bridge.compose.codec import Grid, GridNotes, decode, tracks_of
 from cmt_bridge.compose.plan import strength_class
-from cmt_bridge.compose.sections import sections
 from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.form import sections
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import ComposeOptions

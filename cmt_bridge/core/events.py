@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.form import LONGEST_RETURN
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import CLASSES, DURATIONS, VELOCITY_STEP, Column
@@ -60,6 +61,10 @@ class Field(IntEnum):
     HIT_IN = 15  # 0 none, else ticks to the next hit of this bar + 1
     HIT_STRENGTH = 16  # of that hit
     PART = 17  # `Part`
+    BARS_BACK = (
+        18  # 0 unknown, else how many bars ago the bar's harmony was heard + 1, `NEW` of core/form.py for not yet
+    )
+    FOLLOWS = 19  # 1 in bars whose rhythm follows a picture
 
 
 class Part(IntEnum):
@@ -95,6 +100,8 @@ FIELD_CLASSES: Final[dict[Field, int]] = {
     Field.HIT_IN: TICKS_PER_BAR + 1,
     Field.HIT_STRENGTH: MOST_NOTES + 1,
     Field.PART: len(Part),
+    Field.BARS_BACK: LONGEST_RETURN + 2,
+    Field.FOLLOWS: 2,
 }
 """Number of classes of every field but `POSITION`, which has none, and `STYLE`, whose list a network brings along."""
 

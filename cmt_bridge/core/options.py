@@ -61,11 +61,11 @@ class ComposeOptions:
 
     `density_control` and `beat_control` are the paper's C (Alg. 1), the chance that the picture's density of a bar,
     or a visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar,
-    the last holding on. `temperature` and `nucleus` are per column, where a model's own
-    nucleus holds for columns that are not named; `polyphony` is the most notes of a simu-note and `pitches` the lowest
-    and highest MIDI pitch, per instrument. `style` and `key` (`C`, `F#m`) are told to models that know them; empty
-    leaves them open. `recall` is how much bars that follow the picture lean on the phrase before, 0 for not at all.
-    The same options, control, weights and `seed` give the same words. Raises `UsageError` for values that cannot be
+    the last holding on. `temperature` and `nucleus` are per column, where a model's own nucleus holds for columns that
+    are not named; `polyphony` is the most notes of a simu-note and `pitches` the lowest and highest MIDI pitch, per
+    instrument. `style` and `key` (`C`, `F#m`) are told to models that know them; empty leaves them open. `recall` is
+    how much bars that follow the picture lean on those that return in them (core/form.py); with 0 there is no form. The
+    same options, control, weights and `seed` give the same words. Raises `UsageError` for values that cannot be
     used.
     """
 
@@ -109,6 +109,11 @@ class ComposeOptions:
                     f"The pitch range {low}-{high} of {instrument.title} cannot be used.",
                     hint="Give MIDI pitches, low-high.",
                 )
+
+    @property
+    def follows(self) -> bool:
+        """Whether the picture may decide anything at all."""
+        return any(self.density_control) or any(self.beat_control)
 
     @property
     def key_class(self) -> int:

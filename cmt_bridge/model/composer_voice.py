@@ -297,6 +297,8 @@ class ComposerVoice:
             event[Field.TICK] = cursor.tick + 1
             event[Field.OWED_TICKS] = cursor.owed_ticks
             event[Field.OWED_NOTES] = cursor.owed_notes
+            event[Field.FOLLOWS] = cursor.follows
+            event[Field.BARS_BACK] = 0 if cursor.returns is None else cursor.returns + 1
             tick = max(0, cursor.tick)
             ahead = [hit for hit in cursor.hits if hit >= tick]
             if ahead:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.form import LONGEST_RETURN
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, DURATIONS, Column, Type
 
-__all__ = ["PHRASE", "Cursor", "PlayedNote"]
+__all__ = ["Cursor", "PlayedNote"]
 
-PHRASE = 4  # bars
 PlayedNote = tuple[int, int, int]
 """Tick of the bar, instrument, MIDI pitch."""
 
@@ -27,7 +27,9 @@ class Cursor:
     to come. `played` holds the instruments heard on this tick, `last_played` the bar in which each was heard last.
     `hits` are the visual beats of this bar that are followed, tick to strength. `age` and `younger_age` count the
     words in the two memories of a network that remembers only so many. `pitch_classes` adds up the ticks heard per
-    pitch class before this bar, `bar_pitch_classes` within it.
+    pitch class before this bar, `bar_pitch_classes` within it. `returns` says how many bars ago the bar's harmony was
+    heard (core/form.py), None where that is left open; `past` is what was played in the bars before, as many as may
+    return, and `heard` in this one.
     """
 
     seed: int = 0
@@ -46,6 +48,7 @@ class Cursor:
     last_played: dict[int, int] = field(default_factory=dict)
     pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
     bar_pitch_classes: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(12))
+    returns: int | None = None
     past: tuple[frozenset[PlayedNote], ...] = ()
     heard: frozenset[PlayedNote] = frozenset()
 
@@ -53,6 +56,11 @@ class Cursor:
     def position(self) -> int:
         """The tick since the start of the piece."""
         return max(0, self.bar) * TICKS_PER_BAR + max(0, self.tick)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the picture decides anything in this bar."""
+        return self.follow_density or bool(self.hits)
 
     @property
     def highest_played(self) -> int:
@@ -76,14 +84,14 @@ class Cursor:
     def start_bar(self) -> None:
         """Cross a bar line; what the bar owes is not known yet."""
         if self.bar >= 0:
-            self.past = (*self.past, self.heard)[-PHRASE:]
+            self.past = (*self.past, self.heard)[-LONGEST_RETURN:]
         self.heard = frozenset()
         self.bar += 1
         self.bar_due = False
         self.pitch_classes += self.bar_pitch_classes
         self.bar_pitch_classes[:] = 0
         self.tick, self.instrument, self.owed_ticks = -1, 0, 0
-        self.played, self.hits, self.follow_density = frozenset(), {}, False
+        self.played, self.hits, self.follow_density, self.returns = frozenset(), {}, False, None
 
     def move_to(self, tick: int) -> None:
         """Go to an onset tick of this bar, or stay on the one it stands on."""

@@ -1,9 +1,9 @@
-"""Recall: bars that follow the picture lean on what was played a phrase before.
+"""Recall: bars that follow the picture lean on what was played before.
 
 A picture asks for another density in every bar and for notes off the beat. A network that obeys meets bars that its
 music never had, grows unsure, and wanders: groove and repetition go, which is what control costs the paper's network
-(its Table 1). So where the picture decides a bar, what the same instrument played at the same place of the phrase
-before is made more likely, and so are the ticks that recent bars began notes on. Bars left to the network are not
+(its Table 1). So where the picture decides a bar, the ticks that recent bars began notes on are made more likely, and
+so is what the same instrument played in the bar whose harmony returns (core/form.py). Bars left to the network are not
 touched.
 """
 
@@ -12,10 +12,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.form import PHRASE
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.model.cursor import PHRASE, Cursor
+from cmt_bridge.model.cursor import Cursor
 
 __all__ = ["Recall"]
 
@@ -24,7 +25,7 @@ Leaning = npt.NDArray[np.float64]
 
 HALF = TICKS_PER_BAR // 2  # harmony changes by half bars
 ONSET, PITCH, INSTRUMENT = 8.0, 5.0, 1.5
-"""Nats for an onset that all recent bars have, a pitch and an instrument that the phrase before had."""
+"""Nats for an onset that all recent bars have, a pitch and an instrument that the returning bar had."""
 
 
 class Recall:
@@ -35,14 +36,15 @@ class Recall:
 
     def lean(self, column: Column, cursor: Cursor) -> Leaning | None:
         """Give what to add to a column's logits; None for nothing."""
-        if not self.strength or not cursor.past or not (cursor.follow_density or cursor.hits):
+        if not self.strength or not cursor.past or not cursor.follows:
             return None
         if column is Column.BEAT:
             return self.strength * ONSET * _onsets(cursor)
-        if len(cursor.past) < PHRASE:
+        if not cursor.returns or len(cursor.past) < cursor.returns:
             return None
         half = cursor.tick // HALF
-        before = [(instrument, pitch) for tick, instrument, pitch in cursor.past[0] if tick // HALF == half]
+        returning = cursor.past[-cursor.returns]
+        before = [(instrument, pitch) for tick, instrument, pitch in returning if tick // HALF == half]
         if column is Column.INSTRUMENT:
             leaning = np.zeros(CLASSES[column])
             leaning[list({instrument for instrument, _ in before})] = self.strength * INSTRUMENT
@@ -59,6 +61,7 @@ class Recall:
 def _onsets(cursor: Cursor) -> Leaning:
     """Give the share of recent bars that have an onset, for every class of the beat column."""
     shares = np.zeros(CLASSES[Column.BEAT])
-    for bar in cursor.past:
-        shares[[tick + 1 for tick in {tick for tick, _, _ in bar}]] += 1 / len(cursor.past)
+    recent = cursor.past[-PHRASE:]
+    for bar in recent:
+        shares[[tick + 1 for tick in {tick for tick, _, _ in bar}]] += 1 / len(recent)
     return shares

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import Part
+from cmt_bridge.core.form import returns
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, COLUMNS, DURATIONS, Column, TokenRows, Type, beat_timing
@@ -122,6 +123,8 @@ class Session:
         self.options = options
         self.filters = filters_for(self.control, options)
         self.recall = Recall(options.recall)
+        told = options.recall > 0 and options.follows
+        self.form: Sequence[int | None] = returns(control.density) if told else [None] * control.bars
         self.on_bar_line = on_bar_line
         self.voice = voice_of(engine, options)
         self._last = control.bars if section is None else section.last
@@ -255,6 +258,7 @@ class Session:
         cursor = self._cursors[place]
         cursor.start_bar()
         bar = cursor.bar
+        cursor.returns = self.form[bar]
         draws = np.random.default_rng((cursor.seed, bar)).random(1 + TICKS_PER_BAR)
         cursor.follow_density = draws[0] < self.options.density_control_of(bar)
         chance = self.options.beat_control_of(bar)

@@ -7,6 +7,7 @@ How music is changed on the way, and why:
 - tempo left out altogether: a piece means the same notes at any tempo, and the picture decides it;
 - counted as a whole piece, one time in two: videos are shorter than songs;
 - each cue left open at random, so that each is optional;
+- bent, some or all of its bars, nearly one time in two: as much as pictures ask for (training/bends.py);
 - one time in two a few bars are moved to the end, behind the bars that follow them: so the model learns to compose
   a middle knowing both sides (Bavarian et al. 2022; Thickstun et al. 2024).
 """
@@ -28,6 +29,7 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.key import key_of
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import beat_timing
+from cmt_bridge.training.bends import bars_back, bend
 from cmt_bridge.training.dataset import Piece
 
 __all__ = ["EventBatch", "EventSampler", "Stretch", "events_of", "fixed_batches", "stretch_of"]
@@ -38,6 +40,8 @@ AS_WHOLE = 0.5
 INWARD = 0.5
 MOST_MIDDLE, MOST_AFTER = 8, 8  # bars
 KNOWN = {Field.STYLE: 0.7, Field.KEY: 0.5, Field.PLAYERS: 0.85, Field.TIMING: 0.8}
+HARMONY, BENT = 0.6, 0.45  # chances that some bars are told whose harmony they take up, and that some are bent
+ALL_BARS = 0.5  # chance that these are all bars of the stretch
 HITS = 0.5
 MOST_HITS = 4.0  # of a bar, on average
 
@@ -82,14 +86,11 @@ class Stretch:
 
 def stretch_of(piece: Piece, start: int, length: int, *, style: int = 0) -> Stretch:
     """Give the bars of a piece from `start` on that take at most `length` events with their bar lines, one at least."""
-    onsets = piece.notes[:, Grid.ONSET]
-    lines = np.arange(start, min(piece.bars, start + length) + 1) * TICKS_PER_BAR
-    edges = np.searchsorted(onsets, lines)
-    sizes = edges[1:] - edges[0] + np.arange(1, len(edges))  # of the first 1, 2, … bars
-    bars = max(1, int(np.searchsorted(sizes, length, "right")))
-    notes = np.array(piece.notes[edges[0] : edges[bars]], np.int64)[:length]
+    bars = min(length, piece.bars - start)
+    edges = np.searchsorted(piece.notes[:, Grid.ONSET], np.array([start, start + bars]) * TICKS_PER_BAR)
+    notes = np.array(piece.notes[edges[0] : edges[1]], np.int64)
     notes[:, Grid.ONSET] -= start * TICKS_PER_BAR
-    return Stretch(notes, bars, start, piece.bars, style)
+    return _shortened(Stretch(notes, bars, start, piece.bars, style), length)
 
 
 def events_of(stretch: Stretch, *, middle: tuple[int, int] | None = None, after: int = MOST_AFTER) -> EventRows:
@@ -167,6 +168,14 @@ class EventSampler:
         start = int(rng.integers(0, max(1, piece.bars - 4)))
         stretch = stretch_of(piece, start, self.length - 3, style=self._styles.get(piece.style, 0))
         stretch = replace(stretch, notes=self._changed(stretch.notes))
+        back = bars_back(stretch.notes, stretch.bars, rng) * self._some_bars(stretch, HARMONY)
+        hits = _made_hits(stretch, rng) * (rng.random() < HITS)
+        follows = self._some_bars(stretch, BENT)
+        if follows.any():
+            notes, struck = bend(stretch.notes, np.flatnonzero(follows), rng)
+            stretch = _shortened(replace(stretch, notes=notes), self.length - 3)
+            hits[:] = 0
+            hits[struck] = _strengths(notes, len(hits))[struck]
         middle = None
         if stretch.bars >= 3 and rng.random() < self.inward:
             size = int(rng.integers(1, min(MOST_MIDDLE, stretch.bars - 2) + 1))
@@ -174,7 +183,19 @@ class EventSampler:
             middle = (low, low + size)
         rows = events_of(stretch, middle=middle)
         self._give_cues(rows, stretch)
+        next_hits(rows, hits)
+        bar = rows[:, Field.POSITION] // TICKS_PER_BAR
+        played = rows[:, Field.PLACE] != START
+        rows[:, Field.FOLLOWS] = follows[bar] * played
+        rows[:, Field.BARS_BACK] = back[bar] * (played & (rows[:, Field.PART] != Part.AFTER))
         return rows
+
+    def _some_bars(self, stretch: Stretch, chance: float) -> npt.NDArray[np.bool_]:
+        """Choose all bars, any share of them or, but for a `chance`, none."""
+        rng = self.generator
+        share = (1.0 if rng.random() < ALL_BARS else rng.random()) if rng.random() < chance else 0.0
+        chosen: npt.NDArray[np.bool_] = rng.random(stretch.bars) < share
+        return chosen
 
     def _changed(self, notes: GridNotes) -> GridNotes:
         rng = self.generator
@@ -198,8 +219,6 @@ class EventSampler:
         as_whole = rng.random() < AS_WHOLE
         if known[Field.TIMING]:
             time_events(rows, replace(stretch, first=0, of=stretch.bars) if as_whole else stretch)
-        if rng.random() < HITS:
-            next_hits(rows, _made_hits(stretch, rng))
 
 
 def time_events(rows: EventRows, stretch: Stretch) -> None:
@@ -213,12 +232,25 @@ def _made_hits(stretch: Stretch, rng: np.random.Generator) -> npt.NDArray[np.int
 
     Strong ticks are hit more often, as a drawing that follows a picture would have it.
     """
-    counts = np.zeros((stretch.bars * TICKS_PER_BAR, len(Instrument) + 1), np.int64)
-    np.add.at(counts, (stretch.notes[:, Grid.ONSET], stretch.notes[:, Grid.INSTRUMENT]), 1)
-    strength = counts.max(axis=1)
+    strength = _strengths(stretch.notes, stretch.bars * TICKS_PER_BAR)
     wish = rng.random() * MOST_HITS * stretch.bars * strength / max(1, strength.sum())
     hits: npt.NDArray[np.int64] = np.where(rng.random(len(strength)) < wish, strength, 0)
     return hits
+
+
+def _strengths(notes: GridNotes, ticks: int) -> npt.NDArray[np.int64]:
+    """Give, for every tick, how many notes its largest simu-note has."""
+    counts = np.zeros((ticks, len(Instrument) + 1), np.int64)
+    np.add.at(counts, (notes[:, Grid.ONSET], notes[:, Grid.INSTRUMENT]), 1)
+    strengths: npt.NDArray[np.int64] = counts.max(axis=1)
+    return strengths
+
+
+def _shortened(stretch: Stretch, length: int) -> Stretch:
+    """Give as many bars of a stretch, one at least, as `length` events hold with their bar lines."""
+    edges = np.searchsorted(stretch.notes[:, Grid.ONSET], np.arange(1, stretch.bars + 1) * TICKS_PER_BAR)
+    bars = max(1, int(np.searchsorted(edges + np.arange(1, stretch.bars + 1), length, "right")))
+    return replace(stretch, notes=stretch.notes[: edges[bars - 1]][:length], bars=bars)
 
 
 def fixed_batches(pieces: Sequence[Piece], *, batch: int, length: int, count: int) -> list[EventBatch]:

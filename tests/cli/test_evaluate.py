@@ -56,7 +56,7 @@ def test_evaluate_measures_models_and_music(place: Path, tmp_path: Path, run: Ru
     full = report["control"]["model"]["1"]
     assert (full["density"], full["strength"], full["time"]) == (0, 0, 0)
     assert report["control"]["model"]["0"]["density"] > 0
-    assert len(report["sanity"]) == 10
+    assert len(report["sanity"]) == 17
     assert report["memory"]["real"]["pieces"] > 0
     assert report["infilling"]["seam"] > 0
     for row in ("real", "model, C = 0", "model, C = 1", "baseline, C = 1", "theirs"):

@@ -2,7 +2,6 @@ import numpy as np
 
 from cmt_bridge.compose.codec import encode
 from cmt_bridge.compose.engrave import engrave, velocities
-from cmt_bridge.compose.sections import sections
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource, VisualBeat
@@ -79,9 +78,3 @@ def test_markers_name_sections_cuts_and_strong_beats() -> None:
     assert score.duration == 4.0
     assert score.frame_rate == (25, 1)
     assert all(isinstance(note, Note) for _, note in score.notes())
-
-
-def test_sections_begin_where_motion_changes() -> None:
-    assert sections([2] * 6 + [12] * 6) == [(0, "A (calm)"), (6, "B (lively)")]
-    assert sections([6] * 20) == [(0, "A (moving)")]
-    assert sections([6]) == [(0, "A (moving)")]

@@ -7,13 +7,13 @@ import torch
 from cmt_bridge.compose.codec import Grid, decode, encode
 from cmt_bridge.compose.events import encode_events
 from cmt_bridge.core.control import ControlTrack
-from cmt_bridge.core.events import SAID, START, EventRows, Field
+from cmt_bridge.core.events import BAR_LINE, SAID, START, EventRows, Field
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import BAR, Column, TokenRows, beat_timing
 from cmt_bridge.errors import UsageError
 from cmt_bridge.model.composer import Composer, ComposerConfig
-from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.composer_voice import ComposerEngine, Mind
 from cmt_bridge.model.engine import Engine
 from cmt_bridge.model.session import Section, Session, compose, engine_for
 
@@ -160,6 +160,35 @@ def test_style_and_key_are_heard(composer: Composer, control: ControlTrack) -> N
         composed(engine, replace(FREE, style="polka"), control)
     with pytest.raises(UsageError, match="no key H"):
         replace(FREE, key="H")
+
+
+def test_followed_bars_are_told_so_and_what_returns_in_them(
+    composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the network hears: the form where there is control and recall, and which bars the picture decides."""
+    control = ControlTrack(TempoMap.constant(120), (5,) * 12, (), 192)
+    engine = engine_for(composer)
+    heard: list[EventRows] = []
+    step = ComposerEngine.step
+
+    def noting(self: ComposerEngine, events: EventRows, mind: Mind) -> None:
+        heard.append(events.copy())
+        step(self, events, mind)
+
+    monkeypatch.setattr(ComposerEngine, "step", noting)
+
+    def lines(options: ComposeOptions) -> EventRows:
+        heard.clear()
+        composed(engine, options, control)
+        rows = np.concatenate(heard)
+        return rows[rows[:, Field.PLACE] == BAR_LINE]
+
+    by_bar = (1.0,) * 6 + (0.0,)
+    followed = lines(replace(FREE, density_control=by_bar))
+    assert followed[:, Field.FOLLOWS].tolist() == [1] * 6 + [0] * 6
+    assert followed[:, Field.BARS_BACK].tolist() == [0] * 4 + [5] * 4 + [1] * 4
+    for options in (FREE, replace(FREE, density_control=by_bar, recall=0.0)):
+        assert (lines(options)[:, Field.BARS_BACK] == 0).all()
 
 
 def test_the_papers_network_knows_neither(paper_engine: Engine, control: ControlTrack) -> None:

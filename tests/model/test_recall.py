@@ -5,13 +5,14 @@ import pytest
 
 from cmt_bridge.compose.codec import Grid, decode
 from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.form import PHRASE
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import UsageError
 from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.cursor import PHRASE, Cursor
+from cmt_bridge.model.cursor import Cursor
 from cmt_bridge.model.engine import Engine
 from cmt_bridge.model.recall import INSTRUMENT, ONSET, PITCH, Recall
 from cmt_bridge.model.session import Session, compose
@@ -28,7 +29,7 @@ def after_a_phrase(*, follows: bool = True) -> Cursor:
             cursor.tick, cursor.instrument = tick, instrument
             cursor.take_note(pitch, 4)
     cursor.start_bar()
-    cursor.follow_density = follows
+    cursor.follow_density, cursor.returns = follows, PHRASE
     cursor.tick, cursor.instrument = 4, PIANO
     return cursor
 

@@ -84,9 +84,26 @@ def test_start_words_and_padding_are_not_learned(sampler: EventSampler) -> None:
 
 def test_every_cue_is_given_and_left_open(sampler: EventSampler) -> None:
     events = torch.cat([sampler.draw().events for _ in range(6)])
-    for field in (Field.STYLE, Field.KEY, Field.PLAYERS, Field.TIMING, Field.HIT_IN):
+    for field in (Field.STYLE, Field.KEY, Field.PLAYERS, Field.TIMING, Field.HIT_IN, Field.BARS_BACK, Field.FOLLOWS):
         open_ = (events[:, 1:, field] == 0).all(1)
         assert 0 < int(open_.sum()) < len(events)
+
+
+def test_what_follows_a_middle_does_not_say_where_its_harmony_was_heard(sampler: EventSampler) -> None:
+    events = torch.cat([sampler.draw().events for _ in range(6)]).flatten(0, 1)
+    after = events[:, Field.PART] == Part.AFTER
+    assert (events[after, Field.BARS_BACK] == 0).all()
+    assert events[~after, Field.BARS_BACK].max() > 0
+
+
+def test_a_cue_holds_for_its_whole_bar(sampler: EventSampler) -> None:
+    for rows in torch.cat([sampler.draw().events for _ in range(6)]).numpy():
+        played = rows[(rows[:, Field.PLACE] != START) & (rows[:, Field.PART] != Part.AFTER)]
+        bar = played[:, Field.POSITION] // 16
+        for field in (Field.BARS_BACK, Field.FOLLOWS):
+            for number in np.unique(bar[played[:, Field.PLACE] == BAR_LINE]):
+                inside = (bar == number) & (played[:, Field.TICK] > 0)
+                assert len(np.unique(played[inside, field])) <= 1
 
 
 def test_hits_are_what_the_music_has(sampler: EventSampler) -> None:

@@ -1,4 +1,4 @@
-"""The table of sanity: ten measures of generated music beside those of held-out songs."""
+"""The table of sanity: measures of generated music beside those of held-out songs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from cmt_bridge.compose.codec import GridNotes
 from cmt_bridge.core.instruments import Instrument
-from cmt_bridge.training.measures.sanity import Sanity, sanity_of
+from cmt_bridge.training.measures.sanity import PITCHED, Sanity, sanity_of
 
 __all__ = ["MEASURES", "Row", "compare", "values_of"]
 
 Floats = npt.NDArray[np.float64]
 Measure = Callable[[GridNotes, int], float]
 
-CHORDS = (Instrument.PIANO, Instrument.GUITAR, Instrument.STRINGS)
 LOW, MIDDLE, HIGH = 10, 50, 90  # percentiles: the middle 80 % of held-out songs
 
 
@@ -32,23 +31,31 @@ def _repeated(sanity: Sanity) -> float:
     return sum(shares) / len(shares) if shares else math.nan
 
 
+def _notes_per_bar(instrument: Instrument) -> Measure:
+    return _of(lambda s: s.notes_per_bar[instrument] or math.nan)
+
+
+def _range(instrument: Instrument) -> Measure:
+    return _of(lambda s: s.high[instrument] - s.low[instrument])
+
+
 MEASURES: Final[tuple[tuple[str, Measure], ...]] = (
     ("notes in key", _of(lambda s: s.in_key)),
     ("bass onsets on drums", _of(lambda s: s.bass_on_drums)),
+    ("repeated notes", _of(_repeated)),
     ("empty bars", _of(lambda s: s.empty_bars)),
     ("bars without drums", _of(lambda s: s.silent_bars[Instrument.DRUMS])),
     ("bars without bass", _of(lambda s: s.silent_bars[Instrument.BASS])),
-    ("drum notes per bar", _of(lambda s: s.notes_per_bar[Instrument.DRUMS])),
-    ("bass notes per bar", _of(lambda s: s.notes_per_bar[Instrument.BASS])),
-    ("chord notes per bar", _of(lambda s: sum(s.notes_per_bar[instrument] for instrument in CHORDS))),
-    ("repeated notes", _of(_repeated)),
+    *((f"{instrument.title.lower()} notes per bar", _notes_per_bar(instrument)) for instrument in Instrument),
+    *((f"{instrument.title.lower()} range", _range(instrument)) for instrument in PITCHED),
+    ("drum keys", _of(lambda s: s.drum_keys or math.nan)),
     ("kick, snare and hi-hat", _of(lambda s: s.backbone)),
 )
 """The rows of the table: name and measure of (notes, bars), NaN where it does not apply; see `Sanity`.
 
-Chords are piano, guitar and strings together, since who of them plays is a matter of arrangement. Repeated notes are
-the mean over the pitched instruments that play. Left out: pitch ranges, which composing keeps anyway, and the number
-of drum keys, which grows with the length of a piece.
+Figures of an instrument are of the pieces in which it plays, since who plays is a matter of arrangement. Repeated notes
+are the mean over the pitched instruments that play. A range is in semitones, from the 5th to the 95th percentile. The
+number of drum keys grows with the length of a piece: compare pieces of the same length.
 """
 
 
@@ -71,7 +78,7 @@ class Row:
 
 
 def values_of(notes: GridNotes, bars: int) -> Floats:
-    """Give the values of a piece in the order of `MEASURES`, shape (10,).
+    """Give the values of a piece in the order of `MEASURES`, shape (measures,).
 
     For a piece from a file count `bars` up to its last onset: the length of a file often adds a silent one.
     """
@@ -79,7 +86,7 @@ def values_of(notes: GridNotes, bars: int) -> Floats:
 
 
 def compare(held_out: Floats, generated: Floats) -> tuple[Row, ...]:
-    """Give the table from the values of held-out songs and generated pieces, shapes (pieces, 10)."""
+    """Give the table from the values of held-out songs and generated pieces, shapes (pieces, measures)."""
     return tuple(
         Row(name, *_percentiles(held_out[:, column], LOW, MIDDLE, HIGH), *_percentiles(generated[:, column], MIDDLE))
         for column, (name, _) in enumerate(MEASURES)

@@ -1,4 +1,4 @@
-"""Sections of a piece: stretches of bars that move alike."""
+"""The form of a piece: its sections, and which bars take up the harmony of which."""
 
 from __future__ import annotations
 
@@ -7,11 +7,39 @@ from itertools import count
 
 import numpy as np
 
-__all__ = ["sections"]
+__all__ = ["LONGEST_RETURN", "NEW", "PHRASE", "returns", "sections"]
 
-LEAST_BARS = 4
+PHRASE = 4  # bars
+LEAST_BARS = PHRASE
 CHANGE = 3.0  # densities by which the next bars differ from a section for a new one to begin
 CALM, LIVELY = 4.0, 9.0  # densities
+
+NEW = 0
+"""Instead of how many bars ago a bar's harmony was heard: it was not."""
+ROUND = (4, 4, NEW, 8)  # bars back, of the four phrases of a round: A A B A, the first A of a later round is the last A
+SECOND_B = 16  # bars back, of a later round's B
+LONGEST_RETURN = SECOND_B
+
+
+def returns(density: Sequence[int]) -> list[int | None]:
+    """Give, for every bar, how many bars ago its harmony was heard: `NEW` for not yet, None where that is left open.
+
+    A section's phrases go A A B A, again and again, the commonest form of a song's strain; a new section has a harmony
+    of its own. The first phrase of the piece is left open: nothing could return in it.
+    """
+    starts = [bar for bar, _ in sections(density)]
+    found: list[int | None] = []
+    for start, end in zip(starts, [*starts[1:], len(density)], strict=True):
+        for phrase in range(-(-(end - start) // PHRASE)):
+            later_round, place = divmod(phrase, len(ROUND))
+            back: int | None = ROUND[place]
+            if later_round and back == NEW:
+                back = SECOND_B
+            if phrase == 0:
+                back = NEW if start else None
+            found += [back] * PHRASE
+        del found[end:]
+    return found
 
 
 def sections(density: Sequence[int]) -> list[tuple[int, str]]:
