@@ -23,9 +23,21 @@ from cmt_bridge.outputs.npz import read_control
 from cmt_bridge.outputs.scorefile import SCORE_NAME, read_metadata, write_json, write_score
 
 if TYPE_CHECKING:
-    from cmt_bridge.model.engine import Precision
+    from cmt_bridge.model.composer_voice import ComposerEngine
+    from cmt_bridge.model.engine import Engine, Precision
+    from cmt_bridge.model.registry import Model
 
-__all__ = ["Picture", "Timings", "deliver", "fresh_folder", "look_at", "score_picture"]
+__all__ = [
+    "METADATA_NAME",
+    "Picture",
+    "Timings",
+    "deliver",
+    "fresh_folder",
+    "load_engine",
+    "look_at",
+    "score_picture",
+    "write_take",
+]
 
 Progress = Callable[[float], None]
 METADATA_NAME = "metadata.json"
@@ -104,6 +116,19 @@ def _array_tempo(path: Path, options: AnalysisOptions) -> float:
     return read_metadata(beside).tempo if beside.is_file() else ARRAY_TEMPO
 
 
+def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, Engine | ComposerEngine]:
+    """Give a model by name or path, and what decodes with it."""
+    import torch
+
+    from cmt_bridge.model.checkpoint import load_network
+    from cmt_bridge.model.registry import find_model
+    from cmt_bridge.model.session import engine_for
+
+    torch.set_num_threads(1)  # a word is too small to share out, and one thread gives the same sums everywhere
+    entry = find_model(model)
+    return entry, engine_for(load_network(entry.path), precision)
+
+
 def score_picture(
     picture: Picture,
     options: ComposeOptions,
@@ -117,15 +142,9 @@ def score_picture(
     """Compose `variations` scores for a picture, in one batch, with seeds counting up from the options'."""
     timings = timings or Timings()
     with timings.part("load"):
-        import torch
+        from cmt_bridge.model.session import Session, compose
 
-        from cmt_bridge.model.checkpoint import load_network
-        from cmt_bridge.model.registry import find_model
-        from cmt_bridge.model.session import Session, compose, engine_for
-
-        torch.set_num_threads(1)  # a word is too small to share out, and one thread gives the same sums everywhere
-        entry = find_model(model)
-        engine = engine_for(load_network(entry.path), precision)
+        entry, engine = load_engine(model, precision)
     seeds = [options.seed + n for n in range(variations)]
     with timings.part("compose"):
         words = compose(Session(engine, picture.control, options, seeds=seeds), progress)
@@ -169,13 +188,14 @@ def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Pat
 
     Gives the folders, which are new: `folder` or, where something is in it, a later take.
     """
-    folders = []
-    for score in scores:
-        target = fresh_folder(folder)
-        with complete_folder(target) as temporary:
-            write_midi(score, temporary / f"{picture.title}.mid")
-            write_score(score, temporary / SCORE_NAME)
-            if picture.metadata is not None:
-                write_json(picture.metadata.to_json(), temporary / METADATA_NAME)
-        folders.append(target)
-    return folders
+    return [write_take(score, picture.metadata, picture.title, fresh_folder(folder)) for score in scores]
+
+
+def write_take(score: Score, metadata: VideoMetadata | None, title: str, folder: Path) -> Path:
+    """Write a score to a new folder, complete or not at all: `title`.mid, score.json and the metadata."""
+    with complete_folder(folder) as temporary:
+        write_midi(score, temporary / f"{title}.mid")
+        write_score(score, temporary / SCORE_NAME)
+        if metadata is not None:
+            write_json(metadata.to_json(), temporary / METADATA_NAME)
+    return folder

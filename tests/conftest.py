@@ -2,8 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cmt_bridge.model.composer import Composer
+    from cmt_bridge.model.composer_voice import ComposerEngine
+    from cmt_bridge.model.engine import Engine
+    from cmt_bridge.model.network import Network
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -32,3 +39,49 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return code, *capsys.readouterr()
 
     return run_
+
+
+@pytest.fixture(scope="session")
+def network() -> Network:
+    """Give a tiny seeded network whose attention and norms are not those of a fresh one."""
+    import torch
+
+    from cmt_bridge.model.network import Network
+    from cmt_bridge.training.recipe import SIZES
+
+    torch.manual_seed(1)
+    network = Network(SIZES["tiny"]).eval()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "norm" in name or name.endswith("bias"):
+                parameter += 0.2 * torch.randn_like(parameter)
+    return network
+
+
+@pytest.fixture(scope="session")
+def composer() -> Composer:
+    """Give a tiny seeded composer that knows two styles."""
+    import torch
+
+    from cmt_bridge.model.composer import Composer, ComposerConfig
+
+    torch.manual_seed(2)
+    config = ComposerConfig(
+        layers=2,
+        heads=2,
+        head_size=16,
+        width=32,
+        feed_forward=64,
+        speech_width=16,
+        window=96,
+        styles=("calm", "wild"),
+    )
+    return Composer(config).eval()
+
+
+@pytest.fixture(scope="session", params=["paper", "composer"])
+def engine(request: pytest.FixtureRequest, network: Network, composer: Composer) -> Engine | ComposerEngine:
+    """Give an engine of either network."""
+    from cmt_bridge.model.session import engine_for
+
+    return engine_for(composer if request.param == "composer" else network)

@@ -21,6 +21,7 @@ from cmt_bridge.cli.evaluate import evaluate
 from cmt_bridge.cli.match import match
 from cmt_bridge.cli.models import models
 from cmt_bridge.cli.preview import preview
+from cmt_bridge.cli.regenerate import regenerate
 from cmt_bridge.cli.score import score
 from cmt_bridge.cli.train import train
 from cmt_bridge.errors import CmtBridgeError, OutputError
@@ -41,7 +42,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _verb in (analyze, score, preview, match, convert, models, data, train, evaluate):
+for _verb in (analyze, score, regenerate, preview, match, convert, models, data, train, evaluate):
     cli.add_command(_verb)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.score import Score
 
-__all__ = ["score"]
+__all__ = ["named", "score"]
 
 
 @click.command()
@@ -138,7 +138,7 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
         recall=given["recall"],
         density_control=_per_bar("--density-control", given["density_control"] or given["control"]),
         beat_control=_per_bar("--beat-control", given["beat_control"] or given["control"]),
-        instruments=tuple(sorted(_named("--instruments", n, names) for n in chosen.split(","))) if chosen
+        instruments=tuple(sorted(named("--instruments", n, names) for n in chosen.split(","))) if chosen
         else default.instruments,
         polyphony={**default.polyphony, **_per_name("polyphony", given["polyphony"], names, int)},
         pitches={**default.pitches, **_per_name("pitches", given["pitches"], names, _span)},
@@ -152,7 +152,7 @@ def _span(text: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
-def _named(option: str, name: str, known: dict[str, Any]) -> Any:
+def named(option: str, name: str, known: dict[str, Any]) -> Any:
     from cmt_bridge.errors import UsageError
 
     try:
@@ -170,7 +170,7 @@ def _per_name(option: str, text: str, known: dict[str, Any], read: Any) -> dict[
         name, equals, value = part.rpartition("=")
         try:
             values |= (
-                {_named(f"--{option}", name, known): read(value)}
+                {named(f"--{option}", name, known): read(value)}
                 if equals
                 else dict.fromkeys(known.values(), read(value))
             )

@@ -18,7 +18,7 @@ from cmt_bridge.core.score import Marker, Provenance, Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import Column, TokenRows
 
-__all__ = ["engrave", "markers", "velocities"]
+__all__ = ["engrave", "held_to_the_end", "markers", "released", "velocities"]
 
 # A starting mix: what accompanies is softer than what leads.
 LOUDNESS = {
@@ -53,7 +53,7 @@ def engrave(
     notes = decode(rows)
     known = bool((rows[:, Column.VELOCITY] > 0).any())
     notes[:, Grid.VELOCITY] = velocities(notes, control, known=known)
-    notes = _released(_held_to_the_end(notes, control), options)
+    notes = released(held_to_the_end(notes, control), options)
     return Score(
         tempo_map=control.tempo_map,
         tracks=tracks_of(notes),
@@ -90,7 +90,7 @@ def velocities(notes: GridNotes, control: ControlTrack, *, known: bool = False) 
     return np.clip(loudness, 1, 127).astype(np.int64)
 
 
-def _held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:
+def held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:
     """Let what sounds before the last chord stop for it, and the chord ring to the end of the picture."""
     notes = notes.copy()
     last = control.ending * TICKS_PER_BAR
@@ -101,7 +101,7 @@ def _held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:
     return notes
 
 
-def _released(notes: GridNotes, options: ComposeOptions) -> GridNotes:
+def released(notes: GridNotes, options: ComposeOptions) -> GridNotes:
     """End a note where its instrument has no voice left for it, the oldest first, or strikes its pitch again."""
     notes = notes.copy()
     for instrument in Instrument:

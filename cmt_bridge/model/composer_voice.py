@@ -248,9 +248,9 @@ class ComposerVoice:
         self._mind = engine.mind(0)
         self._thoughts: Tensor | None = None
 
-    def begin(self, count: int) -> None:
+    def begin(self, count: int, bar: int = 0) -> None:
         self._mind = self.engine.mind(count)
-        self.turn(Part.BEFORE, 0)
+        self.turn(Part.BEFORE, bar)
 
     def turn(self, part: Part, bar: int) -> bool:
         self.part = part

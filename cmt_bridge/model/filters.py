@@ -21,6 +21,11 @@ from cmt_bridge.core.tokens import BAR, CLASSES, DURATIONS, Column
 from cmt_bridge.model.cursor import Cursor
 
 __all__ = [
+    "DENSITY",
+    "INDEX",
+    "PITCH",
+    "TICK",
+    "Allowed",
     "DensityControl",
     "Ending",
     "Filter",
@@ -32,6 +37,7 @@ __all__ = [
     "Polyphony",
     "allowed_classes",
     "filters_for",
+    "mask",
 ]
 
 Allowed = npt.NDArray[np.bool_]
@@ -44,16 +50,17 @@ class Filter(Protocol):
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None: ...
 
 
-def _mask(test: npt.ArrayLike) -> Allowed:
+def mask(test: npt.ArrayLike) -> Allowed:
+    """Give a comparison of classes as what it is: NumPy's types do not tell."""
     return np.asarray(test, np.bool_)
 
 
-_INDEX = {column: np.arange(CLASSES[column]) for column in Column} | {
+INDEX = {column: np.arange(CLASSES[column]) for column in Column} | {
     Column.DURATION: np.arange(len(DURATIONS) + 1)  # the longer ones are for networks that know them
 }
-_TICK = _INDEX[Column.BEAT] - 1  # the tick that each class of the beat column stands for; TICKS_PER_BAR is the bar line
-_PITCH = _INDEX[Column.PITCH] - 1
-_DENSITY = _INDEX[Column.DENSITY] - 1  # of a bar word
+TICK = INDEX[Column.BEAT] - 1  # the tick that each class of the beat column stands for; TICKS_PER_BAR is the bar line
+PITCH = INDEX[Column.PITCH] - 1
+DENSITY = INDEX[Column.DENSITY] - 1  # of a bar word
 
 
 class Grammar:
@@ -69,21 +76,21 @@ class Grammar:
         if column is Column.BEAT:
             stays = cursor.tick >= 0 and cursor.highest_played < self.last
             latest = TICKS_PER_BAR - cursor.owed_ticks  # a tick after it could not keep the count
-            later = (cursor.tick < _TICK) & (latest >= _TICK) & (_TICK < TICKS_PER_BAR) & (cursor.owed_ticks > 0)
-            bar_line = (_INDEX[Column.BEAT] == BAR) & (cursor.owed_ticks == 0)
-            return _mask(later | bar_line | ((cursor.tick == _TICK) & stays))
+            later = (cursor.tick < TICK) & (latest >= TICK) & (TICK < TICKS_PER_BAR) & (cursor.owed_ticks > 0)
+            bar_line = (INDEX[Column.BEAT] == BAR) & (cursor.owed_ticks == 0)
+            return mask(later | bar_line | ((cursor.tick == TICK) & stays))
         if column is Column.INSTRUMENT:
-            return _mask(_INDEX[column] > cursor.highest_played)
+            return mask(INDEX[column] > cursor.highest_played)
         if column is Column.DURATION:
-            return _mask(_INDEX[column] >= 2)
-        return _mask(_INDEX[column] >= 1)
+            return mask(INDEX[column] >= 2)
+        return mask(INDEX[column] >= 1)
 
 
 class Instruments:
     """Only the chosen instruments play."""
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
-        self._allowed = np.isin(_INDEX[Column.INSTRUMENT], instruments)
+        self._allowed = np.isin(INDEX[Column.INSTRUMENT], instruments)
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:  # noqa: ARG002
         return self._allowed if column is Column.INSTRUMENT else None
@@ -98,7 +105,7 @@ class Polyphony:
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is not Column.STRENGTH:
             return None
-        return _mask(_INDEX[column] <= self._most[Instrument(cursor.instrument)])
+        return mask(INDEX[column] <= self._most[Instrument(cursor.instrument)])
 
 
 def most_notes(options: ComposeOptions, instrument: Instrument) -> int:
@@ -111,7 +118,7 @@ class PitchRange:
     """Every note lies in its instrument's range."""
 
     def __init__(self, options: ComposeOptions) -> None:
-        self._allowed = {int(i): (low <= _PITCH) & (high >= _PITCH) for i, (low, high) in options.pitches.items()}
+        self._allowed = {int(i): (low <= PITCH) & (high >= PITCH) for i, (low, high) in options.pitches.items()}
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         return self._allowed[cursor.instrument] if column is Column.PITCH else None
@@ -123,7 +130,7 @@ class NoRepeat:
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is not Column.PITCH:
             return None
-        return ~np.isin(_PITCH, list(cursor.pitches))
+        return ~np.isin(PITCH, list(cursor.pitches))
 
 
 class DensityControl:
@@ -136,8 +143,8 @@ class DensityControl:
         if column is not Column.DENSITY:
             return None
         if cursor.follow_density:
-            return _mask(self.control.density[cursor.bar] == _DENSITY)
-        return _mask(max(1, len(cursor.hits)) <= _DENSITY)
+            return mask(self.control.density[cursor.bar] == DENSITY)
+        return mask(max(1, len(cursor.hits)) <= DENSITY)
 
 
 class Hits:
@@ -165,17 +172,17 @@ class Hits:
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is Column.BEAT:
             if self._owing(cursor):
-                return _mask(cursor.tick == _TICK)
+                return mask(cursor.tick == TICK)
             ahead = cursor.hits_ahead()
             if not ahead:
                 return None
             spare = cursor.owed_ticks > len(ahead)
-            return (cursor.tick == _TICK) | (min(ahead) == _TICK) | ((min(ahead) > _TICK) & spare)
+            return (cursor.tick == TICK) | (min(ahead) == TICK) | ((min(ahead) > TICK) & spare)
         if column is Column.INSTRUMENT and (carriers := self._owing(cursor)):
-            return _mask(_INDEX[column] <= max(carriers))
+            return mask(INDEX[column] <= max(carriers))
         strength = cursor.hits.get(cursor.tick)
         if column is Column.STRENGTH and strength is not None and cursor.instrument in self._most:
-            return _mask(_INDEX[column] == min(strength, self._most[cursor.instrument]))
+            return mask(INDEX[column] == min(strength, self._most[cursor.instrument]))
         return None
 
 
@@ -202,15 +209,15 @@ class Ending:
         if cursor.bar < self.bar:
             return None
         if cursor.bar > self.bar:
-            return _mask(_DENSITY == 0) if column is Column.DENSITY else None
+            return mask(DENSITY == 0) if column is Column.DENSITY else None
         if column is Column.DENSITY:
-            return _mask(_DENSITY == 1)
+            return mask(DENSITY == 1)
         if column is Column.BEAT:
-            return _mask((0 if self._waiting(cursor) else TICKS_PER_BAR) == _TICK)
+            return mask((0 if self._waiting(cursor) else TICKS_PER_BAR) == TICK)
         if column is Column.INSTRUMENT:
-            return _mask(_INDEX[column] == min(self._waiting(cursor), default=0))
+            return mask(INDEX[column] == min(self._waiting(cursor), default=0))
         if column is Column.DURATION:
-            return _mask(_INDEX[column] == TICKS_PER_BAR + 1)
+            return mask(INDEX[column] == TICKS_PER_BAR + 1)
         if column is Column.PITCH:
             return self._last_pitches(cursor)
         return None
@@ -220,18 +227,19 @@ class Ending:
 
     def _last_pitches(self, cursor: Cursor) -> Allowed | None:
         if cursor.instrument == Instrument.DRUMS:
-            return np.isin(_PITCH, LAST_DRUMS)
+            return np.isin(PITCH, LAST_DRUMS)
         if not cursor.pitch_classes.any():
             return None
         tonic, minor = key_of(cursor.pitch_classes)
         triad = TRIADS[minor] if cursor.instrument != Instrument.BASS else (0,)
-        return np.isin(_PITCH % 12, [(tonic + interval) % 12 for interval in triad])
+        return np.isin(PITCH % 12, [(tonic + interval) % 12 for interval in triad])
 
 
-def filters_for(control: ControlTrack, options: ComposeOptions) -> tuple[Filter, ...]:
-    """Give the filters of a composition, in the order in which they are asked."""
+def filters_for(control: ControlTrack, options: ComposeOptions, given: Sequence[Filter] = ()) -> tuple[Filter, ...]:
+    """Give the filters of a composition, in the order in which they are asked; `given` come before all wishes."""
     return (
         Grammar(options.instruments),
+        *given,
         Instruments(options.instruments),
         PitchRange(options),
         NoRepeat(),
@@ -244,7 +252,7 @@ def filters_for(control: ControlTrack, options: ComposeOptions) -> tuple[Filter,
 
 def allowed_classes(filters: Sequence[Filter], column: Column, cursor: Cursor) -> Allowed:
     """Give the classes of a column that all filters allow; a filter that would leave none yields."""
-    allowed: Allowed = np.ones(len(_INDEX[column]), bool)
+    allowed: Allowed = np.ones(len(INDEX[column]), bool)
     for each in filters:
         said = each.allow(column, cursor)
         if said is not None and (allowed & said).any():

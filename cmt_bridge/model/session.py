@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from cmt_bridge.model.engine import Engine, Precision
 from cmt_bridge.model.filters import allowed_classes, filters_for
 from cmt_bridge.model.network import Network
 from cmt_bridge.model.recall import Recall
+from cmt_bridge.model.section import Section
 from cmt_bridge.model.voice import PaperVoice, Voice, Word
 
-__all__ = ["Section", "Session", "Snapshot", "compose", "draw", "engine_for"]
+__all__ = ["Session", "Snapshot", "compose", "draw", "engine_for"]
 
 NUCLEUS_EPS = 1e-5  # of the released code: probabilities are divided by their sum and this
 
@@ -52,20 +53,6 @@ def draw(
         kept = order[: int(np.searchsorted(passed, nucleus)) + 1]
         choices, chances = choices[kept], chances[kept] / chances[kept].sum()
     return int(choices[min(len(choices) - 1, int(np.searchsorted(np.cumsum(chances), generator.random(), "right")))])
-
-
-@dataclass(frozen=True)
-class Section:
-    """Bars `first` to `last` (from 0, without the latter) to compose anew, and the words around them.
-
-    `before` (rows, columns) are those of the bars from `heard_from` to `first`, `after` of some bars from `last` on.
-    """
-
-    first: int
-    last: int
-    before: TokenRows
-    after: TokenRows
-    heard_from: int = 0
 
 
 def engine_for(network: Network | Composer, precision: Precision = "float32") -> Engine | ComposerEngine:
@@ -121,7 +108,7 @@ class Session:
     ) -> None:
         self.control = control.with_ending()
         self.options = options
-        self.filters = filters_for(self.control, options)
+        self.filters = filters_for(self.control, options, section.filters() if section is not None else ())
         self.recall = Recall(options.recall)
         told = options.recall > 0 and options.follows
         self.form: Sequence[int | None] = returns(control.density) if told else [None] * control.bars
@@ -132,8 +119,9 @@ class Session:
             seeds = [options.seed] if seeds is None else seeds
             self._cursors = [Cursor(seed=seed) for seed in seeds]
             self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
-            self.voice.begin(len(seeds))
-            if section is not None:
+            if section is None:
+                self.voice.begin(len(seeds))
+            else:
                 self._hear_around(section)
         else:
             self._cursors = [snapshot.cursor.copy() for snapshot in snapshots]
@@ -142,21 +130,22 @@ class Session:
         self._candidates = list(range(len(self._cursors)))
 
     def _hear_around(self, section: Section) -> None:
-        """Hear the bars before a section and, where the network can, those after it."""
-        for cursor in self._cursors:
-            cursor.bar = section.heard_from - 1
+        """Hear the bars before a section and, where the network can, those after it: once, for all candidates."""
+        cursor = Cursor(seed=self.options.seed, bar=section.heard_from - 1)
+        self.voice.begin(1, section.heard_from)
         for word in section.before:
-            for cursor in self._cursors:
-                cursor.take(word)
-            self.voice.hear([[word]] * len(self._cursors), self._cursors)
+            self._take(word, cursor)
+            self.voice.hear([[word]], [cursor])
         if len(section.after) and self.voice.turn(Part.AFTER, section.last):
-            passing = Cursor(bar=section.last - 1)
+            passing = Cursor(seed=self.options.seed, bar=section.last - 1)
             for word in section.after:
-                passing.take(word)
-                self.voice.hear([[word]] * len(self._cursors), [passing] * len(self._cursors))
+                self._take(word, passing)
+                passing.returns = None  # nobody is told of bars that are heard out of turn
+                self.voice.hear([[word]], [passing])
             self.voice.turn(Part.MIDDLE, section.first)
-        for cursor in self._cursors:
-            cursor.bar_due = True
+        cursor.bar_due = True
+        self._cursors = [replace(cursor.copy(), seed=each.seed) for each in self._cursors]
+        self.voice.resume([self.voice.mind(0)] * len(self._cursors))
 
     def _snapshot(self, place: int) -> Snapshot:
         cursor = self._cursors[place].copy()
@@ -251,12 +240,22 @@ class Session:
         return True
 
     def _start_bar(self, place: int) -> None:
-        """Cross a bar line and draw, with the chance C of this bar, what of the picture is followed (Alg. 1).
+        """Cross a bar line."""
+        cursor = self._cursors[place]
+        cursor.start_bar()
+        self._follow(cursor)
+
+    def _take(self, word: Word, cursor: Cursor) -> None:
+        """Move on over a word that was decided elsewhere, as if it had been composed here."""
+        cursor.take(word)
+        if word[Column.TYPE] == Type.RHYTHM and word[Column.BEAT] == BAR and cursor.bar < len(self.form):
+            self._follow(cursor)
+
+    def _follow(self, cursor: Cursor) -> None:
+        """Draw, with the chance C of a bar that begins, what of the picture is followed in it (Alg. 1).
 
         The draws belong to seed, bar and tick alone: what the picture asks elsewhere does not change them.
         """
-        cursor = self._cursors[place]
-        cursor.start_bar()
         bar = cursor.bar
         cursor.returns = self.form[bar]
         draws = np.random.default_rng((cursor.seed, bar)).random(1 + TICKS_PER_BAR)

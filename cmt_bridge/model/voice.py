@@ -36,8 +36,8 @@ class Voice(Protocol):
     note_columns: tuple[Column, ...]
     nucleus: Mapping[Column, float]
 
-    def begin(self, count: int) -> None:
-        """Start `count` candidates before the first word."""
+    def begin(self, count: int, bar: int = 0) -> None:
+        """Start `count` candidates before the first word, which is of a bar."""
 
     def resume(self, minds: Sequence[Any]) -> None:
         """Start a candidate for each mind that `mind` gave."""
@@ -95,7 +95,7 @@ class PaperVoice:
         self._ready: dict[int, dict[Column, npt.NDArray[np.float32]]] = {}
         self.resume([])
 
-    def begin(self, count: int) -> None:
+    def begin(self, count: int, bar: int = 0) -> None:  # noqa: ARG002
         state, hidden = self._fresh
         mind = State(*(torch.cat([part] * self._lanes, 1) for part in state)), torch.cat([hidden] * self._lanes)
         self.resume([mind] * count)

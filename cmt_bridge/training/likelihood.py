@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode
 from cmt_bridge.core.control import ControlTrack
@@ -20,7 +19,9 @@ from cmt_bridge.core.tokens import COLUMNS, SAMPLED, Column, TokenRows, beat_tim
 from cmt_bridge.model.composer import Composer
 from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.network import Network, initial_tokens
-from cmt_bridge.model.session import Section, Session, compose
+from cmt_bridge.model.section import Section
+from cmt_bridge.model.session import Session, compose
+from cmt_bridge.model.surprise import field_surprises, surprises
 from cmt_bridge.training.dataset import Piece
 from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
 
@@ -93,20 +94,10 @@ def _composer_losses(network: Composer, window: Stretch) -> dict[str, float]:
     if len(window.notes):
         rows[:, Field.PLAYERS] = players_mask(window.notes[:, Grid.INSTRUMENT])
     time_events(rows, window)
-    return {NAMES[field]: float(loss.sum()) for field, loss in _event_losses(network, rows).items()}
+    return {NAMES[field]: float(loss.sum()) for field, loss in field_surprises(network, rows).items()}
 
 
 NAMES = {field: "beat" if field is Field.PLACE else field.name.lower() for field in SAID}
-
-
-def _event_losses(network: Composer, rows: EventRows) -> dict[Field, Tensor]:
-    """Give the loss of each field at each event (T) after the first; 0 where a field is not said."""
-    events = torch.from_numpy(rows)[None]
-    hidden, said = network(events[:, :-1]), events[:, 1:]
-    losses = {}
-    for field, where, values in network.field_losses(hidden, said, said[..., Field.PLACE] != START):
-        losses[field] = torch.zeros(said.shape[1]).index_put((where,), values)
-    return losses
 
 
 # Between two sides
@@ -196,8 +187,7 @@ def _loss_where(
     """Give the summed loss of the events, after the first, where `where` is true, and how many they are."""
     rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT])
     time_events(rows, replace(stretch, first=0, of=stretch.bars))
-    loss = torch.stack(list(_event_losses(network, rows).values())).sum(0)
-    return float(loss[torch.from_numpy(where)].sum()), int(where.sum())
+    return float(surprises(network, rows)[where].sum()), int(where.sum())
 
 
 def compose_middles(

@@ -15,7 +15,8 @@ from cmt_bridge.errors import UsageError
 from cmt_bridge.model.composer import Composer, ComposerConfig
 from cmt_bridge.model.composer_voice import ComposerEngine, Mind
 from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.session import Section, Session, compose, engine_for
+from cmt_bridge.model.section import Section
+from cmt_bridge.model.session import Session, compose, engine_for
 
 TOLERANCE = 2e-5
 FREE = ComposeOptions(density_control=(0.0,), beat_control=(0.0,))

@@ -1,0 +1,289 @@
+"""Regeneration: bars of a score composed anew, every other note left as it is.
+
+Bars are heard from both sides, and of several candidates the one is taken after which the bars that follow are least of
+a surprise. What is composed ends with its bars; what sounds into them from before is left to sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode, grid_of, simu_note_starts, tracks_of
+from cmt_bridge.compose.engrave import held_to_the_end, released, velocities
+from cmt_bridge.compose.events import encode_events
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.events import MOST_NOTES, START, EventRows, Field, players_mask
+from cmt_bridge.core.form import LONGEST_RETURN
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.score import Note, Score, Track
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.core.tokens import Column, TokenRows, Type, beat_timing
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.section import HeldNote, Section
+from cmt_bridge.model.session import Session, compose
+from cmt_bridge.model.surprise import surprises
+
+__all__ = ["CANDIDATES", "Regenerated", "Request", "control_of", "cut", "regenerate"]
+
+CANDIDATES = 4  # to choose from
+MOST_AFTER = 8  # bars, as in training
+AFTER_SHARE = 0.25  # of what a network remembers
+MEMORY = 768  # events, where a network does not say
+
+Bars = tuple[int, int]
+"""The first bar from 0, and the one after the last."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be composed anew: stretches of bars, in order and apart, and the tracks."""
+
+    bars: tuple[Bars, ...]
+    instruments: tuple[Instrument, ...] = tuple(Instrument)
+
+    def check(self, score: Score) -> None:
+        """Raise `UsageError` where a score has no such bars."""
+        for first, last in self.bars:
+            if not 0 <= first < last <= score.bars:
+                raise UsageError(
+                    f"There are no bars {first + 1}-{last} in a score of {score.bars}.",
+                    hint=f"Give bars from 1 to {score.bars}.",
+                )
+        if any(a[1] > b[0] for a, b in zip(self.bars, self.bars[1:], strict=False)):
+            raise UsageError("A bar is named twice.", hint="Give ranges in order that do not overlap.")
+        if not self.instruments:
+            raise UsageError("All tracks are locked.", hint="Leave one to be composed anew.")
+
+    def has(self, instrument: Instrument, onset: int) -> bool:
+        """Tell whether a note is of what is composed anew."""
+        bar = onset // TICKS_PER_BAR
+        return instrument in self.instruments and any(first <= bar < last for first, last in self.bars)
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """A score with bars composed anew, the seed they came from, and what the seams are like.
+
+    `surprise` is the mean loss in nats per event of the bars after each right seam; None where none follow, or where
+    the network cannot tell. `held` counts the notes that sound into the new bars from before.
+    """
+
+    score: Score
+    seed: int
+    surprise: float | None
+    held: int
+
+
+def control_of(score: Score) -> ControlTrack:
+    """Give a control that asks for what a score has: for scores that came without the metadata of a picture."""
+    onsets = np.unique([note.onset for _, note in score.notes()]).astype(np.int64)
+    density = np.bincount(onsets // TICKS_PER_BAR, minlength=score.bars)[: score.bars]
+    return ControlTrack(score.tempo_map, tuple(density.tolist()), (), score.ticks)
+
+
+def cut(
+    notes: GridNotes,
+    bars: int,
+    span: Bars,
+    instruments: Sequence[Instrument],
+    *,
+    memory: int = MEMORY,
+    rich: bool = True,
+) -> Section:
+    """Give the section of some bars of a piece, with as much around it as a network remembers.
+
+    `notes` are in word order; those of `instruments` within the bars are left out. `rich` as in `encode`.
+    """
+    first, last = span
+    bar_of = notes[:, Grid.ONSET] // TICKS_PER_BAR
+    inside = (bar_of >= first) & (bar_of < last)
+    composed = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in instruments])
+    start, until = _surroundings(notes, bars, span, memory)
+    rows = encode(_hearable(notes[~(inside & composed)]), bars, rich=rich)
+    rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], bars * TICKS_PER_BAR)
+    bar = rows[:, Column.POSITION] // TICKS_PER_BAR
+    within = (bar >= first) & (bar < last) & (rows[:, Column.TYPE] == Type.NOTE)
+    return Section(
+        first=first,
+        last=last,
+        before=rows[(bar >= start) & (bar < first)],
+        after=rows[(bar >= last) & (bar < until)],
+        heard_from=start,
+        kept=rows[within],
+        kept_instruments=frozenset({int(i) for i in Instrument} - {int(i) for i in instruments}),
+        held=_held(notes[composed & (bar_of < first)], first * TICKS_PER_BAR),
+    )
+
+
+def _hearable(notes: GridNotes) -> GridNotes:
+    """Leave out what no network has a word for: more notes of one instrument on a tick than they know."""
+    heads = np.flatnonzero(simu_note_starts(notes))
+    size = np.diff(np.append(heads, len(notes)))
+    return notes[np.arange(len(notes)) - np.repeat(heads, size) < MOST_NOTES]
+
+
+def _surroundings(notes: GridNotes, bars: int, span: Bars, memory: int) -> Bars:
+    """Give the first bar to hear before a span, and the one after the last to hear behind them; at least one each."""
+    events = np.bincount(notes[:, Grid.ONSET] // TICKS_PER_BAR, minlength=bars) + 1
+    first, last = span
+    until, room = last, memory * AFTER_SHARE
+    while until < min(bars, last + MOST_AFTER) and (events[until] <= room or until == last):
+        room -= events[until]
+        until += 1
+    start, room = first, memory - events[first:until].sum()
+    while start > max(0, first - LONGEST_RETURN) and (events[start - 1] <= room or start == first):
+        start -= 1
+        room -= events[start]
+    return start, until
+
+
+def _held(notes: GridNotes, seam: int) -> tuple[HeldNote, ...]:
+    ends = notes[:, Grid.ONSET] + notes[:, Grid.DURATION]
+    return tuple(
+        (int(note[Grid.INSTRUMENT]), int(note[Grid.PITCH]), int(end))
+        for note, end in zip(notes, ends, strict=True)
+        if end > seam
+    )
+
+
+def regenerate(
+    score: Score,
+    control: ControlTrack,
+    request: Request,
+    options: ComposeOptions,
+    engine: Engine | ComposerEngine,
+    *,
+    candidates: int = CANDIDATES,
+    note: dict[str, Any] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[Regenerated]:
+    """Compose bars of a score anew, `candidates` times with seeds counting up from the options'; the best one first.
+
+    Every note outside of the request is the same object as before. `note` goes into the provenance. Raises `UsageError`
+    where the score has no such bars.
+    """
+    request.check(score)
+    seeds = [options.seed + number for number in range(candidates)]
+    sung = replace(options, instruments=tuple(Instrument))
+    before = grid_of(score.tracks)
+    pieces = [before] * candidates
+    held = 0
+    knows = _memory(engine)
+    for number, span in enumerate(request.bars):
+        section = cut(before, score.bars, span, request.instruments, **knows)
+        held += len(section.held)
+        share = _share(progress, number, len(request.bars))
+        if number == 0:
+            words = compose(Session(engine, control, sung, section=section, seeds=seeds), share)
+        else:  # the bars before are not the same for all any more
+            words = []
+            for seed, piece in zip(seeds, pieces, strict=True):
+                section = cut(piece, score.bars, span, request.instruments, **knows)
+                words += compose(Session(engine, control, replace(sung, seed=seed), section=section), share)
+        pieces = [
+            _spliced(piece, _engraved(rows, section, request, control, options), span, request)
+            for piece, rows in zip(pieces, words, strict=True)
+        ]
+    found = [
+        Regenerated(
+            score=_score_of(score, piece, request, note, seed),
+            seed=seed,
+            surprise=_surprise(engine, piece, score.bars, request),
+            held=held,
+        )
+        for seed, piece in zip(seeds, pieces, strict=True)
+    ]
+    return sorted(found, key=lambda each: np.inf if each.surprise is None else each.surprise)
+
+
+def _memory(engine: Engine | ComposerEngine) -> dict[str, Any]:
+    """Give what `cut` must know of a network."""
+    if isinstance(engine, ComposerEngine):
+        return {"memory": engine.config.window, "rich": True}
+    return {"memory": engine.network.config.memory or MEMORY, "rich": False}
+
+
+def _share(progress: Callable[[float], None] | None, number: int, count: int) -> Callable[[float], None] | None:
+    return None if progress is None else lambda share: progress((number + share) / count)
+
+
+def _engraved(
+    rows: TokenRows, section: Section, request: Request, control: ControlTrack, options: ComposeOptions
+) -> GridNotes:
+    """Give the notes of the words composed for a section, in the piece; they end with it, the last chord with the
+    picture.
+    """
+    notes = decode(rows)
+    notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
+    notes = notes[np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])]
+    control = control.with_ending()
+    known = bool((rows[:, Column.VELOCITY] > 0).any())
+    notes[:, Grid.VELOCITY] = velocities(notes, control, known=known)
+    if section.last > control.ending:
+        notes = held_to_the_end(notes, control)
+    else:
+        room = section.last * TICKS_PER_BAR - notes[:, Grid.ONSET]
+        notes[:, Grid.DURATION] = np.minimum(notes[:, Grid.DURATION], room)
+    return released(notes, options)
+
+
+def _spliced(notes: GridNotes, new: GridNotes, span: Bars, request: Request) -> GridNotes:
+    bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
+    replaced = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])
+    kept = notes[~(replaced & (bar >= span[0]) & (bar < span[1]))]
+    both = np.concatenate([kept, new])
+    return both[np.lexsort((both[:, Grid.PITCH], both[:, Grid.INSTRUMENT], both[:, Grid.ONSET]))]
+
+
+def _score_of(score: Score, piece: GridNotes, request: Request, note: dict[str, Any] | None, seed: int) -> Score:
+    """Give the score with the new notes of a piece; all others are the very ones it had."""
+    composed = {track.instrument: track.notes for track in tracks_of(piece)}
+    tracks = []
+    for track in score.tracks:
+        kept: tuple[Note, ...] = tuple(n for n in track.notes if not request.has(track.instrument, n.onset))
+        new = tuple(n for n in composed[track.instrument] if request.has(track.instrument, n.onset))
+        tracks.append(Track(track.instrument, track.program, (*kept, *new)))
+    done = {
+        "bars": [[first + 1, last] for first, last in request.bars],
+        "tracks": [instrument.title for instrument in request.instruments],
+        "seed": seed,
+        **(note or {}),
+    }
+    options = dict(score.provenance.options)
+    options["regenerated"] = [*options.get("regenerated", []), done]
+    return replace(score, tracks=tuple(tracks), provenance=replace(score.provenance, options=options))
+
+
+def _surprise(engine: Engine | ComposerEngine, piece: GridNotes, bars: int, request: Request) -> float | None:
+    """Give how much of a surprise the bars after the seams are, in nats per event."""
+    if not isinstance(engine, ComposerEngine):
+        return None
+    total, count = 0.0, 0
+    for span in request.bars:
+        start, until = _surroundings(piece, bars, span, engine.config.window)
+        rows = _heard(piece, start, until, engine.config.window)
+        where = rows[1:, Field.POSITION] >= (span[1] - start) * TICKS_PER_BAR
+        total += float(surprises(engine.network, rows)[where].sum())
+        count += int(where.sum())
+    return total / count if count else None
+
+
+def _heard(notes: GridNotes, first: int, last: int, window: int) -> EventRows:
+    """Give the events of some bars behind a start word: the last ones, where a network does not hear all at once."""
+    bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
+    notes = _hearable(notes[(bar >= first) & (bar < last)])
+    notes[:, Grid.ONSET] -= first * TICKS_PER_BAR
+    rows = encode_events(notes, last - first)[-window:]
+    start = np.zeros((1, len(Field)), np.int64)
+    start[:, Field.PLACE] = START
+    start[:, Field.POSITION] = rows[0, Field.POSITION]
+    rows = np.concatenate([start, rows])
+    rows[:, Field.PLAYERS] = players_mask(notes[:, Grid.INSTRUMENT])
+    return rows

@@ -1,0 +1,222 @@
+"""Bars composed anew: what changes, and that nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import symusic
+
+from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.core.control import ControlBeat, ControlTrack
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.score import Note, Score, Track
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.errors import UsageError
+from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.session import Session, compose
+from cmt_bridge.outputs.midi import midi_bytes
+from cmt_bridge.regeneration import Regenerated, Request, control_of, regenerate
+
+EVERYONE = tuple(Instrument)
+CONTROL = ControlTrack(
+    TempoMap.constant(120), (6, 9, 4, 7, 11, 5, 8, 6), (ControlBeat(50, 3), ControlBeat(70, 2)), 8 * 16
+)
+OPTIONS = ComposeOptions(seed=3, density_control=(1.0,), beat_control=(1.0,))
+
+Place = tuple[Instrument, Note]
+
+
+@pytest.fixture(scope="module")
+def score(engine: Engine | ComposerEngine) -> Score:
+    return composed(engine)
+
+
+def composed(engine: Engine | ComposerEngine, options: ComposeOptions = OPTIONS) -> Score:
+    (rows,) = compose(Session(engine, CONTROL, options))
+    return engrave(rows, CONTROL, options)
+
+
+def notes_of(data: bytes) -> list[list[tuple[int, int, int, int]]]:
+    """Give the notes of the five parts of a MIDI file as an independent reader sees them."""
+    song = symusic.Score.from_midi(data)
+    by_name = {track.name: track for track in song.tracks}
+    parts = [by_name.get(instrument.title) for instrument in Instrument]
+    return [
+        sorted((n.time, n.pitch, n.duration, n.velocity) for n in part.notes) if part is not None else []
+        for part in parts
+    ]
+
+
+def apart(score: Score, request: Request) -> tuple[list[Place], list[Place]]:
+    """Give the notes outside and inside of what is composed anew."""
+    notes = list(score.notes())
+    inside = [request.has(instrument, note.onset) for instrument, note in notes]
+    return (
+        [place for place, new in zip(notes, inside, strict=True) if not new],
+        [place for place, new in zip(notes, inside, strict=True) if new],
+    )
+
+
+def run(engine: Engine | ComposerEngine, score: Score, request: Request, **given: object) -> list[Regenerated]:
+    options = replace(OPTIONS, seed=100)
+    return regenerate(score, CONTROL, request, options, engine, candidates=2, **given)  # type: ignore[arg-type]
+
+
+REQUESTS = [
+    Request(((2, 5),)),
+    Request(((0, 1),)),
+    Request(((6, 8),)),
+    Request(((0, 8),)),
+    Request(((1, 3), (4, 5))),
+    Request(((2, 5),), (Instrument.DRUMS, Instrument.BASS)),
+    Request(((2, 4), (6, 7)), (Instrument.STRINGS,)),
+    Request(((5, 8),), (Instrument.PIANO, Instrument.GUITAR, Instrument.STRINGS)),
+]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_every_other_note_is_as_it_was(engine: Engine | ComposerEngine, score: Score, request_: Request) -> None:
+    outside, inside = apart(score, request_)
+    for found in run(engine, score, request_):
+        kept, new = apart(found.score, request_)
+        assert kept == outside
+        assert new
+        assert new != inside
+        assert (found.score.tempo_map, found.score.markers, found.score.bars) == (
+            score.tempo_map,
+            score.markers,
+            score.bars,
+        )
+        for _, note in new:
+            bars = next(bars for bars in request_.bars if bars[0] <= note.onset // 16 < bars[1])
+            assert note.end <= bars[1] * 16
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_the_midi_file_keeps_every_other_note_too(
+    engine: Engine | ComposerEngine, score: Score, request_: Request
+) -> None:
+    """No kept note is cut short where a new one strikes its pitch."""
+    before = notes_of(midi_bytes(score))
+    for found in run(engine, score, request_):
+        after = notes_of(midi_bytes(found.score))
+        for track, instrument in enumerate(Instrument):
+            old, new = (
+                [note for note in notes[track] if not request_.has(instrument, note[0] // 120)]
+                for notes in (before, after)
+            )
+            assert new == old
+
+
+def test_new_bars_follow_the_picture(engine: Engine | ComposerEngine, score: Score) -> None:
+    found = run(engine, score, Request(((2, 5),)))[0]
+    onsets = {note.onset for _, note in found.score.notes()}
+    for bar in (2, 3, 4):
+        assert len([onset for onset in onsets if onset // 16 == bar]) == CONTROL.density[bar]
+    assert {50, 70} <= onsets
+
+
+def test_kept_tracks_count_for_the_density(engine: Engine | ComposerEngine, score: Score) -> None:
+    request = Request(((2, 5),), (Instrument.DRUMS, Instrument.BASS))
+    found = run(engine, score, request)[0]
+    for bar in (2, 3, 4):
+        kept = {n.onset for i, n in score.notes() if n.onset // 16 == bar and i not in request.instruments}
+        now = {n.onset for _, n in found.score.notes() if n.onset // 16 == bar}
+        assert kept <= now
+        assert len(now) == max(CONTROL.density[bar], len(kept))
+
+
+def test_the_same_seed_gives_the_same_bars(engine: Engine | ComposerEngine, score: Score) -> None:
+    request = Request(((2, 4), (5, 6)))
+    first, again = run(engine, score, request), run(engine, score, request)
+    assert [each.score for each in first] == [each.score for each in again]
+    assert {each.seed for each in first} == {100, 101}
+    assert first[0].score.tracks != first[1].score.tracks
+
+
+def test_candidates_do_not_depend_on_each_other(engine: Engine | ComposerEngine, score: Score) -> None:
+    request = Request(((2, 4), (5, 6)))
+    together = {each.seed: each.score.tracks for each in run(engine, score, request)}
+    for seed in (100, 101):
+        options = replace(OPTIONS, seed=seed)
+        (alone,) = regenerate(score, CONTROL, request, options, engine, candidates=1)
+        assert alone.score.tracks == together[seed]
+
+
+def test_the_best_candidate_comes_first(engine: Engine | ComposerEngine, score: Score) -> None:
+    options = replace(OPTIONS, seed=7)
+    found = regenerate(score, CONTROL, Request(((2, 4),)), options, engine, candidates=5)
+    surprises = [each.surprise for each in found]
+    if isinstance(engine, ComposerEngine):
+        assert all(a is not None and b is not None and a <= b for a, b in pairwise(surprises))
+        assert surprises[0] != surprises[-1]
+    else:
+        assert surprises == [None] * 5
+    last = regenerate(score, CONTROL, Request(((6, 8),)), options, engine, candidates=2)
+    assert [each.surprise for each in last] == [None, None]  # nothing follows
+
+
+def test_what_sounds_into_the_bars_is_left_and_not_struck_again(engine: Engine | ComposerEngine, score: Score) -> None:
+    """Every pitch but a few is held by the strings, from before."""
+    free = {60, 64, 67}
+    low, high = OPTIONS.pitches[Instrument.STRINGS]
+    held = tuple(Note(16, pitch, 64, 70) for pitch in range(low, high + 1) if pitch not in free)
+    tracks = tuple(
+        replace(track, notes=held) if track.instrument is Instrument.STRINGS else track for track in score.tracks
+    )
+    full = replace(score, tracks=tracks)
+    request = Request(((2, 6),), (Instrument.STRINGS,))
+    for found in run(engine, full, request):
+        assert found.held == len(held)
+        new = [note for instrument, note in apart(found.score, request)[1] if instrument is Instrument.STRINGS]
+        assert {note.pitch for note in new if note.onset < 80} <= free
+        strings = next(t for t in found.score.tracks if t.instrument is Instrument.STRINGS)
+        assert set(held) <= set(strings.notes)
+
+
+def test_provenance_tells_what_was_done(engine: Engine | ComposerEngine, score: Score) -> None:
+    request = Request(((2, 4),), (Instrument.BASS,))
+    once = run(engine, score, request, note={"model": "one"})[0]
+    twice = run(engine, once.score, replace(request, bars=((0, 2),)))[0]
+    done = twice.score.provenance.options["regenerated"]
+    assert [entry["bars"] for entry in done] == [[[3, 4]], [[1, 2]]]
+    assert done[0]["tracks"] == ["Bass"]
+    assert done[0]["model"] == "one"
+    assert done[0]["seed"] == once.seed
+    assert "regenerated" not in score.provenance.options
+
+
+def test_a_long_piece_is_heard_as_far_as_a_network_remembers(engine: Engine | ComposerEngine) -> None:
+    """Sections late in a piece of many notes are composed too, and remember no more than the network can."""
+    rng = np.random.default_rng(0)
+    bars = 60
+    tracks = tuple(
+        Track(instrument, 0, tuple(Note(int(tick), 40 + int(rng.integers(20)), 2) for tick in range(0, bars * 16, 2)))
+        for instrument in Instrument
+    )
+    score = Score(TempoMap.constant(100), tracks, bars)
+    control = control_of(score)
+    assert control.density == (8,) * bars
+    for span in ((50, 54), (0, 3), (57, 60)):
+        (found,) = regenerate(score, control, Request((span,)), OPTIONS, engine, candidates=1)
+        kept = [place for place in score.notes() if not span[0] <= place[1].onset // 16 < span[1]]
+        assert [p for p in found.score.notes() if not span[0] <= p[1].onset // 16 < span[1]] == kept
+
+
+def test_bars_that_are_not_there_are_refused(engine: Engine | ComposerEngine, score: Score) -> None:
+    for bars in (((7, 9),), ((-1, 2),), ((3, 3),)):
+        with pytest.raises(UsageError, match="no bars"):
+            run(engine, score, Request(bars))
+    with pytest.raises(UsageError, match="named twice"):
+        run(engine, score, Request(((2, 5), (4, 6))))
+    with pytest.raises(UsageError, match="locked"):
+        run(engine, score, Request(((2, 5),), ()))
+
+
+def test_everyone_is_composed_where_nobody_is_named() -> None:
+    assert Request(((0, 1),)).instruments == EVERYONE
