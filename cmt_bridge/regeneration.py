@@ -171,7 +171,8 @@ def regenerate(
     """
     request.check(score)
     seeds = [options.seed + number for number in range(candidates)]
-    sung = replace(options, instruments=tuple(Instrument))
+    playing = {track.instrument for track in score.tracks if track.notes} | set(request.instruments)
+    sung = replace(options, instruments=tuple(sorted(playing)))
     before = grid_of(score.tracks)
     pieces = [before] * candidates
     held = 0

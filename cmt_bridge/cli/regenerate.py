@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ __all__ = ["regenerate"]
 @click.option("--bars", help="Bars as a DAW counts them, the last included: 4-8, or 4-8,13.")
 @click.option("--from", "from_seconds", type=float, help="Instead: from the bar that holds this second …")
 @click.option("--to", "to_seconds", type=float, help="… to the one that holds this.")
-@click.option("--tracks", default="", help="Only these tracks, such as drums,bass; all five else.")
+@click.option("--tracks", default="", help="Only these tracks, such as drums,bass; all that the score asked for else.")
 @click.option("--lock", default="", help="All tracks but these.")
 @click.option("-n", "--variations", type=click.IntRange(1, 64), default=1, show_default=True, help="Takes to keep.")
 @click.option(
@@ -37,7 +38,7 @@ __all__ = ["regenerate"]
 @click.option("--seed", type=int, help="Seed of the first candidate; a new one else.")
 @click.option("--control", type=float, help="How closely to follow the picture, 0 to 1; as the score did else.")
 @click.option("--density", type=int, default=0, help="Onsets per bar more (2) or less (-2) than the picture asks for.")
-@click.option("--temperature", type=float, default=1.0, show_default=True, help="How adventurous.")
+@click.option("--temperature", type=float, help="How adventurous; as for the score else.")
 @click.option("--model", help="Name of a model, or path of its weights; the one that made the score else.")
 @click.option(
     "--precision",
@@ -69,8 +70,9 @@ def regenerate(score: Path, **given: Any) -> None:
     timings = Timings()
     piece = read_score(score)
     home = find_score(score).parent.absolute()
-    request = _request(piece, given)
-    options = _options(piece, given)
+    made = _made_with(piece, score)
+    options = _options(made, given)
+    request = _request(piece, made.instruments, given)
     metadata, control = _picture(home, piece)
     if given["density"]:
         lively = tuple(max(1, min(16, density + given["density"])) for density in control.density)
@@ -105,8 +107,7 @@ def regenerate(score: Path, **given: Any) -> None:
     talk(", ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
 
 
-def _request(score: Score, given: dict[str, Any]) -> Request:
-    from cmt_bridge.core.instruments import Instrument
+def _request(score: Score, players: Sequence[Instrument], given: dict[str, Any]) -> Request:
     from cmt_bridge.errors import UsageError
     from cmt_bridge.regeneration import Request
 
@@ -120,7 +121,7 @@ def _request(score: Score, given: dict[str, Any]) -> Request:
         high = score.duration or float(score.tempo_map.seconds(score.ticks)) if times[1] is None else times[1]
         first, last = (int(score.tempo_map.ticks(seconds) // 16) for seconds in (low, high))
         bars = ((first, min(score.bars, last + 1)),)
-    chosen = _instruments("--tracks", given["tracks"]) or list(Instrument)
+    chosen = _instruments("--tracks", given["tracks"]) or players
     locked = _instruments("--lock", given["lock"])
     request = Request(bars, tuple(sorted(set(chosen) - set(locked))))
     request.check(score)
@@ -144,30 +145,30 @@ def _instruments(option: str, text: str) -> list[Instrument]:
     return [named(option, name, names) for name in text.split(",")] if text else []
 
 
-def _options(score: Score, given: dict[str, Any]) -> ComposeOptions:
-    """Give the options that the score was made with, as far as it says them, and what is wished otherwise."""
+def _options(made: ComposeOptions, given: dict[str, Any]) -> ComposeOptions:
+    """Give the options that the score was made with, but for what is wished otherwise."""
     import secrets
+    from dataclasses import replace
 
+    if given["control"] is not None:
+        made = replace(made, density_control=(given["control"],), beat_control=(given["control"],))
+    if given["density"]:
+        made = replace(made, density_control=(1.0,))
+    if given["temperature"] is not None:
+        made = replace(made, temperature=dict.fromkeys(made.temperature, given["temperature"]))
+    return replace(made, seed=secrets.randbelow(2**31) if given["seed"] is None else given["seed"])
+
+
+def _made_with(score: Score, source: Path) -> ComposeOptions:
     from cmt_bridge.core.options import ComposeOptions
-    from cmt_bridge.core.tokens import CHOSEN
+    from cmt_bridge.errors import ScoreError, UsageError
 
-    made = score.provenance.options
-    default = ComposeOptions()
-
-    def controls(name: str) -> tuple[float, ...]:
-        if given["control"] is not None:
-            return (given["control"],)
-        return tuple(made.get(name) or default.density_control)
-
-    return ComposeOptions(
-        seed=secrets.randbelow(2**31) if given["seed"] is None else given["seed"],
-        style=str(made.get("style", "")),
-        key=str(made.get("key", "")),
-        density_control=(1.0,) if given["density"] else controls("density_control"),
-        beat_control=controls("beat_control"),
-        recall=float(made.get("recall", default.recall)),
-        temperature=dict.fromkeys(CHOSEN, given["temperature"]),
-    )
+    try:
+        return ComposeOptions.from_json(score.provenance.options)
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise ScoreError(
+            f"The options in {source} are damaged: {error!r}.", hint="Write it anew with `score`."
+        ) from error
 
 
 def _picture(home: Path, score: Score) -> tuple[Any, Any]:

@@ -143,6 +143,32 @@ class ComposeOptions:
             "pitches": {i.title: list(v) for i, v in self.pitches.items()},
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ComposeOptions:
+        """Read what `to_json` gave; what is missing is as usual, what else is there is left out.
+
+        Raises `KeyError`, `TypeError`, `ValueError` or `UsageError` where it is damaged.
+        """
+        usual = cls()
+        titles = {i.title: i for i in Instrument}
+        columns = {c.name.lower(): c for c in CHOSEN}
+        said = {key: data.get(key, value) for key, value in usual.to_json().items()}
+        return cls(
+            style=str(said["style"]),
+            key=str(said["key"]),
+            density_control=tuple(map(float, said["density_control"])),
+            beat_control=tuple(map(float, said["beat_control"])),
+            recall=float(said["recall"]),
+            instruments=tuple(titles[title] for title in said["instruments"]),
+            temperature={**usual.temperature, **{columns[c]: float(v) for c, v in said["temperature"].items()}},
+            nucleus={columns[c]: float(v) for c, v in said["nucleus"].items()},
+            polyphony={**usual.polyphony, **{titles[i]: int(v) for i, v in said["polyphony"].items()}},
+            pitches={
+                **usual.pitches,
+                **{titles[i]: (int(low), int(high)) for i, (low, high) in said["pitches"].items()},
+            },
+        )
+
 
 MOST_NOTES = 16  # of a simu-note
 _NAMES = ", ".join(instrument.title for instrument in Instrument)

@@ -22,6 +22,7 @@ from cmt_bridge.model.network import Network, initial_tokens
 from cmt_bridge.model.section import Section
 from cmt_bridge.model.session import Session, compose
 from cmt_bridge.model.surprise import field_surprises, surprises
+from cmt_bridge.regeneration import cut
 from cmt_bridge.training.dataset import Piece
 from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
 
@@ -196,23 +197,17 @@ def compose_middles(
     """Give the notes of a stretch with its middle composed anew, without control, for each of some seeds."""
     bars = stretch.bars + 1  # the ending is not of the stretch
     control = ControlTrack(TempoMap.constant(120.0), (0,) * bars, (), bars * TICKS_PER_BAR)
-    rows = encode(stretch.notes, stretch.bars, rich=True)
-    rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], control.n_beat)
-    bar = rows[:, Column.POSITION] // TICKS_PER_BAR
-    middle = slice(BEFORE, BEFORE + MIDDLE)
-    section = Section(
-        middle.start,
-        middle.stop,
-        before=rows[bar < middle.start],
-        after=rows[bar >= middle.stop] if hears_after else rows[:0],
-    )
+    span = BEFORE, BEFORE + MIDDLE
+    section = cut(stretch.notes, stretch.bars, span, tuple(Instrument), memory=engine.config.window)
+    if not hears_after:
+        section = replace(section, after=section.after[:0])
     options = ComposeOptions(
         density_control=(0.0,),
         beat_control=(0.0,),
         instruments=tuple(Instrument(i) for i in np.unique(stretch.notes[:, Grid.INSTRUMENT])),
     )
     onset = stretch.notes[:, Grid.ONSET] // TICKS_PER_BAR
-    kept = stretch.notes[onset < middle.start], stretch.notes[onset >= middle.stop]
+    kept = stretch.notes[onset < section.first], stretch.notes[onset >= section.last]
     composed = []
     for words in compose(Session(engine, control, options, section=section, seeds=list(seeds))):
         notes = np.concatenate([kept[0], notes_of_section(words, section), kept[1]])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cmt_bridge.core.instruments import Instrument
-from cmt_bridge.core.score import Note, Score, Track
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.score import Note, Provenance, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.composer import Composer
@@ -91,6 +93,34 @@ def test_denser_bars(run: Run, folder: Path, model: Path) -> None:
     after = read_score(Path(out.strip()))
     for bar, density in ((3, 4), (4, 11), (5, 11), (6, 4)):
         assert len({note.onset for _, note in after.notes() if note.onset // 16 == bar - 1}) == density
+
+
+def test_what_the_score_was_made_with_holds_on(run: Run, folder: Path, model: Path) -> None:
+    """Who played, how high, and how closely the picture was followed."""
+    options = ComposeOptions(
+        instruments=(Instrument.PIANO, Instrument.BASS),
+        pitches={**ComposeOptions().pitches, Instrument.PIANO: (70, 72)},
+        density_control=(1.0,),
+        recall=0.0,
+    )
+    score = read_score(folder)
+    silent = tuple(
+        track if track.instrument in options.instruments else replace(track, notes=()) for track in score.tracks
+    )
+    made = Provenance(options=json.loads(json.dumps(options.to_json())))
+    write_score(replace(score, tracks=silent, provenance=made), folder / "score.json")
+    code, out, err = run("regenerate", folder, "--bars", "3-5", "--model", model, "--seed", 1)
+    assert code == 0, err
+    after = read_score(Path(out.strip()))
+    new = [(i, n) for i, n in after.notes() if 2 <= n.onset // 16 < 5]
+    assert {i for i, _ in new} == set(options.instruments)
+    assert {n.pitch for i, n in new if i is Instrument.PIANO} <= {70, 71, 72}
+    for bar in (2, 3, 4):
+        assert len({n.onset for _, n in new if n.onset // 16 == bar}) == 4  # what the score has
+    write_score(replace(score, provenance=Provenance(options={"pitches": {"Kazoo": [1, 2]}})), folder / "score.json")
+    code, _, err = run("regenerate", folder, "--bars", "3", "--model", model)
+    assert code == 3
+    assert "damaged" in err
 
 
 @pytest.mark.parametrize(

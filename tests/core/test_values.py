@@ -119,3 +119,23 @@ def test_control_per_bar_holds_its_last_value() -> None:
 def test_analysis_options_that_cannot_be_used_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         AnalysisOptions(**wrong)
+
+
+def test_options_survive_their_json_form() -> None:
+    options = ComposeOptions(
+        style="rock",
+        key="F#m",
+        density_control=(0.0, 1.0),
+        beat_control=(0.3,),
+        recall=2.0,
+        instruments=(Instrument.PIANO,),
+        temperature={**ComposeOptions().temperature, Column.PITCH: 1.5},
+        nucleus={Column.DURATION: 0.5},
+        polyphony={**ComposeOptions().polyphony, Instrument.PIANO: 2},
+        pitches={**ComposeOptions().pitches, Instrument.BASS: (30, 40)},
+    )
+    assert ComposeOptions.from_json(json.loads(json.dumps(options.to_json()))) == options
+    assert ComposeOptions.from_json({}) == ComposeOptions()
+    for damaged in ({"instruments": ["Kazoo"]}, {"pitches": {"Bass": [3]}}, {"recall": "much"}):
+        with pytest.raises((KeyError, ValueError)):
+            ComposeOptions.from_json(damaged)

@@ -1,0 +1,107 @@
+"""Measure regeneration: from the request for five bars to the new file, and what its right seam is worth.
+
+Time: a score of dense music, five bars in its middle, four candidates in one batch, as the verb does by default. Warm
+is with the network loaded, as in a daemon, and should take 3 s at most; cold is the whole command, in a process of its
+own, and should take 10 s at most.
+
+Seam: bars of held-out music composed anew, and the mean surprise of the bars that follow, in nats per event, beside
+that of the real music. Plain re-sampling hears the left side alone and takes what comes; regeneration hears both sides
+and takes the best of four. Needs a dataset (`cmt-bridge data build`).
+
+    python benchmarks/regenerate.py [--data DATASET] [--pieces 40] [--model MODEL]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.core.control import ControlTrack
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.model.checkpoint import load_network
+from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.engine import Precision
+from cmt_bridge.model.registry import DEFAULT, find_model
+from cmt_bridge.model.session import Session, compose, engine_for
+from cmt_bridge.outputs.scorefile import write_score
+from cmt_bridge.pipeline import fresh_folder, write_take
+from cmt_bridge.regeneration import Request, regenerate
+from cmt_bridge.training.dataset import open_dataset
+from cmt_bridge.training.likelihood import infilling, middles_of
+
+BARS, FIRST, COUNT = 24, 10, 5
+DENSITY = 12  # onsets a bar
+REPEATS = 3
+GOALS = {"warm": 3.0, "cold": 10.0}
+
+
+def times(model: str, folder: Path) -> None:
+    control = ControlTrack(TempoMap.constant(120), (DENSITY,) * BARS, (), BARS * 16)
+    options = ComposeOptions(density_control=(1.0,))
+    (rows,) = compose(Session(engine_for(load_network(find_model(model).path)), control, options))
+    score = engrave(rows, control, options, title="dense")
+    source = folder / "dense score"
+    source.mkdir()
+    write_score(score, source / "score.json")
+    notes = sum(len(track.notes) for track in score.tracks)
+    print(f"{COUNT} of {BARS} bars, {notes / BARS:.0f} notes a bar, four candidates")
+    print(f"{'':22} {'s':>6} {'goal':>6}")
+    precisions: tuple[Precision, ...] = ("float32", "int8")
+    for precision in precisions:
+        engine = engine_for(load_network(find_model(model).path), precision)
+        best = float("inf")
+        for number in range(REPEATS):
+            start = time.perf_counter()
+            request = Request(((FIRST, FIRST + COUNT),))
+            found = regenerate(score, control, request, ComposeOptions(seed=number, density_control=(1.0,)), engine)
+            write_take(found[0].score, None, "dense", fresh_folder(source))
+            best = min(best, time.perf_counter() - start)
+        print(f"{f'warm, {precision}':22} {best:6.1f} {GOALS['warm']:6.1f}")
+    command = [sys.executable, "-m", "cmt_bridge", "regenerate", str(source), "--bars", f"{FIRST + 1}-{FIRST + COUNT}"]
+    start = time.perf_counter()
+    subprocess.run([*command, "--model", model], check=True, capture_output=True)
+    print(f"{'cold, float32':22} {time.perf_counter() - start:6.1f} {GOALS['cold']:6.1f}")
+
+
+def seams(model: str, data: Path, pieces: int) -> None:
+    engine = engine_for(load_network(find_model(model).path))
+    if not isinstance(engine, ComposerEngine):
+        return
+    stretches = middles_of(open_dataset(data).held_out, most=pieces)
+    found = infilling(engine, stretches)
+    print(f"\nthe bars after a middle of 4 bars, {len(stretches)} held-out stretches")
+    print(f"{'':30} {'nats per event':>14} {'x real':>7}")
+    for name, value in (
+        ("real music", found.after_true),
+        ("the left alone, first", found.after_left),
+        ("both sides, first", found.after_both),
+        ("both sides, best of four", found.after_best),
+    ):
+        print(f"{name:30} {value:14.3f} {value / found.after_true:7.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--pieces", type=int, default=40)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    np.seterr(all="raise", under="ignore")
+    with tempfile.TemporaryDirectory() as folder:
+        times(arguments.model, Path(folder))
+    if arguments.data is not None:
+        seams(arguments.model, arguments.data, arguments.pieces)
+
+
+if __name__ == "__main__":
+    main()
