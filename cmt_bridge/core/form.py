@@ -16,30 +16,32 @@ CALM, LIVELY = 4.0, 9.0  # densities
 
 NEW = 0
 """Instead of how many bars ago a bar's harmony was heard: it was not."""
-ROUND = (4, 4, NEW, 8)  # bars back, of the four phrases of a round: A A B A, the first A of a later round is the last A
-SECOND_B = 16  # bars back, of a later round's B
-LONGEST_RETURN = SECOND_B
+ROUND = (
+    4,
+    4,
+    NEW,
+    8,
+)  # bars back, of the four phrases of a round: A A B A; the A before a later round is 4 bars back too
+LATER_B = 16  # bars back, of the B of a later round
+LONGEST_RETURN = LATER_B
 
 
-def returns(density: Sequence[int]) -> list[int | None]:
-    """Give, for every bar, how many bars ago its harmony was heard: `NEW` for not yet, None where that is left open.
+def returns(bars: int) -> list[int | None]:
+    """Give, for every bar of a piece, how many bars ago its harmony was heard: `NEW` for not yet, None for left open.
 
-    A section's phrases go A A B A, again and again, the commonest form of a song's strain; a new section has a harmony
-    of its own. The first phrase of the piece is left open: nothing could return in it.
+    Phrases go A A B A, again and again, the commonest form of a song; where a round would be cut short by the end of
+    the piece, A goes on instead, so that no B is left without its return. The first phrase is left open: nothing could
+    return in it. Sections of the picture do not come into it: they change how much is played, not over what.
     """
-    starts = [bar for bar, _ in sections(density)]
     found: list[int | None] = []
-    for start, end in zip(starts, [*starts[1:], len(density)], strict=True):
-        for phrase in range(-(-(end - start) // PHRASE)):
-            later_round, place = divmod(phrase, len(ROUND))
-            back: int | None = ROUND[place]
-            if later_round and back == NEW:
-                back = SECOND_B
-            if phrase == 0:
-                back = NEW if start else None
-            found += [back] * PHRASE
-        del found[end:]
-    return found
+    for phrase in range(-(-bars // PHRASE)):
+        number, place = divmod(phrase, len(ROUND))
+        whole = (number + 1) * len(ROUND) * PHRASE <= bars
+        back: int | None = ROUND[place] if whole else PHRASE
+        if back == NEW and number:
+            back = LATER_B
+        found += [back if phrase else None] * PHRASE
+    return found[:bars]
 
 
 def sections(density: Sequence[int]) -> list[tuple[int, str]]:

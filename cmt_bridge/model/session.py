@@ -111,7 +111,7 @@ class Session:
         self.filters = filters_for(self.control, options, section.filters() if section is not None else ())
         self.recall = Recall(options.recall)
         told = options.recall > 0 and options.follows
-        self.form: Sequence[int | None] = returns(control.density) if told else [None] * control.bars
+        self.form: Sequence[int | None] = returns(control.bars) if told else [None] * control.bars
         self.on_bar_line = on_bar_line
         self.voice = voice_of(engine, options)
         self._last = control.bars if section is None else section.last

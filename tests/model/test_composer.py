@@ -167,7 +167,7 @@ def test_followed_bars_are_told_so_and_what_returns_in_them(
     composer: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the network hears: the form where there is control and recall, and which bars the picture decides."""
-    control = ControlTrack(TempoMap.constant(120), (5,) * 12, (), 192)
+    control = ControlTrack(TempoMap.constant(120), (5,) * 16, (), 256)
     engine = engine_for(composer)
     heard: list[EventRows] = []
     step = ComposerEngine.step
@@ -186,8 +186,8 @@ def test_followed_bars_are_told_so_and_what_returns_in_them(
 
     by_bar = (1.0,) * 6 + (0.0,)
     followed = lines(replace(FREE, density_control=by_bar))
-    assert followed[:, Field.FOLLOWS].tolist() == [1] * 6 + [0] * 6
-    assert followed[:, Field.BARS_BACK].tolist() == [0] * 4 + [5] * 4 + [1] * 4
+    assert followed[:, Field.FOLLOWS].tolist() == [1] * 6 + [0] * 10
+    assert followed[:, Field.BARS_BACK].tolist() == [0] * 4 + [5] * 4 + [1] * 4 + [9] * 4
     for options in (FREE, replace(FREE, density_control=by_bar, recall=0.0)):
         assert (lines(options)[:, Field.BARS_BACK] == 0).all()
 
