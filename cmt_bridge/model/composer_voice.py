@@ -6,7 +6,8 @@ word is always heard, as the event before the oldest: in training no piece was w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast, get_args
 
@@ -216,6 +217,39 @@ class ComposerEngine:
         mind.hidden = self.network.norm(x)
         mind.count = count + 1
 
+    @torch.inference_mode()
+    def hear(self, events: EventRows, mind: Mind) -> None:
+        """Hear many events (T, fields) of one candidate; `mind` moves on in place, as after as many steps.
+
+        As long as the window is not full they are heard together, which takes a tenth of the time.
+        """
+        c = self.config
+        first = int(mind.count[0])
+        last = min(first + len(events), c.window)
+        together, others = events[: last - first], events[last - first :]
+        if len(together):
+            rows, index = torch.from_numpy(together), torch.arange(first, last)
+            cos, sin = (t[:, None, None] for t in angles(index, rows[:, Field.POSITION], c.head_size))
+            unheard = torch.where(torch.arange(last) > index[:, None], -torch.inf, 0.0)
+            x = self._embed(rows)
+            for number, ((qkv, out, expand, contract), gain) in enumerate(zip(self._blocks, self._gains, strict=True)):
+                parts = qkv(_unit(x)).reshape(len(rows), 3, c.heads, c.head_size)
+                qk = _unit(parts[:, :2]) * gain
+                if first == 0:
+                    mind.starts[number, 0] = qk[0, 1]
+                q, k = rotate(qk, cos, sin).transpose(0, 2).unbind(1)
+                keys, values = mind.keys[number, 0], mind.values[number, 0]
+                keys[:, first:last], values[:, first:last] = k, parts[:, 2].transpose(0, 1)
+                scores = q @ keys[:, :last].transpose(-1, -2) * self._scale + unheard
+                heard = (scores.softmax(-1) @ values[:, :last]).transpose(0, 1).flatten(1)
+                x = x + out(heard)
+                x = x + contract(F.gelu(expand(_unit(x))))
+            mind.hidden = self.network.norm(x[-1:])
+            mind.positions[0, first:last] = rows[:, Field.POSITION]
+            mind.count = mind.count + len(rows)
+        for event in others:
+            self.step(event[None], mind)
+
     def _embed(self, rows: Tensor) -> Tensor:
         first, *others = [table[rows[:, field]] for field, table in self._tables]
         return sum(others, first)
@@ -245,6 +279,7 @@ class ComposerVoice:
         self.engine = engine
         self.cues = cues
         self.part = Part.BEFORE
+        self._gathered: list[EventRows] | None = None
         self._mind = engine.mind(0)
         self._thoughts: Tensor | None = None
 
@@ -267,6 +302,16 @@ class ComposerVoice:
 
     def mind(self, place: int) -> tuple[Mind, Part]:
         return self._mind.at([place]), self.part
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        self._gathered = []
+        try:
+            yield
+        finally:
+            events, self._gathered = self._gathered, None
+        if events:
+            self.engine.hear(np.concatenate(events), self._mind)
 
     def cross(self, place: int, cursor: Cursor) -> None:
         """Nothing to prepare: the window slides of itself."""
@@ -330,7 +375,10 @@ class ComposerVoice:
         events[:, Field.KEY] = self.cues.key
         events[:, Field.PLAYERS] = self.cues.players
         events[:, Field.PART] = self.part
-        self.engine.step(events, self._mind)
+        if self._gathered is None:
+            self.engine.step(events, self._mind)
+        else:
+            self._gathered.append(events)
         self._thoughts = None
 
 

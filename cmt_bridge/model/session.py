@@ -132,17 +132,18 @@ class Session:
     def _hear_around(self, section: Section) -> None:
         """Hear the bars before a section and, where the network can, those after it: once, for all candidates."""
         cursor = Cursor(seed=self.options.seed, bar=section.heard_from - 1)
-        self.voice.begin(1, section.heard_from)
-        for word in section.before:
-            self._take(word, cursor)
-            self.voice.hear([[word]], [cursor])
-        if len(section.after) and self.voice.turn(Part.AFTER, section.last):
-            passing = Cursor(seed=self.options.seed, bar=section.last - 1)
-            for word in section.after:
-                self._take(word, passing)
-                passing.returns = None  # nobody is told of bars that are heard out of turn
-                self.voice.hear([[word]], [passing])
-            self.voice.turn(Part.MIDDLE, section.first)
+        with self.voice.gathering():
+            self.voice.begin(1, section.heard_from)
+            for word in section.before:
+                self._take(word, cursor)
+                self.voice.hear([[word]], [cursor])
+            if len(section.after) and self.voice.turn(Part.AFTER, section.last):
+                passing = Cursor(seed=self.options.seed, bar=section.last - 1)
+                for word in section.after:
+                    self._take(word, passing)
+                    passing.returns = None  # nobody is told of bars that are heard out of turn
+                    self.voice.hear([[word]], [passing])
+                self.voice.turn(Part.MIDDLE, section.first)
         cursor.bar_due = True
         self._cursors = [replace(cursor.copy(), seed=each.seed) for each in self._cursors]
         self.voice.resume([self.voice.mind(0)] * len(self._cursors))

@@ -95,6 +95,24 @@ def test_the_future_is_not_heard(composer: Composer) -> None:
         torch.testing.assert_close(composer(rows)[:, :40], composer(other)[:, :40], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("count", [1, 40, 96, 130])
+def test_events_heard_together_are_heard_as_one_by_one(composer: Composer, count: int) -> None:
+    """Up to a full window of 96 and beyond, from the start and from the middle."""
+    engine = ComposerEngine(composer)
+    rows = events(count)
+    expected = engine.mind(1)
+    for row in rows:
+        engine.step(row[None].copy(), expected)
+    for cut in {0, 1, count // 2}:
+        mind = engine.mind(1)
+        for part in (rows[:cut], rows[cut:]):
+            engine.hear(part, mind)
+        assert int(mind.count) == int(expected.count) == len(rows)
+        assert (mind.positions == expected.positions).all()
+        for name in ("hidden", "keys", "values", "starts"):
+            torch.testing.assert_close(getattr(mind, name), getattr(expected, name), atol=TOLERANCE, rtol=1e-4)
+
+
 def test_an_attribute_knows_those_before_it_and_no_others(composer: Composer) -> None:
     hidden = torch.randn(1, composer.config.width)
     rows = torch.from_numpy(events(1))[1:]
