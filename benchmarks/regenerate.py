@@ -1,12 +1,12 @@
 """Measure regeneration: from the request for five bars to the new file, and what its right seam is worth.
 
-Time: a score of dense music, five bars in its middle, four candidates in one batch, as the verb does by default. Warm
+Time: a score of dense music, five bars in its middle, eight candidates in one batch, as the verb does by default. Warm
 is with the network loaded, as in a daemon, and should take 3 s at most; cold is the whole command, in a process of its
 own, and should take 10 s at most.
 
 Seam: bars of held-out music composed anew, and the mean surprise of the bars that follow, in nats per event, beside
 that of the real music. Plain re-sampling hears the left side alone and takes what comes; regeneration hears both sides
-and takes the best of four. Needs a dataset (`cmt-bridge data build`).
+and takes the best of eight. Needs a dataset (`cmt-bridge data build`).
 
     python benchmarks/regenerate.py [--data DATASET] [--pieces 40] [--model MODEL]
 """
@@ -34,7 +34,7 @@ from cmt_bridge.model.registry import DEFAULT, find_model
 from cmt_bridge.model.session import Session, compose, engine_for
 from cmt_bridge.outputs.scorefile import write_score
 from cmt_bridge.pipeline import fresh_folder, write_take
-from cmt_bridge.regeneration import Request, regenerate
+from cmt_bridge.regeneration import CANDIDATES, Request, regenerate
 from cmt_bridge.training.dataset import open_dataset
 from cmt_bridge.training.likelihood import infilling, middles_of
 
@@ -53,7 +53,7 @@ def times(model: str, folder: Path) -> None:
     source.mkdir()
     write_score(score, source / "score.json")
     notes = sum(len(track.notes) for track in score.tracks)
-    print(f"{COUNT} of {BARS} bars, {notes / BARS:.0f} notes a bar, four candidates")
+    print(f"{COUNT} of {BARS} bars, {notes / BARS:.0f} notes a bar, {CANDIDATES} candidates")
     print(f"{'':22} {'s':>6} {'goal':>6}")
     precisions: tuple[Precision, ...] = ("float32", "int8")
     for precision in precisions:
@@ -84,7 +84,7 @@ def seams(model: str, data: Path, pieces: int) -> None:
         ("real music", found.after_true),
         ("the left alone, first", found.after_left),
         ("both sides, first", found.after_both),
-        ("both sides, best of four", found.after_best),
+        ("both sides, best of eight", found.after_best),
     ):
         print(f"{name:30} {value:14.3f} {value / found.after_true:7.3f}")
 

@@ -158,7 +158,7 @@ def _table(report: Mapping[str, Any]) -> list[str]:
             _line("after the true middle", [filled["after_true"]]),
             _line("after a middle for both", [filled["after_both"]]),
             _line("after one for the left", [filled["after_left"]]),
-            _line("after the best of four", [filled["after_best"]]),
+            _line("after the best of eight", [filled["after_best"]]),
             _line("right seam, best to real", [filled["seam"]]),
             _line("right seam, first to real", [filled["seam_of_one"]]),
         ]

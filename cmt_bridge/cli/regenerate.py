@@ -31,7 +31,7 @@ __all__ = ["regenerate"]
 @click.option(
     "--candidates",
     type=click.IntRange(1, 64),
-    default=4,
+    default=8,
     show_default=True,
     help="How many to compose; the takes kept are those that lead best into what follows.",
 )

@@ -2,9 +2,9 @@
 
 A picture asks for another density in every bar and for notes off the beat. A network that obeys meets bars that its
 music never had, grows unsure, and wanders: groove and repetition go, which is what control costs the paper's network
-(its Table 1). So where the picture decides a bar, the ticks that recent bars began notes on are made more likely, and
-so is what the same instrument played in the bar whose harmony returns (core/form.py). Bars left to the network are not
-touched.
+(its Table 1). So where the picture decides a bar, the ticks on which the bars before it began notes are made more
+likely, and so is what the same instrument played in the bar whose harmony returns (core/form.py). Bars left to the
+network are not touched.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.core.form import PHRASE
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import CLASSES, Column
@@ -24,8 +23,8 @@ Leaning = npt.NDArray[np.float64]
 """Shape (classes of the column): what is added to the logits."""
 
 HALF = TICKS_PER_BAR // 2  # harmony changes by half bars
-ONSET, PITCH, INSTRUMENT = 8.0, 5.0, 1.5
-"""Nats for an onset that all recent bars have, a pitch and an instrument that the returning bar had."""
+ONSET, PITCH, INSTRUMENT = 16.0, 5.0, 1.5
+"""Nats for an onset that all bars before have, a pitch and an instrument that the returning bar had."""
 
 
 class Recall:
@@ -59,9 +58,8 @@ class Recall:
 
 
 def _onsets(cursor: Cursor) -> Leaning:
-    """Give the share of recent bars that have an onset, for every class of the beat column."""
+    """Give, for every class of the beat column, the share of the bars before that have an onset there."""
     shares = np.zeros(CLASSES[Column.BEAT])
-    recent = cursor.past[-PHRASE:]
-    for bar in recent:
-        shares[[tick + 1 for tick in {tick for tick, _, _ in bar}]] += 1 / len(recent)
+    for bar in cursor.past:
+        shares[[tick + 1 for tick in {tick for tick, _, _ in bar}]] += 1 / len(cursor.past)
     return shares

@@ -22,7 +22,7 @@ from cmt_bridge.model.network import Network, initial_tokens
 from cmt_bridge.model.section import Section
 from cmt_bridge.model.session import Session, compose
 from cmt_bridge.model.surprise import field_surprises, surprises
-from cmt_bridge.regeneration import cut
+from cmt_bridge.regeneration import CANDIDATES, cut
 from cmt_bridge.training.dataset import Piece
 from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
 
@@ -30,7 +30,6 @@ __all__ = ["Infilling", "infilling", "losses_per_word", "middles_of", "windows_o
 
 WORDS = 768  # of the paper's, in a window: as many as the paper's network was trained on here
 BEFORE, MIDDLE, AFTER = 8, 4, 4  # bars
-CANDIDATES = 4  # middles to choose from
 
 
 def windows_of(pieces: Sequence[Piece], *, words: int = WORDS) -> list[Stretch]:

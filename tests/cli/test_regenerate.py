@@ -87,6 +87,14 @@ def test_several_takes_of_several_candidates(run: Run, folder: Path, model: Path
     assert Path(out.strip()).name == "clip score take 4"
 
 
+def test_as_many_candidates_as_the_seam_needs() -> None:
+    from cmt_bridge.cli.regenerate import regenerate
+    from cmt_bridge.regeneration import CANDIDATES
+
+    (option,) = (parameter for parameter in regenerate.params if parameter.name == "candidates")
+    assert option.default == CANDIDATES
+
+
 def test_denser_bars(run: Run, folder: Path, model: Path) -> None:
     code, out, err = run("regenerate", folder, "--bars", "4-5", "--density", 7, "--model", model, "--seed", 2)
     assert code == 0, err

@@ -34,7 +34,7 @@ def after_a_phrase(*, follows: bool = True) -> Cursor:
     return cursor
 
 
-def test_onsets_lean_on_those_of_recent_bars() -> None:
+def test_onsets_lean_on_those_of_the_bars_before() -> None:
     leaning = Recall(1.0).lean(Column.BEAT, after_a_phrase())
     assert leaning is not None
     assert leaning[1] == pytest.approx(ONSET)  # tick 0, in all four bars
