@@ -21,19 +21,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from cmt_bridge.compose.engrave import engrave
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.model.checkpoint import load_network
 from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.engine import Precision
-from cmt_bridge.model.registry import DEFAULT, find_model
-from cmt_bridge.model.session import Session, compose, engine_for
+from cmt_bridge.model.registry import DEFAULT
+from cmt_bridge.model.session import Session, compose
 from cmt_bridge.outputs.scorefile import write_score
-from cmt_bridge.pipeline import fresh_folder, write_take
+from cmt_bridge.pipeline import fresh_folder, load_engine, write_take
 from cmt_bridge.regeneration import CANDIDATES, Request, regenerate
 from cmt_bridge.training.dataset import open_dataset
 from cmt_bridge.training.likelihood import infilling, middles_of
@@ -47,7 +45,7 @@ GOALS = {"warm": 3.0, "cold": 10.0}
 def times(model: str, folder: Path) -> None:
     control = ControlTrack(TempoMap.constant(120), (DENSITY,) * BARS, (), BARS * 16)
     options = ComposeOptions(density_control=(1.0,))
-    (rows,) = compose(Session(engine_for(load_network(find_model(model).path)), control, options))
+    (rows,) = compose(Session(load_engine(model)[1], control, options))
     score = engrave(rows, control, options, title="dense")
     source = folder / "dense score"
     source.mkdir()
@@ -57,7 +55,7 @@ def times(model: str, folder: Path) -> None:
     print(f"{'':22} {'s':>6} {'goal':>6}")
     precisions: tuple[Precision, ...] = ("float32", "int8")
     for precision in precisions:
-        engine = engine_for(load_network(find_model(model).path), precision)
+        _, engine = load_engine(model, precision)
         best = float("inf")
         for number in range(REPEATS):
             start = time.perf_counter()
@@ -73,7 +71,7 @@ def times(model: str, folder: Path) -> None:
 
 
 def seams(model: str, data: Path, pieces: int) -> None:
-    engine = engine_for(load_network(find_model(model).path))
+    _, engine = load_engine(model)
     if not isinstance(engine, ComposerEngine):
         return
     stretches = middles_of(open_dataset(data).held_out, most=pieces)
@@ -95,7 +93,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--pieces", type=int, default=40)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     np.seterr(all="raise", under="ignore")
     with tempfile.TemporaryDirectory() as folder:
         times(arguments.model, Path(folder))

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode, grid_of, simu_note_starts, tracks_of
+from cmt_bridge.compose.codec import (
+    Grid,
+    GridNotes,
+    decode,
+    encode,
+    grid_of,
+    in_word_order,
+    simu_note_starts,
+    tracks_of,
+)
 from cmt_bridge.compose.engrave import held_to_the_end, released, velocities
 from cmt_bridge.compose.events import encode_events
 from cmt_bridge.core.control import ControlTrack
@@ -30,7 +39,7 @@ from cmt_bridge.model.section import HeldNote, Section
 from cmt_bridge.model.session import Session, compose
 from cmt_bridge.model.surprise import surprises
 
-__all__ = ["CANDIDATES", "Regenerated", "Request", "control_of", "cut", "regenerate"]
+__all__ = ["CANDIDATES", "Regenerated", "Request", "control_of", "cut", "notes_of_section", "regenerate", "spliced"]
 
 CANDIDATES = 8  # to choose from: with fewer the right seam costs over 10 % more than real music (models/README.md)
 MOST_AFTER = 8  # bars, as in training
@@ -173,23 +182,21 @@ def regenerate(
     seeds = [options.seed + number for number in range(candidates)]
     playing = {track.instrument for track in score.tracks if track.notes} | set(request.instruments)
     sung = replace(options, instruments=tuple(sorted(playing)))
-    before = grid_of(score.tracks)
-    pieces = [before] * candidates
+    pieces = [grid_of(score.tracks)] * candidates
     held = 0
     knows = _memory(engine)
     for number, span in enumerate(request.bars):
-        section = cut(before, score.bars, span, request.instruments, **knows)
-        held += len(section.held)
+        # After the first span the bars before are not the same for all candidates any more.
+        groups = [[seed] for seed in seeds] if number else [seeds]
         share = _share(progress, number, len(request.bars))
-        if number == 0:
-            words = compose(Session(engine, control, sung, section=section, seeds=seeds), share)
-        else:  # the bars before are not the same for all any more
-            words = []
-            for seed, piece in zip(seeds, pieces, strict=True):
-                section = cut(piece, score.bars, span, request.instruments, **knows)
-                words += compose(Session(engine, control, replace(sung, seed=seed), section=section), share)
+        words: list[TokenRows] = []
+        for piece, group in zip(pieces, groups, strict=False):
+            section = cut(piece, score.bars, span, request.instruments, **knows)
+            grouped = replace(sung, seed=group[0])
+            words += compose(Session(engine, control, grouped, section=section, seeds=group), share)
+        held += len(section.held)
         pieces = [
-            _spliced(piece, _engraved(rows, section, request, control, options), span, request)
+            spliced(piece, _engraved(rows, section, request, control, options), span, request.instruments)
             for piece, rows in zip(pieces, words, strict=True)
         ]
     found = [
@@ -221,8 +228,7 @@ def _engraved(
     """Give the notes of the words composed for a section, in the piece; they end with it, the last chord with the
     picture.
     """
-    notes = decode(rows)
-    notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
+    notes = notes_of_section(rows, section)
     notes = notes[np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])]
     control = control.with_ending()
     known = bool((rows[:, Column.VELOCITY] > 0).any())
@@ -235,12 +241,19 @@ def _engraved(
     return released(notes, options)
 
 
-def _spliced(notes: GridNotes, new: GridNotes, span: Bars, request: Request) -> GridNotes:
+def notes_of_section(words: TokenRows, section: Section) -> GridNotes:
+    """Give the notes of the words composed for a section, with onsets in the piece."""
+    notes = decode(words)
+    notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
+    return notes
+
+
+def spliced(notes: GridNotes, new: GridNotes, span: Bars, instruments: Sequence[Instrument]) -> GridNotes:
+    """Give a piece whose notes of some instruments within some bars are other ones."""
     bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
-    replaced = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])
+    replaced = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in instruments])
     kept = notes[~(replaced & (bar >= span[0]) & (bar < span[1]))]
-    both = np.concatenate([kept, new])
-    return both[np.lexsort((both[:, Grid.PITCH], both[:, Grid.INSTRUMENT], both[:, Grid.ONSET]))]
+    return in_word_order(np.concatenate([kept, new]))
 
 
 def _score_of(score: Score, piece: GridNotes, request: Request, note: dict[str, Any] | None, seed: int) -> Score:

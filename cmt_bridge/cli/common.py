@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cmt_bridge.core.instruments import Instrument
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import AnalysisOptions
 
@@ -20,7 +21,10 @@ __all__ = [
     "Progress",
     "analysis_of",
     "analysis_options",
+    "instruments_of",
     "json_option",
+    "named",
+    "precision_option",
     "print_json",
     "progress",
     "talk",
@@ -36,6 +40,35 @@ F = TypeVar("F", bound=Callable[..., Any])
 def json_option(function: F) -> F:
     """Add `--json`: data on stdout as one JSON object."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(function)
+
+
+def precision_option(function: F) -> F:
+    """Add `--precision`: the arithmetic of the weights."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["float32", "bfloat16", "int8"]),
+        default="float32",
+        show_default=True,
+        help="Arithmetic of the weights; int8 is fastest.",
+    )(function)
+
+
+def named(option: str, name: str, known: dict[str, Any]) -> Any:
+    """Give what a name of an option stands for. Raises `UsageError` for one that is not known."""
+    from cmt_bridge.errors import UsageError
+
+    try:
+        return known[name.strip().lower()]
+    except KeyError:
+        raise UsageError(f"{option} does not know {name.strip()!r}.", hint=f"Choose from {', '.join(known)}.") from None
+
+
+def instruments_of(option: str, text: str) -> list[Instrument]:
+    """Read `drums,bass`; nothing gives none. Raises `UsageError` for a name that is not known."""
+    from cmt_bridge.core.instruments import Instrument
+
+    names = {instrument.name.lower(): instrument for instrument in Instrument}
+    return [named(option, name, names) for name in text.split(",")] if text else []
 
 
 def analysis_options(function: F) -> F:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import json_option, print_json, progress, talk
+from cmt_bridge.cli.common import instruments_of, json_option, precision_option, print_json, progress, talk
 
 if TYPE_CHECKING:
     from cmt_bridge.core.instruments import Instrument
@@ -40,13 +40,7 @@ __all__ = ["regenerate"]
 @click.option("--density", type=int, default=0, help="Onsets per bar more (2) or less (-2) than the picture asks for.")
 @click.option("--temperature", type=float, help="How adventurous; as for the score else.")
 @click.option("--model", help="Name of a model, or path of its weights; the one that made the score else.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "int8"]),
-    default="float32",
-    show_default=True,
-    help="Arithmetic of the weights; int8 is fastest.",
-)
+@precision_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write, instead of the next take.")
 @json_option
 def regenerate(score: Path, **given: Any) -> None:
@@ -121,8 +115,8 @@ def _request(score: Score, players: Sequence[Instrument], given: dict[str, Any])
         high = score.duration or float(score.tempo_map.seconds(score.ticks)) if times[1] is None else times[1]
         first, last = (int(score.tempo_map.ticks(seconds) // 16) for seconds in (low, high))
         bars = ((first, min(score.bars, last + 1)),)
-    chosen = _instruments("--tracks", given["tracks"]) or players
-    locked = _instruments("--lock", given["lock"])
+    chosen = instruments_of("--tracks", given["tracks"]) or players
+    locked = instruments_of("--lock", given["lock"])
     request = Request(bars, tuple(sorted(set(chosen) - set(locked))))
     request.check(score)
     return request
@@ -135,14 +129,6 @@ def _range(text: str) -> tuple[int, int]:
     if not found:
         raise UsageError(f"--bars cannot read {text!r}.", hint="Give bars such as 4-8, or 4-8,13.")
     return int(found[1]) - 1, int(found[2] or found[1])
-
-
-def _instruments(option: str, text: str) -> list[Instrument]:
-    from cmt_bridge.cli.score import named
-    from cmt_bridge.core.instruments import Instrument
-
-    names = {instrument.name.lower(): instrument for instrument in Instrument}
-    return [named(option, name, names) for name in text.split(",")] if text else []
 
 
 def _options(made: ComposeOptions, given: dict[str, Any]) -> ComposeOptions:

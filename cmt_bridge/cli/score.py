@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import analysis_options, json_option, print_json, progress, talk
+from cmt_bridge.cli.common import (
+    analysis_options,
+    instruments_of,
+    json_option,
+    named,
+    precision_option,
+    print_json,
+    progress,
+    talk,
+)
 
 if TYPE_CHECKING:
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.score import Score
 
-__all__ = ["named", "score"]
+__all__ = ["score"]
 
 
 @click.command()
@@ -43,13 +52,7 @@ __all__ = ["named", "score"]
 @click.option("--polyphony", default="", help="Most notes at once, per instrument: piano=4,strings=3.")
 @click.option("--pitches", default="", help="Lowest and highest MIDI pitch, per instrument: bass=28-50.")
 @click.option("--model", help="Name of a model, or path of its weights; see `cmt-bridge models list`.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "int8"]),
-    default="float32",
-    show_default=True,
-    help="Arithmetic of the weights; int8 is fastest.",
-)
+@precision_option
 @analysis_options
 @json_option
 def score(video: Path, output: Path | None, variations: int, as_json: bool, model: str | None, **given: Any) -> None:
@@ -130,7 +133,6 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
     default = ComposeOptions()
     columns = {column.name.lower(): column for column in default.temperature}
     names = {instrument.name.lower(): instrument for instrument in Instrument}
-    chosen = given["instruments"]
     return ComposeOptions(
         seed=given["seed"],
         style=given["style"].strip().lower(),
@@ -138,8 +140,7 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
         recall=given["recall"],
         density_control=_per_bar("--density-control", given["density_control"] or given["control"]),
         beat_control=_per_bar("--beat-control", given["beat_control"] or given["control"]),
-        instruments=tuple(sorted(named("--instruments", n, names) for n in chosen.split(","))) if chosen
-        else default.instruments,
+        instruments=tuple(sorted(instruments_of("--instruments", given["instruments"] or ""))) or default.instruments,
         polyphony={**default.polyphony, **_per_name("polyphony", given["polyphony"], names, int)},
         pitches={**default.pitches, **_per_name("pitches", given["pitches"], names, _span)},
         temperature={**default.temperature, **_per_name("temperature", given["temperature"], columns, float)},
@@ -150,15 +151,6 @@ def _compose_options(given: dict[str, Any]) -> ComposeOptions:
 def _span(text: str) -> tuple[int, int]:
     low, high = text.split("-")
     return int(low), int(high)
-
-
-def named(option: str, name: str, known: dict[str, Any]) -> Any:
-    from cmt_bridge.errors import UsageError
-
-    try:
-        return known[name.strip().lower()]
-    except KeyError:
-        raise UsageError(f"{option} does not know {name.strip()!r}.", hint=f"Choose from {', '.join(known)}.") from None
 
 
 def _per_name(option: str, text: str, known: dict[str, Any], read: Any) -> dict[Any, Any]:

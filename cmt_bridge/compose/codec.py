@@ -19,7 +19,19 @@ from cmt_bridge.core.song import Song
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER
 from cmt_bridge.core.tokens import BAR, COLUMNS, DURATIONS, VELOCITY_STEP, Column, TokenRows, Type
 
-__all__ = ["Grid", "GridNotes", "bars_of", "decode", "encode", "grid_of", "quantize", "simu_note_starts", "tracks_of"]
+__all__ = [
+    "Grid",
+    "GridNotes",
+    "bars_of",
+    "decode",
+    "encode",
+    "grid_of",
+    "in_word_order",
+    "quantize",
+    "simu_note_starts",
+    "tidied",
+    "tracks_of",
+]
 
 GridNotes = npt.NDArray[np.int64]
 """Shape (notes, 5), columns as in `Grid`."""
@@ -77,14 +89,21 @@ def quantize(
     if not tidy:
         order = np.lexsort((notes[:, Grid.PITCH], notes[:, 6], notes[:, 5], notes[:, Grid.ONSET]))
         return notes[order, : len(Grid)], length
-    order = np.lexsort(
-        (-notes[:, Grid.DURATION], notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])
-    )
-    notes = notes[order, : len(Grid)]
-    keys = notes[:, : Grid.DURATION]
+    return tidied(notes[:, : len(Grid)]), length
+
+
+def tidied(notes: GridNotes) -> GridNotes:
+    """Give notes in word order; of equal ones of an instrument on one tick the longest stays."""
+    keys = (-notes[:, Grid.DURATION], notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])
+    notes = notes[np.lexsort(keys)]
     first = np.ones(len(notes), bool)
-    first[1:] = (keys[1:] != keys[:-1]).any(axis=1)
-    return notes[first], length
+    first[1:] = (notes[1:, : Grid.DURATION] != notes[:-1, : Grid.DURATION]).any(axis=1)
+    return notes[first]
+
+
+def in_word_order(notes: GridNotes) -> GridNotes:
+    """Give notes by onset, instrument and pitch, in the order of the words."""
+    return notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))]
 
 
 def bars_of(length: int) -> int:
@@ -189,5 +208,4 @@ def tracks_of(notes: GridNotes) -> tuple[Track, ...]:
 def grid_of(tracks: Sequence[Track]) -> GridNotes:
     """Give the notes of a score's tracks in word order."""
     rows = [(n.onset, t.instrument, n.pitch, n.duration, n.velocity) for t in tracks for n in t.notes]
-    notes = np.array(rows, np.int64).reshape(-1, len(Grid))
-    return notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))]
+    return in_word_order(np.array(rows, np.int64).reshape(-1, len(Grid)))

@@ -61,9 +61,7 @@ class Field(IntEnum):
     HIT_IN = 15  # 0 none, else ticks to the next hit of this bar + 1
     HIT_STRENGTH = 16  # of that hit
     PART = 17  # `Part`
-    BARS_BACK = (
-        18  # 0 unknown, else how many bars ago the bar's harmony was heard + 1, `NEW` of core/form.py for not yet
-    )
+    BARS_BACK = 18  # 0 unknown, else how many bars ago the bar's harmony was heard (core/form.py) + 1
     FOLLOWS = 19  # 1 in bars whose rhythm follows a picture
 
 

@@ -16,12 +16,10 @@ CALM, LIVELY = 4.0, 9.0  # densities
 
 NEW = 0
 """Instead of how many bars ago a bar's harmony was heard: it was not."""
-ROUND = (
-    4,
-    4,
-    NEW,
-    8,
-)  # bars back, of the four phrases of a round: A A B A; the A before a later round is 4 bars back too
+
+ROUND = (4, 4, NEW, 8)
+"""Bars back, of the four phrases of a round, A A B A; a later round comes after an A, four bars back as well."""
+
 LATER_B = 16  # bars back, of the B of a later round
 LONGEST_RETURN = LATER_B
 

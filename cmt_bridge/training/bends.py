@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.compose.codec import Grid, GridNotes, tidied
 from cmt_bridge.core.events import MOST_NOTES
 from cmt_bridge.core.form import LONGEST_RETURN, NEW, PHRASE
 from cmt_bridge.core.instruments import Instrument
@@ -79,7 +79,7 @@ def bend(notes: GridNotes, chosen: Ints, rng: np.random.Generator) -> tuple[Grid
         moved[:, Grid.ONSET] += start
         parts.append(moved)
         hits += [start + int(tick) for tick in struck]
-    return _tidy(np.concatenate(parts)), np.array(hits, np.int64)
+    return tidied(np.concatenate(parts)), np.array(hits, np.int64)
 
 
 def _wish(notes: GridNotes, rng: np.random.Generator) -> tuple[Ints, Ints]:
@@ -147,12 +147,3 @@ def _strike(notes: GridNotes, tick: int, rng: np.random.Generator) -> GridNotes:
         new[:, Grid.DURATION] = later[:, Grid.ONSET].min(initial=TICKS_PER_BAR) - tick
     new[:, Grid.ONSET] = tick
     return np.concatenate([notes, new])
-
-
-def _tidy(notes: GridNotes) -> GridNotes:
-    """Give notes in word order; of equal ones on one tick the longest, and no more than a simu-note can have."""
-    columns = (-notes[:, Grid.DURATION], notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])
-    notes = notes[np.lexsort(columns)]
-    first = np.ones(len(notes), bool)
-    first[1:] = (notes[1:, : Grid.DURATION] != notes[:-1, : Grid.DURATION]).any(axis=1)
-    return notes[first]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode
+from cmt_bridge.compose.codec import Grid, GridNotes, encode
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import SAID, START, EventRows, Field, Part, players_mask
 from cmt_bridge.core.instruments import Instrument
@@ -19,10 +19,9 @@ from cmt_bridge.core.tokens import COLUMNS, SAMPLED, Column, TokenRows, beat_tim
 from cmt_bridge.model.composer import Composer
 from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.network import Network, initial_tokens
-from cmt_bridge.model.section import Section
 from cmt_bridge.model.session import Session, compose
 from cmt_bridge.model.surprise import field_surprises, surprises
-from cmt_bridge.regeneration import CANDIDATES, cut
+from cmt_bridge.regeneration import CANDIDATES, cut, notes_of_section, spliced
 from cmt_bridge.training.dataset import Piece
 from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
 
@@ -205,17 +204,5 @@ def compose_middles(
         beat_control=(0.0,),
         instruments=tuple(Instrument(i) for i in np.unique(stretch.notes[:, Grid.INSTRUMENT])),
     )
-    onset = stretch.notes[:, Grid.ONSET] // TICKS_PER_BAR
-    kept = stretch.notes[onset < section.first], stretch.notes[onset >= section.last]
-    composed = []
-    for words in compose(Session(engine, control, options, section=section, seeds=list(seeds))):
-        notes = np.concatenate([kept[0], notes_of_section(words, section), kept[1]])
-        composed.append(notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))])
-    return composed
-
-
-def notes_of_section(words: TokenRows, section: Section) -> GridNotes:
-    """Give the notes of the words composed for a section, with onsets in the piece."""
-    notes = decode(words)
-    notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
-    return notes
+    words = compose(Session(engine, control, options, section=section, seeds=list(seeds)))
+    return [spliced(stretch.notes, notes_of_section(rows, section), span, tuple(Instrument)) for rows in words]
