@@ -17,6 +17,20 @@ from cmt_bridge.core.score import Marker, Note, Score
 from cmt_bridge.core.song import Song, SongTrack
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_QUARTER
 from cmt_bridge.errors import MidiError
+from cmt_bridge.outputs.midibytes import (
+    DATA_BYTES,
+    END_OF_TRACK,
+    KEY_SIGNATURE,
+    MAX_TRACKS,
+    META,
+    SET_TEMPO,
+    SYSEX,
+    SYSEX_GOES_ON,
+    TIME_SIGNATURE,
+    DamagedError,
+    file_of,
+    number,
+)
 
 __all__ = [
     "MIDI_SUFFIXES",
@@ -71,35 +85,17 @@ def read_midi_bytes(path: Path) -> bytes:
         )
     try:
         return _checked(data)
-    except (_DamagedError, IndexError) as error:
+    except (DamagedError, IndexError) as error:
         reason = "it is cut off" if isinstance(error, IndexError) else error
         raise MidiError(f"{path} is a damaged MIDI file: {reason}.", hint="Export it again.") from error
 
 
-class _DamagedError(Exception):
-    """The bytes are no sequence of MIDI events; the message says where they stop to be."""
-
-
-DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}
-META, SYSEX, SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
-END_OF_TRACK, SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x2F, 0x51, 0x58, 0x59
 META_LENGTHS = {SET_TEMPO: 3, TIME_SIGNATURE: 4, KEY_SIGNATURE: 2}
 FINEST_DENOMINATOR = 7  # a power of two: 128th notes
 
 
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Read a variable-length number; give it and where it ends."""
-    value = 0
-    for offset in range(4):
-        byte = data[at + offset]
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            return value, at + offset + 1
-    raise _DamagedError("a number is too long")
-
-
 def _checked_track(data: bytes, longest: int) -> bytes:
-    """Give the events of a track, to its end-of-track; a missing one is added. Raises `_DamagedError`, `IndexError`.
+    """Give the events of a track, to its end-of-track; a missing one is added. Raises `DamagedError`, `IndexError`.
 
     A corpus is read through this loop, so what most events are, a delta of one byte and a channel message, comes first.
     """
@@ -111,30 +107,30 @@ def _checked_track(data: bytes, longest: int) -> bytes:
         if delta < 0x80:
             at += 1
         else:
-            delta, at = _number(data, at)
+            delta, at = number(data, at)
         tick += delta
         if tick > longest:
-            raise _DamagedError(f"it goes on beyond bar {MAX_BARS:,}")
+            raise DamagedError(f"it goes on beyond bar {MAX_BARS:,}")
         byte = data[at]
         if byte < 0xF0:
             if byte >= 0x80:
                 count = DATA_BYTES[byte & 0xF0]
                 at += 1
             elif not count:
-                raise _DamagedError("it holds what is no MIDI event")
+                raise DamagedError("it holds what is no MIDI event")
             if data[at] >= 0x80 or data[at + count - 1] >= 0x80:
-                raise _DamagedError("a value is out of range")
+                raise DamagedError("a value is out of range")
             at += count
             continue
         if byte not in (META, SYSEX, SYSEX_GOES_ON):
-            raise _DamagedError("it holds what is no MIDI event")
+            raise DamagedError("it holds what is no MIDI event")
         kind = data[at + 1] if byte == META else -1
-        length, start = _number(data, at + (2 if byte == META else 1))
+        length, start = number(data, at + (2 if byte == META else 1))
         at = start + length
         if at > size or length != META_LENGTHS.get(kind, length):
-            raise _DamagedError("an event has a wrong length")
+            raise DamagedError("an event has a wrong length")
         if kind == TIME_SIGNATURE and not (data[start] and data[start + 1] <= FINEST_DENOMINATOR):
-            raise _DamagedError("a time signature is impossible")
+            raise DamagedError("a time signature is impossible")
         if kind == END_OF_TRACK:
             return data[:at]
     return data + b"\x00\xff\x2f\x00"
@@ -143,7 +139,7 @@ def _checked_track(data: bytes, longest: int) -> bytes:
 def _checked(data: bytes) -> bytes:
     """Give a MIDI file anew whose every chunk, event and length is in order, since symusic reads past damaged ones.
 
-    Raises `_DamagedError`, and `IndexError` where the data ends within an event.
+    Raises `DamagedError`, and `IndexError` where the data ends within an event.
     """
     division = int.from_bytes(data[12:14])
     longest = MAX_BARS * BEATS_PER_BAR * division
@@ -152,17 +148,15 @@ def _checked(data: bytes) -> bytes:
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8])
         if at + 8 + size > len(data):
-            raise _DamagedError("it is cut off")
+            raise DamagedError("it is cut off")
         if data[at : at + 4] == b"MTrk":
             events = _checked_track(data[at + 8 : at + 8 + size], longest)
             tracks.append(b"MTrk" + len(events).to_bytes(4) + events)
         at += 8 + size
+    if len(tracks) > MAX_TRACKS:
+        raise DamagedError(f"it has more than {MAX_TRACKS:,} tracks")
     kind = max(int.from_bytes(data[8:10]), len(tracks) > 1)  # some files of several tracks call themselves type 0
-    return (
-        b"MThd"
-        + b"".join(number.to_bytes(size) for number, size in ((6, 4), (kind, 2), (len(tracks), 2)))
-        + (division.to_bytes(2) + b"".join(tracks))
-    )
+    return file_of(kind, division, tracks)
 
 
 def _parse(path: Path) -> Any:

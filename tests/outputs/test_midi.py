@@ -231,6 +231,7 @@ def patched(at: int, value: bytes) -> bytes:
         (patched(25, b"\x7f"), "damaged"),
         (patched(22, b"\xff\xff\xff\xff"), "damaged MIDI file: a number is too long"),
         (simple_file()[:14], "holds no notes"),
+        (simple_file()[:14] + b"MTrk\0\0\0\0" * 65_536, "damaged MIDI file: it has more than 65,535 tracks"),
     ],
 )
 def test_what_cannot_be_read_is_named_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:

@@ -1,0 +1,370 @@
+"""MIDI files edited elsewhere, heard as five tracks.
+
+Events stay the bytes they are, and notes are pairs of their numbers: what is not taken apart need not be put together
+again. mido would forget when an unknown meta event comes and rewrite a sysex of several packets.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
+from cmt_bridge.core.score import Note, Track
+from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTER, TempoMap
+from cmt_bridge.errors import MidiError
+from cmt_bridge.outputs.midi import read_midi_bytes
+from cmt_bridge.outputs.midibytes import (
+    CHANNEL_PREFIX,
+    DRUM_CHANNEL,
+    INSTRUMENT_NAME,
+    META,
+    PROGRAM_CHANGE,
+    SET_TEMPO,
+    SYSEX,
+    TIME_SIGNATURE,
+    TRACK_NAME,
+    Event,
+    events_of,
+    meta_values,
+    releases,
+    strikes,
+)
+
+__all__ = ["Bars", "Edited", "EditedNote", "Event", "Part", "Place", "edited_of", "read_edited", "within"]
+
+Bars = tuple[int, int]
+"""The first bar from 0, and the one after the last."""
+
+Place = tuple[int, int]
+"""Track, and channel from 0."""
+
+ALL_CHANNELS = -1
+DEFAULT_USPQ = 500_000  # a file that states no tempo is played at 120 BPM
+
+
+@dataclass(frozen=True, slots=True)
+class EditedNote:
+    """A note as it was played: `start` and `end` in file ticks; `on` and `off` number its events in its track.
+
+    A note that never ends sounds to the end of its track; its `off` is None.
+    """
+
+    track: int
+    channel: int
+    program: int
+    instrument: Instrument | None
+    pitch: int
+    velocity: int
+    start: int
+    end: int
+    on: int
+    off: int | None
+
+    @property
+    def place(self) -> Place:
+        return self.track, self.channel
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where an instrument is composed anew: some channels of a track.
+
+    New notes come on `channel`, which is None in a track that is still empty.
+    """
+
+    track: int
+    channels: frozenset[int]
+    channel: int | None
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A MIDI file as it was edited: the events of its tracks, each to its end-of-track.
+
+    `kind` is the type, 0 or 1. Running status is spelled out in the events.
+    """
+
+    path: Path
+    kind: int
+    ticks_per_quarter: int
+    events: tuple[tuple[Event, ...], ...]
+
+    @property
+    def ticks_per_bar(self) -> int:
+        """File ticks of a bar of 4/4."""
+        return self.ticks_per_quarter * BEATS_PER_BAR
+
+    @cached_property
+    def tempo_map(self) -> TempoMap:
+        """The tempos on the sixteenth grid.
+
+        Every sixteenth begins when it does in the file: one within which the tempo changes has the mean of its tempos,
+        to a microsecond per quarter.
+        """
+        changes = {0: DEFAULT_USPQ}
+        for tick, values in sorted(self._metas(SET_TEMPO), key=lambda each: each[0]):
+            uspq = int.from_bytes(values)
+            if uspq:
+                changes[tick] = uspq
+        starts = [tick * TICKS_PER_QUARTER for tick in changes]
+        tempos = list(changes.values())
+        spans = [(b - a) * tempo for (a, b), tempo in zip(pairwise(starts), tempos, strict=False)]
+        passed = list(accumulate(spans, initial=0))
+
+        def time(tick: int) -> int:
+            at = tick * self.ticks_per_quarter
+            index = bisect_right(starts, at) - 1
+            return passed[index] + (at - starts[index]) * tempos[index]
+
+        whole = {start // self.ticks_per_quarter for start in starts}
+        grid = sorted(whole | {-(-start // self.ticks_per_quarter) for start in starts})
+        means = [round((time(b) - time(a)) / ((b - a) * self.ticks_per_quarter)) for a, b in pairwise(grid)]
+        return TempoMap.of(zip(grid, [*means, tempos[-1]], strict=True))
+
+    @cached_property
+    def bars(self) -> int:
+        """The number of bars until the last event or note ends, or until the metre is another than 4/4."""
+        other = self._other_metre
+        if other is not None:
+            return other[0] // self.ticks_per_bar
+        ends = [-(-self.on_grid(events[-1][0]) // TICKS_PER_BAR) for events in self.events]
+        onsets = [self.on_grid(note.start) // TICKS_PER_BAR + 1 for note in self.notes]
+        return max((*ends, *onsets))
+
+    @cached_property
+    def notes(self) -> tuple[EditedNote, ...]:
+        """Every note, by track and in the order in which they begin; those of one pitch end in that order too."""
+        return tuple(note for track in range(len(self.events)) for note in self._notes_of(track))
+
+    def check(self, bars: Sequence[Bars]) -> None:
+        """Raise `MidiError` where bars to be composed anew are not all in 4/4, from the beginning of the file on."""
+        other = self._other_metre
+        if other is None or all(last * self.ticks_per_bar <= other[0] for _, last in bars):
+            return
+        tick, metre = other
+        bar = tick // self.ticks_per_bar + 1
+        where = "in the middle of" if tick % self.ticks_per_bar else "at"
+        before = f"Give bars before bar {bar}, or export" if bar > 1 else "Export"
+        raise MidiError(
+            f"{self.path} has a time signature of {metre} {where} bar {bar}, and bars are counted in 4/4.",
+            hint=f"{before} it in 4/4.",
+        )
+
+    def tracks(
+        self, bars: Sequence[Bars] = (), instruments: Sequence[Instrument] = tuple(Instrument)
+    ) -> tuple[Track, ...]:
+        """Give what is heard, on the sixteenth grid: the five tracks of a score, empty ones too.
+
+        Onsets and ends round to the nearest tick, halves to the even one; a note lasts a tick or more. Of equal notes
+        of an instrument on one tick the longest stays. Notes after `Edited.bars` are left out.
+
+        `bars` and `instruments` say what is to be composed anew: a note played a little early for the first of such
+        bars is none of them and stays, so it is heard a tick before them and sounds into them.
+        """
+        heard: dict[Instrument, dict[tuple[int, int], Note]] = {instrument: {} for instrument in Instrument}
+        for note in self.notes:
+            if note.instrument is None:
+                continue
+            onset, end = self.on_grid(note.start), self.on_grid(note.end)
+            if note.instrument in instruments and within(bars, onset, TICKS_PER_BAR):
+                onset -= 0 if within(bars, note.start, self.ticks_per_bar) else 1
+            if onset >= self.bars * TICKS_PER_BAR:
+                continue
+            found = Note(onset, note.pitch, max(1, end - onset), note.velocity)
+            same = heard[note.instrument].get((onset, note.pitch))
+            if same is None or same.duration < found.duration:
+                heard[note.instrument][onset, note.pitch] = found
+        return tuple(Track(i, self._program(i), tuple(notes.values())) for i, notes in heard.items())
+
+    def part(self, instrument: Instrument) -> Part | None:
+        """Give the part of an instrument that is composed anew, or None where no track plays it.
+
+        It is the track named exactly like the instrument, else the channel of a track with the most notes, else a
+        track of that name that is still empty.
+        """
+        counts: Counter[Place] = Counter()
+        channels: dict[Place, Counter[int]] = defaultdict(Counter)
+        for note in self.notes:
+            if note.instrument is instrument:
+                exact = _is_named(self._name(*note.place), instrument)
+                place = note.track, ALL_CHANNELS if exact else note.channel
+                counts[place] += 1
+                channels[place][note.channel] += 1
+        if counts:
+            best = max(counts, key=lambda place: (place[1] == ALL_CHANNELS, counts[place]))
+            return Part(best[0], frozenset(channels[best]), channels[best].most_common(1)[0][0])
+        return self._empty_part(instrument)
+
+    def plays(self, part: Part, instrument: Instrument, tick: int) -> bool:
+        """Tell whether a part is an instrument's after the events of a file tick."""
+        if part.channel is None:
+            return True
+        place = part.track, part.channel
+        changes = self._programs.get(place, ())
+        index = bisect_right(changes, tick, key=lambda change: change[0])
+        return self._instrument(place, changes[index - 1][1] if index else 0) is instrument
+
+    @cached_property
+    def used_channels(self) -> frozenset[int]:
+        """The channels on which anything happens."""
+        return frozenset(data[0] & 0xF for events in self.events for _, data in events if data[0] < SYSEX)
+
+    def tick(self, sixteenths: int) -> int:
+        """Give the file tick nearest to a tick of the grid."""
+        return round(sixteenths * self.ticks_per_quarter / TICKS_PER_QUARTER)
+
+    def on_grid(self, tick: int) -> int:
+        """Give the tick of the grid nearest to a file tick, of two the even one."""
+        return round(tick * TICKS_PER_QUARTER / self.ticks_per_quarter)
+
+    def _metas(self, kind: int) -> Iterator[tuple[int, bytes]]:
+        """Give the file tick and the values of every meta event of a kind, track by track."""
+        for events in self.events:
+            for tick, data in events:
+                if data[0] == META and data[1] == kind:
+                    yield tick, meta_values(data)
+
+    @cached_property
+    def _other_metre(self) -> tuple[int, str] | None:
+        """The file tick from which on bars are not those of 4/4, and the metre there."""
+        metres = {tick: (values[0], 1 << values[1]) for tick, values in self._metas(TIME_SIGNATURE)}
+        for tick, (numerator, denominator) in sorted(metres.items()):
+            if numerator != denominator or tick % self.ticks_per_bar:
+                return tick, f"{numerator}/{denominator}"
+        return None
+
+    @cached_property
+    def _names(self) -> tuple[dict[int, str], ...]:
+        """The names in each track by channel, under `ALL_CHANNELS` that of the track; the last one holds."""
+        return tuple(_names(events) for events in self.events)
+
+    @cached_property
+    def _nameless(self) -> frozenset[int]:
+        """The channels of the one track of type 0 that play and have no name of their own."""
+        return frozenset(data[0] & 0xF for _, data in self.events[0] if strikes(data)) - self._names[0].keys()
+
+    def _name(self, track: int, channel: int) -> str:
+        """Give the name of a channel of a track.
+
+        The name of a track of type 0 is that of the piece, unless one channel alone could bear it.
+        """
+        names = self._names[track]
+        if self.kind or len(self._nameless) == 1:
+            return names.get(channel, names.get(ALL_CHANNELS, ""))
+        return names.get(channel, "")
+
+    def _instrument(self, place: Place, program: int) -> Instrument | None:
+        return instrument_of(program, is_drum=place[1] == DRUM_CHANNEL, name=self._name(*place))
+
+    @cached_property
+    def _programs(self) -> dict[Place, list[tuple[int, int]]]:
+        """The program changes of each channel of a track as (file tick, program), in order."""
+        found = defaultdict(list)
+        for track, events in enumerate(self.events):
+            for tick, data in events:
+                if data[0] & 0xF0 == PROGRAM_CHANGE:
+                    found[track, data[0] & 0xF].append((tick, data[1]))
+        return found
+
+    def _notes_of(self, track: int) -> list[EditedNote]:
+        events = self.events[track]
+        programs: dict[int, int] = {}
+        instruments: dict[int, Instrument | None] = {}
+        ends: dict[int, int] = {}
+        sounding: dict[tuple[int, int], deque[int]] = defaultdict(deque)
+        begun: list[tuple[int, int, Instrument | None]] = []
+        for number, (_, data) in enumerate(events):
+            kind, channel = data[0] & 0xF0, data[0] & 0xF
+            if kind == PROGRAM_CHANGE:
+                programs[channel] = data[1]
+                instruments.pop(channel, None)
+            elif strikes(data):
+                program = programs.get(channel, 0)
+                if channel not in instruments:
+                    instruments[channel] = self._instrument((track, channel), program)
+                begun.append((number, program, instruments[channel]))
+                sounding[channel, data[1]].append(number)
+            elif releases(data) and sounding[channel, data[1]]:
+                ends[sounding[channel, data[1]].popleft()] = number
+        return [
+            EditedNote(
+                track=track,
+                channel=events[on][1][0] & 0xF,
+                program=program,
+                instrument=instrument,
+                pitch=events[on][1][1],
+                velocity=events[on][1][2],
+                start=events[on][0],
+                end=events[ends.get(on, -1)][0],
+                on=on,
+                off=ends.get(on),
+            )
+            for on, program, instrument in begun
+        ]
+
+    def _empty_part(self, instrument: Instrument) -> Part | None:
+        playing = {note.track for note in self.notes}
+        for track, names in enumerate(self._names):
+            if self.kind and track not in playing and _is_named(names.get(ALL_CHANNELS, ""), instrument):
+                channels = [data[0] & 0xF for _, data in self.events[track] if data[0] < SYSEX]
+                return Part(track, frozenset(channels), channels[0] if channels else None)
+        return None
+
+    def _program(self, instrument: Instrument) -> int:
+        part = self.part(instrument)
+        for note in self.notes:
+            if part and note.track == part.track and note.channel == part.channel and note.instrument is instrument:
+                return note.program
+        return PARTS[instrument].program
+
+
+def read_edited(path: Path) -> Edited:
+    """Read a MIDI file, type 0 or 1, any resolution, with all its events.
+
+    What comes after an end-of-track and chunks that are no tracks are not kept. Raises `MidiError` where the file
+    cannot be read, is damaged or has no tracks.
+    """
+    edited = edited_of(read_midi_bytes(path), path)
+    if not edited.events:
+        raise MidiError(f"{path} has no tracks.", hint="Export it again.")
+    return edited
+
+
+def edited_of(data: bytes, path: Path) -> Edited:
+    """Give the events of the bytes of a MIDI file that are in order, such as `spliced` gives; `path` names them."""
+    at = 14
+    tracks = []
+    while at < len(data):
+        end = at + 8 + int.from_bytes(data[at + 4 : at + 8])
+        tracks.append(tuple(events_of(data[at + 8 : end])))
+        at = end
+    return Edited(path, int.from_bytes(data[8:10]), int.from_bytes(data[12:14]), tuple(tracks))
+
+
+def within(bars: Iterable[Bars], tick: int, ticks_per_bar: int) -> bool:
+    """Tell whether a tick lies in one of some bars."""
+    bar = tick // ticks_per_bar
+    return any(first <= bar < last for first, last in bars)
+
+
+def _is_named(name: str, instrument: Instrument) -> bool:
+    return name.strip().upper() == instrument.name
+
+
+def _names(events: Iterable[Event]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    channel = ALL_CHANNELS
+    for _, data in events:
+        if data[0] != META:
+            channel = ALL_CHANNELS  # a prefix holds until the next event that is played
+        elif data[1] == CHANNEL_PREFIX:
+            channel = next(iter(meta_values(data)), ALL_CHANNELS)
+        elif data[1] == TRACK_NAME or (data[1] == INSTRUMENT_NAME and channel != ALL_CHANNELS):
+            names[channel] = meta_values(data).decode(errors="replace")
+    return names
