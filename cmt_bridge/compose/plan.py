@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.metadata import VideoMetadata
@@ -38,13 +39,17 @@ def strength_class(weight: float) -> int:
     return max(1, bisect_right(STRENGTH_THRESHOLDS, weight))
 
 
-def plan(metadata: VideoMetadata) -> ControlTrack:
+def plan(metadata: VideoMetadata, tempo_map: TempoMap | None = None) -> ControlTrack:
     """Map motion speed to density, visual beats to strength, and time to bars (paper, section 3).
 
-    Bars begin with the video and cover it whole. A bar's density is at least the number of its visual beats, so that
-    both can be followed.
+    Bars begin with the video and cover it whole; they are those of its own tempo, or of another `tempo_map`. A bar's
+    density is at least the number of its visual beats, so that both can be followed.
     """
-    tempo_map = TempoMap.constant(metadata.tempo)
+    flow: Sequence[float] = metadata.flow_per_bar
+    if tempo_map is None:
+        tempo_map = TempoMap.constant(metadata.tempo)
+    else:
+        flow = _flow_between(metadata, _bar_lines(tempo_map, metadata.duration))
     ticks = tempo_map.ticks(metadata.duration)
     bars = max(1, -int(-(ticks - SLACK) // TICKS_PER_BAR))
     n_beat = min(bars * TICKS_PER_BAR, max(1, round(ticks)))
@@ -56,7 +61,7 @@ def plan(metadata: VideoMetadata) -> ControlTrack:
     hits = Counter(tick // TICKS_PER_BAR for tick in strengths)
     return ControlTrack(
         tempo_map=tempo_map,
-        density=tuple(max(hits[bar], density) for bar, density in enumerate(_densities(metadata.flow_per_bar, bars))),
+        density=tuple(max(hits[bar], density) for bar, density in enumerate(_densities(flow, bars))),
         beats=tuple(ControlBeat(tick, strengths[tick]) for tick in sorted(strengths)),
         n_beat=n_beat,
     )
@@ -65,13 +70,25 @@ def plan(metadata: VideoMetadata) -> ControlTrack:
 def at_tempo(metadata: VideoMetadata, bpm: float) -> VideoMetadata:
     """Give metadata with another tempo, its motion averaged over the new bars."""
     tempo = uspq_to_bpm(bpm_to_uspq(bpm))
-    old, new = (60.0 * BEATS_PER_BAR / each for each in (metadata.tempo, tempo))
+    new = 60.0 * BEATS_PER_BAR / tempo
+    flow = _flow_between(metadata, np.arange(math.ceil(metadata.duration / new) + 1, dtype=np.float64) * new)
+    return replace(metadata, tempo=tempo, tempo_source="given", flow_per_bar=flow)
+
+
+def _bar_lines(tempo_map: TempoMap, duration: float) -> npt.NDArray[np.float64]:
+    bars = math.ceil(tempo_map.ticks(duration) / TICKS_PER_BAR)
+    return np.array([float(tempo_map.bar_seconds(bar)) for bar in range(bars + 1)])
+
+
+def _flow_between(metadata: VideoMetadata, lines: npt.NDArray[np.float64]) -> tuple[float, ...]:
+    """Average the motion between moments (seconds), as far as the video goes."""
+    old = 60.0 * BEATS_PER_BAR / metadata.tempo
     edges = np.minimum(np.arange(len(metadata.flow_per_bar) + 1) * old, metadata.duration)
     moved = np.concatenate([[0.0], np.cumsum(np.diff(edges) * metadata.flow_per_bar)])
-    lines = np.minimum(np.arange(math.ceil(metadata.duration / new) + 1) * new, metadata.duration)
+    lines = np.minimum(lines, metadata.duration)
     lengths = np.diff(lines)
     flow = np.diff(np.interp(lines, edges, moved))[lengths > 0] / lengths[lengths > 0]
-    return replace(metadata, tempo=tempo, tempo_source="given", flow_per_bar=tuple(flow.tolist()))
+    return tuple(flow.tolist())
 
 
 def _densities(flow: Sequence[float], bars: int) -> list[int]:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cmt_bridge.errors import OutputError
 
-__all__ = ["complete_folder", "complete_path", "fresh_path", "sha256_of"]
+__all__ = ["complete_folder", "complete_path", "fresh_path", "is_temporary", "sha256_of"]
+
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?", re.DOTALL)
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file or folder is called as what was being written when a process was killed."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def _refuse(path: Path, error: OSError) -> OutputError:
@@ -31,9 +40,9 @@ def complete_path(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            _sync(temporary)
             temporary.replace(path)
+            _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -42,7 +51,7 @@ def complete_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to fill; at the end its files are synced and it is renamed into place.
+    """Give a temporary folder beside `path` to fill; at the end all in it is synced and it is renamed into place.
 
     `path` must not exist yet, or be an empty folder. Where the body fails nothing stays behind.
     """
@@ -53,23 +62,36 @@ def complete_folder(path: Path) -> Iterator[Path]:
             made = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
             temporary.mkdir(parents=True)
             yield temporary
-            for file in temporary.iterdir():
-                with file.open("rb+") as handle:
-                    os.fsync(handle.fileno())
+            for each in temporary.rglob("*"):
+                _sync_folder(each) if each.is_dir() else _sync(each)
+            _sync_folder(temporary)
             if path.is_dir():
                 path.rmdir()  # fails where something is in it
             temporary.rename(path)
+            _sync_folder(path.parent)
             made = []
         finally:
-            if temporary.is_dir():
-                for file in temporary.iterdir():
-                    file.unlink()
-                temporary.rmdir()
+            shutil.rmtree(temporary, ignore_errors=True)
             for parent in made:
                 if parent.is_dir() and not any(parent.iterdir()):
                     parent.rmdir()
     except OSError as error:
         raise _refuse(path, error) from error
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb+") as handle:
+        os.fsync(handle.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlast a power cut, on systems where folders can be synced."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def fresh_path(path: Path) -> Path:

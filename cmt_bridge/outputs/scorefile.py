@@ -14,10 +14,20 @@ from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import MAX_USPQ
 from cmt_bridge.errors import ScoreError
 
-__all__ = ["SCORE_NAME", "find_score", "read_json", "read_metadata", "read_score", "write_json", "write_score"]
+__all__ = [
+    "METADATA_NAME",
+    "SCORE_NAME",
+    "find_score",
+    "read_json",
+    "read_metadata",
+    "read_score",
+    "write_json",
+    "write_score",
+]
 
 SCORE_NAME = "score.json"
-"""The name of the score in a score folder."""
+METADATA_NAME = "metadata.json"
+"""The names of a score and of what it was composed for in a score folder."""
 
 INNERMOST = re.compile(r"\[\n([^\[\]{}\"]*)\n\s*\]")
 """A list of plain numbers, laid out over lines; no string holds a line break as such."""

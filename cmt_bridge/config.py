@@ -1,0 +1,176 @@
+"""The configuration file: cmt-bridge.toml of a folder, for the clips in it and below it.
+
+    [score]                       # as the options of `cmt-bridge score`
+    instruments = ["drums", "bass", "piano"]
+    style = "rock"
+    control = 0.7
+    tempo_range = [80, 120]
+
+    [outputs]
+    drop = "."                    # where the current take's files go, from the clip's folder
+    files = ["midi"]              # or "score", "preview"
+    host = "reaper"
+
+    [watch]                       # of the watched folder itself
+    ignore = ["proxies/*"]
+
+A file in a folder further down says what is different there. A file is read anew for every job, so changes hold from
+the next one on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cmt_bridge.errors import UsageError
+from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
+
+__all__ = ["FILE_NAME", "HOSTS", "Config", "Outputs", "Watching", "read_config"]
+
+FILE_NAME: Final = "cmt-bridge.toml"
+MOST_BYTES = 1 << 20
+ALIASES: Final = {"genre": "style", "C": "control", "c": "control"}
+FILES: Final = ("midi", "score", "preview")
+
+HOSTS: Final[Mapping[str, str]] = {
+    "reaper": "Drag the MIDI file to the start of the project, and say yes to importing its tempo map and markers.",
+    "logic": "Open the MIDI file by File › Open: dragging it in may leave out tempo and markers.",
+    "ardour": "Session › Import, with the tempo map and one track per MIDI track.",
+    "garageband": "Set the project to the tempo in the file's name, then drag the MIDI file in.",
+    "live": "Set the project to the tempo that is shown, then drag the MIDI file in.",
+    "cubase": "File › Import › MIDI File.",
+    "bitwig": "Drag the MIDI file in, and take over its tempo.",
+    "studio-one": "Drag the MIDI file in, and take over its tempo.",
+    "fl-studio": "File › Import › MIDI file.",
+}
+"""What to do with a MIDI file in each host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the files of a current take are dropped: `drop` is a folder, from the clip's own; empty for nowhere.
+
+    `files` are of `FILES`; `host` is one of `HOSTS`, or empty.
+    """
+
+    drop: str = "."
+    files: tuple[str, ...] = ("midi",)
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How a folder is watched.
+
+    `settle` is how many seconds a file must not change before it is used; `polling` looks at a network drive again and
+    again (None: where the drive says that it is one); `ignore` are patterns of paths from the watched folder; a model
+    that was not needed for `release` minutes is let go; `osc` is the port of OSC, 0 for none.
+    """
+
+    settle: float = 2.0
+    polling: bool | None = None
+    ignore: tuple[str, ...] = ()
+    release: float = 10.0
+    osc: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the configuration files of a folder say together; `sources` are those files, the outermost first."""
+
+    score: Settings = field(default_factory=dict)
+    outputs: Outputs = field(default_factory=Outputs)
+    watch: Watching = field(default_factory=Watching)
+    sources: tuple[Path, ...] = ()
+
+
+def read_config(folder: Path) -> Config:
+    """Read cmt-bridge.toml of a folder and of all above it; the nearest says what holds.
+
+    Raises `UsageError` where a file cannot be read or says what is not known.
+    """
+    here = folder.absolute()
+    files = [path for above in reversed((here, *here.parents)) if (path := above / FILE_NAME).is_file()]
+    score: dict[str, str] = {}
+    outputs: dict[str, Any] = {}
+    watch: dict[str, Any] = {}
+    for path in files:
+        data = _load(path)
+        _known(path, "", data, ("score", "outputs", "watch"))
+        score |= _score(path, data.get("score", {}))
+        outputs |= _outputs(path, data.get("outputs", {}))
+        watch = _watch(path, data.get("watch", {})) if path.parent == here else {}
+    return Config(score, Outputs(**outputs), Watching(**watch), tuple(files))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES)
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.", hint="Check its permissions.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", hint="Correct it, or move it away.") from error
+
+
+def _known(path: Path, section: str, data: Any, names: tuple[str, ...]) -> None:
+    """Raise `UsageError` for what is no section or not known in it."""
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: {section} is not a section.", hint=f"Write [{section}] on a line of its own.")
+    for name in data:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            where = f"{section}.{name}" if section else name
+            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(names)}."
+            raise UsageError(f"{path}: there is no setting {where}.", hint=hint)
+
+
+def _score(path: Path, data: Any) -> dict[str, str]:
+    names = tuple(setting.name for setting in SCORE_SETTINGS)
+    _known(path, "score", data, (*names, *ALIASES))
+    return {ALIASES.get(name, name): as_text(value) for name, value in data.items()}
+
+
+def _outputs(path: Path, data: Any) -> dict[str, Any]:
+    _known(path, "outputs", data, ("drop", "files", "host"))
+    found = dict(data)
+    if "drop" in found and not isinstance(found["drop"], str):
+        raise _wrong(path, "outputs.drop", 'the name of a folder, such as ".", or "" for none')
+    if "files" in found:
+        files = found["files"]
+        if not isinstance(files, list) or not all(name in FILES for name in files):
+            raise _wrong(path, "outputs.files", f"a list of {', '.join(FILES)}")
+        found["files"] = tuple(dict.fromkeys(files))
+    if found.get("host", "") not in ("", *HOSTS):
+        raise _wrong(path, "outputs.host", f"one of {', '.join(HOSTS)}")
+    return found
+
+
+def _watch(path: Path, data: Any) -> dict[str, Any]:
+    _known(path, "watch", data, ("settle", "polling", "ignore", "release", "osc"))
+    found = dict(data)
+    for name, most in (("settle", 3600.0), ("release", 1e6)):
+        if name in found:
+            value = found[name]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+                raise _wrong(path, f"watch.{name}", f"a number from 0 to {most:g}")
+            found[name] = float(value)
+    if not isinstance(found.get("polling", True), bool):
+        raise _wrong(path, "watch.polling", "true or false")
+    osc = found.get("osc", 0)
+    if isinstance(osc, bool) or not isinstance(osc, int) or not 0 <= osc <= 65535:
+        raise _wrong(path, "watch.osc", "the number of a port, or 0")
+    ignore = found.get("ignore", [])
+    if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
+        raise _wrong(path, "watch.ignore", 'a list of patterns, such as ["proxies/*"]')
+    return found | {"ignore": tuple(ignore)}
+
+
+def _wrong(path: Path, name: str, wanted: str) -> UsageError:
+    return UsageError(f"{path}: {name} cannot be used.", hint=f"Give {wanted}.")

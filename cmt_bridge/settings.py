@@ -1,0 +1,244 @@
+"""Settings: one table of what a person may choose for a score, and how it is read.
+
+The command line, cmt-bridge.toml and the control API have the same settings with the same names, defaults and help
+texts. A setting is text, whichever way it came, so that all three are read by the same code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from cmt_bridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from cmt_bridge.core.instruments import Instrument
+    from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
+
+__all__ = [
+    "ANALYSIS",
+    "COMPOSITION",
+    "PRECISIONS",
+    "SCORE_SETTINGS",
+    "Setting",
+    "Settings",
+    "analysis_options",
+    "as_text",
+    "compose_options",
+    "instruments_of",
+    "named",
+    "whole_number",
+]
+
+Settings = Mapping[str, str]
+"""Text by name, of what was said; what is missing is as usual."""
+
+PRECISIONS: Final = ("float32", "bfloat16", "int8")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting: its name (as in cmt-bridge.toml), what it is when nobody says, and what it does, in a sentence."""
+
+    name: str
+    default: str
+    help: str
+    kind: Literal["text", "number", "whole", "range", "choice"] = "text"
+    choices: tuple[str, ...] = ()
+
+
+ANALYSIS: Final = (
+    Setting("tempo", "", "Fix the tempo, in BPM.", "number"),
+    Setting("tempo_range", "60,160", "Where to look for it, BPM.", "range"),
+    Setting("cut_sensitivity", "0.5", "0: only hard cuts; 1: every suspicion.", "number"),
+)
+
+COMPOSITION: Final = (
+    Setting("control", "0.7", "How closely to follow the picture, 0 to 1 (C)."),
+    Setting("density_control", "", "The same for motion speed and density alone."),
+    Setting("beat_control", "", "The same for visual beats and strength alone."),
+    Setting(
+        "recall",
+        "1.0",
+        "How strictly phrases return, A A B A, where the picture is followed; 0: not at all.",
+        "number",
+    ),
+    Setting("instruments", "", "Who plays, such as drums,bass,piano; all five else."),
+    Setting("style", "", "Such as rock or ballad, with a model that knows it; open else."),
+    Setting("key", "", "Such as C, F# or Am, with a model that knows keys; open else."),
+    Setting("temperature", "", "How adventurous: 1.1, or per column, pitch=1.1,duration=1.5."),
+    Setting("nucleus", "", "Share of likely choices kept: 0.9, or per column, pitch=0.8; the model's own else."),
+    Setting("polyphony", "", "Most notes at once, per instrument: piano=4,strings=3."),
+    Setting("pitches", "", "Lowest and highest MIDI pitch, per instrument: bass=28-50."),
+)
+
+SCORE_SETTINGS: Final = (
+    Setting("variations", "1", "Takes to compose, 1 to 64.", "whole"),
+    Setting("seed", "0", "Seed of the first take; the others count up.", "whole"),
+    *COMPOSITION,
+    Setting("model", "", "Name of a model, or path of its weights; see `cmt-bridge models list`."),
+    Setting("precision", "float32", "Arithmetic of the weights; int8 is fastest.", "choice", PRECISIONS),
+    *ANALYSIS,
+)
+"""All that a score is made with."""
+
+_DEFAULTS = {setting.name: setting.default for setting in SCORE_SETTINGS}
+MOST_VARIATIONS = 64
+MOST_BARS = 100_000
+BAR_RANGE = re.compile(r"(\d+)(?:-(\d+))?:([\d.]+)")
+
+
+def as_text(value: Any) -> str:
+    """Give a value of TOML or JSON as the text that the command line would have.
+
+    >>> as_text({"bass": [28, 50]})
+    'bass=28-50'
+    """
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={as_text(each).replace(',', '-')}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(as_text(each) for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _said(settings: Settings, name: str) -> str:
+    return settings.get(name, _DEFAULTS[name]).strip() or _DEFAULTS[name]
+
+
+def option_of(name: str) -> str:
+    """Give the command line's name of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def named(option: str, name: str, known: Mapping[str, Any]) -> Any:
+    """Give what a name of an option stands for. Raises `UsageError` for one that is not known."""
+    try:
+        return known[name.strip().lower()]
+    except KeyError:
+        raise UsageError(f"{option} does not know {name.strip()!r}.", hint=f"Choose from {', '.join(known)}.") from None
+
+
+def instruments_of(option: str, text: str) -> list[Instrument]:
+    """Read `drums,bass`; nothing gives none. Raises `UsageError` for a name that is not known."""
+    from cmt_bridge.core.instruments import Instrument
+
+    names = {instrument.name.lower(): instrument for instrument in Instrument}
+    return [named(option, name, names) for name in text.split(",")] if text else []
+
+
+T = TypeVar("T", int, float)
+
+
+def _number(settings: Settings, name: str, read: Callable[[str], T]) -> T:
+    text = _said(settings, name)
+    try:
+        return read(text)
+    except ValueError:
+        raise UsageError(f"{option_of(name)} cannot read {text!r}.", hint=f"Give a number: {_help(name)}") from None
+
+
+def _help(name: str) -> str:
+    return next(setting.help for setting in SCORE_SETTINGS if setting.name == name)
+
+
+def whole_number(settings: Settings, name: str) -> int:
+    """Read a whole number. Raises `UsageError` where it is none."""
+    value = _number(settings, name, int)
+    if name == "variations" and not 1 <= value <= MOST_VARIATIONS:
+        raise UsageError(f"{value} takes cannot be composed at once.", hint=f"Give 1 to {MOST_VARIATIONS}.")
+    return value
+
+
+def analysis_options(settings: Settings) -> AnalysisOptions:
+    """Give the options of the analysis. Raises `UsageError` for settings that cannot be used."""
+    from cmt_bridge.core.options import AnalysisOptions
+
+    text = _said(settings, "tempo_range")
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--tempo-range cannot read {text!r}.", hint="Give two tempos in BPM, such as 80 110."
+        ) from None
+    return AnalysisOptions(
+        tempo=_number(settings, "tempo", float) if _said(settings, "tempo") else None,
+        tempo_low=low,
+        tempo_high=high,
+        cut_sensitivity=_number(settings, "cut_sensitivity", float),
+    )
+
+
+def compose_options(settings: Settings) -> ComposeOptions:
+    """Give the options of the composition. Raises `UsageError` for settings that cannot be used."""
+    from cmt_bridge.core.instruments import Instrument
+    from cmt_bridge.core.options import ComposeOptions
+
+    default = ComposeOptions()
+    columns = {column.name.lower(): column for column in default.temperature}
+    names = {instrument.name.lower(): instrument for instrument in Instrument}
+    said = {setting.name: _said(settings, setting.name) for setting in COMPOSITION}
+    return ComposeOptions(
+        seed=whole_number(settings, "seed"),
+        style=said["style"].lower(),
+        key=said["key"],
+        recall=_number(settings, "recall", float),
+        density_control=_per_bar("density_control", said["density_control"] or said["control"]),
+        beat_control=_per_bar("beat_control", said["beat_control"] or said["control"]),
+        instruments=tuple(sorted(instruments_of("--instruments", said["instruments"]))) or default.instruments,
+        polyphony={**default.polyphony, **_per_name("polyphony", said["polyphony"], names, int)},
+        pitches={**default.pitches, **_per_name("pitches", said["pitches"], names, _span)},
+        temperature={**default.temperature, **_per_name("temperature", said["temperature"], columns, float)},
+        nucleus=_per_name("nucleus", said["nucleus"], columns, float),
+    )
+
+
+def _span(text: str) -> tuple[int, int]:
+    low, high = text.split("-")
+    return int(low), int(high)
+
+
+def _per_name(name: str, text: str, known: Mapping[str, Any], read: Callable[[str], Any]) -> dict[Any, Any]:
+    """Read `a=1,b=2`, or one value for all."""
+    values: dict[Any, Any] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = part.rpartition("=")
+        try:
+            values |= (
+                {named(option_of(name), key, known): read(value)}
+                if equals
+                else dict.fromkeys(known.values(), read(value))
+            )
+        except ValueError:
+            raise UsageError(
+                f"{option_of(name)} cannot read {part!r}.", hint="See `cmt-bridge score --help`."
+            ) from None
+    return values
+
+
+def _per_bar(name: str, text: str) -> tuple[float, ...]:
+    """Read `0.7`, or `1-4:1,9:0.3` with bars from 1."""
+    wrong = UsageError(
+        f"{option_of(name)} cannot read {text!r}.", hint="Give 0.7, or values for bars such as 1-4:1,9:0.3."
+    )
+    usual = float(_DEFAULTS["control"])
+    if ":" not in text:
+        try:
+            return (float(text),)
+        except ValueError:
+            raise wrong from None
+    bars: dict[int, float] = {}
+    for part in text.split(","):
+        found = BAR_RANGE.fullmatch(part.strip())
+        if not found:
+            raise wrong
+        first, last = int(found[1]), int(found[2] or found[1])
+        try:
+            value = float(found[3])
+        except ValueError:
+            raise wrong from None
+        if not 1 <= first <= last <= MOST_BARS:
+            raise wrong
+        bars |= dict.fromkeys(range(first, last + 1), value)
+    return tuple(bars.get(bar, usual) for bar in range(1, max(bars) + 2))
