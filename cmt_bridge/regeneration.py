@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cmt_bridge.compose.codec import (
     Grid,
@@ -22,10 +23,11 @@ from cmt_bridge.compose.codec import (
     simu_note_starts,
     tracks_of,
 )
-from cmt_bridge.compose.engrave import held_to_the_end, released, velocities
+from cmt_bridge.compose.cues import give_cues
+from cmt_bridge.compose.engrave import dynamics, held_to_the_end, released, velocities
 from cmt_bridge.compose.events import encode_events
 from cmt_bridge.core.control import ControlTrack
-from cmt_bridge.core.events import MOST_NOTES, START, EventRows, Field, players_mask
+from cmt_bridge.core.events import MOST_NOTES, START, EventRows, Field
 from cmt_bridge.core.form import LONGEST_RETURN
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.options import ComposeOptions
@@ -35,9 +37,9 @@ from cmt_bridge.core.tokens import Column, TokenRows, Type, beat_timing
 from cmt_bridge.errors import UsageError
 from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.section import HeldNote, Section
+from cmt_bridge.model.section import HeldNote, Palette, Rhythm, Section
 from cmt_bridge.model.session import Session, compose
-from cmt_bridge.model.surprise import surprises
+from cmt_bridge.model.surprise import surprises_together
 
 __all__ = ["CANDIDATES", "Regenerated", "Request", "control_of", "cut", "notes_of_section", "regenerate", "spliced"]
 
@@ -45,6 +47,8 @@ CANDIDATES = 8  # to choose from: with fewer the right seam costs over 10 % more
 MOST_AFTER = 8  # bars, as in training
 AFTER_SHARE = 0.25  # of what a network remembers
 MEMORY = 768  # events, where a network does not say
+RHYTHM, PITCHES = "rhythm", "pitches"
+KEEPS = ("", RHYTHM, PITCHES)
 
 Bars = tuple[int, int]
 """The first bar from 0, and the one after the last."""
@@ -52,10 +56,28 @@ Bars = tuple[int, int]
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be composed anew: stretches of bars, in order and apart, and the tracks."""
+    """What is to be composed anew: stretches of bars, in order and apart, and the tracks.
+
+    `keep` is empty, `rhythm` for the very same notes but for their pitches, or `pitches` for a new rhythm of pitches
+    that each bar had. With a rhythm drums stay as they are, since their pitches are their rhythm. Raises `UsageError`
+    where nothing else would be left, and for anything else to keep.
+    """
 
     bars: tuple[Bars, ...]
     instruments: tuple[Instrument, ...] = tuple(Instrument)
+    keep: str = ""
+
+    def __post_init__(self) -> None:
+        if self.keep not in KEEPS:
+            raise UsageError(f"{self.keep} cannot be kept.", hint="Keep rhythm or pitches.")
+        if self.keep == RHYTHM:
+            pitched = tuple(i for i in self.instruments if i is not Instrument.DRUMS)
+            if self.instruments and not pitched:
+                raise UsageError(
+                    "Drums have no pitches apart from their rhythm.",
+                    hint="Name another track as well, or do not keep the rhythm.",
+                )
+            object.__setattr__(self, "instruments", pitched)
 
     def check(self, score: Score) -> None:
         """Raise `UsageError` where a score has no such bars."""
@@ -132,10 +154,16 @@ def cut(
 
 
 def _hearable(notes: GridNotes) -> GridNotes:
-    """Leave out what no network has a word for: more notes of one instrument on a tick than they know."""
+    """Leave out what no network has a word for."""
+    return notes[_is_hearable(notes)]
+
+
+def _is_hearable(notes: GridNotes) -> npt.NDArray[np.bool_]:
+    """Tell which notes are among as many of one instrument on a tick as networks know."""
     heads = np.flatnonzero(simu_note_starts(notes))
     size = np.diff(np.append(heads, len(notes)))
-    return notes[np.arange(len(notes)) - np.repeat(heads, size) < MOST_NOTES]
+    few: npt.NDArray[np.bool_] = np.arange(len(notes)) - np.repeat(heads, size) < MOST_NOTES
+    return few
 
 
 def _surroundings(notes: GridNotes, bars: int, span: Bars, memory: int) -> Bars:
@@ -192,21 +220,18 @@ def regenerate(
         words: list[TokenRows] = []
         for piece, group in zip(pieces, groups, strict=False):
             section = cut(piece, score.bars, span, request.instruments, **knows)
+            section = _keeping(section, piece, score.bars, request, sung, rich=knows["rich"])
             grouped = replace(sung, seed=group[0])
             words += compose(Session(engine, control, grouped, section=section, seeds=group), share)
         held += len(section.held)
         pieces = [
-            spliced(piece, _engraved(rows, section, request, control, options), span, request.instruments)
+            spliced(piece, _engraved(rows, section, piece, request, control, options), span, request.instruments)
             for piece, rows in zip(pieces, words, strict=True)
         ]
+    surprises = _surprises(engine, pieces, score.bars, request, control, sung)
     found = [
-        Regenerated(
-            score=_score_of(score, piece, request, note, seed),
-            seed=seed,
-            surprise=_surprise(engine, piece, score.bars, request),
-            held=held,
-        )
-        for seed, piece in zip(seeds, pieces, strict=True)
+        Regenerated(_score_of(score, piece, request, note, seed), seed, surprise, held)
+        for seed, piece, surprise in zip(seeds, pieces, surprises, strict=True)
     ]
     return sorted(found, key=lambda each: np.inf if each.surprise is None else each.surprise)
 
@@ -222,14 +247,70 @@ def _share(progress: Callable[[float], None] | None, number: int, count: int) ->
     return None if progress is None else lambda share: progress((number + share) / count)
 
 
+def _keeping(
+    section: Section, notes: GridNotes, bars: int, request: Request, options: ComposeOptions, *, rich: bool
+) -> Section:
+    """Give a section in which is kept what a request keeps of the bars of a piece."""
+    if request.keep == RHYTHM:
+        mine = _composed(notes, (section.first, section.last), request)
+        rows = encode(_hearable(mine), bars, rich=rich)
+        rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], bars * TICKS_PER_BAR)
+        ends: dict[tuple[int, int], int] = {}
+        for onset, player, _, duration, _ in mine.tolist():
+            ends[onset, player] = max(ends.get((onset, player), 0), onset + duration)
+        after = _composed(notes, (section.last, bars), request)
+        after = after[after[:, Grid.ONSET] < max(ends.values(), default=0)]
+        coming = tuple((player, pitch, onset) for onset, player, pitch, _, _ in after.tolist())
+        return replace(section, rhythm=Rhythm(rows[rows[:, Column.TYPE] == Type.NOTE], ends, coming))
+    if request.keep == PITCHES:
+        return replace(section, palette=_palette(notes, section, request, options))
+    return section
+
+
+def _composed(notes: GridNotes, span: Bars, request: Request) -> GridNotes:
+    """Give the notes of some bars that are of the tracks composed."""
+    bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
+    mine = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])
+    return notes[mine & (bar >= span[0]) & (bar < span[1])]
+
+
+def _palette(notes: GridNotes, section: Section, request: Request, options: ComposeOptions) -> Palette:
+    """Give the pitches that each track has in each bar, or in the nearest that has any; all of a section's for drums.
+
+    Those out of an instrument's range are left out, where others are in it.
+    """
+    mine = _composed(notes, (section.first, section.last), request)
+    palette: dict[tuple[int, int], frozenset[int]] = {}
+    for instrument in request.instruments:
+        low, high = options.pitches[instrument]
+        own = mine[mine[:, Grid.INSTRUMENT] == instrument]
+        there = own[:, Grid.ONSET] // TICKS_PER_BAR
+        for bar in range(section.first, section.last) if len(own) else ():
+            far = np.abs(there - bar)
+            near = own if instrument is Instrument.DRUMS else own[there == there[far.argmin()]]
+            pitches = set(near[:, Grid.PITCH].tolist())
+            inside = {pitch for pitch in pitches if low <= pitch <= high}
+            palette[bar, int(instrument)] = frozenset(inside or pitches)
+    return palette
+
+
 def _engraved(
-    rows: TokenRows, section: Section, request: Request, control: ControlTrack, options: ComposeOptions
+    rows: TokenRows,
+    section: Section,
+    piece: GridNotes,
+    request: Request,
+    control: ControlTrack,
+    options: ComposeOptions,
 ) -> GridNotes:
     """Give the notes of the words composed for a section, in the piece; they end with it, the last chord with the
-    picture.
+    picture, unless their rhythm is kept.
     """
     notes = notes_of_section(rows, section)
     notes = notes[np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])]
+    if section.rhythm is not None:
+        kept = _composed(piece, (section.first, section.last), request)
+        kept[_is_hearable(kept), Grid.PITCH] = notes[:, Grid.PITCH]
+        return kept
     control = control.with_ending()
     known = bool((rows[:, Column.VELOCITY] > 0).any())
     notes[:, Grid.VELOCITY] = velocities(notes, control, known=known)
@@ -268,6 +349,7 @@ def _score_of(score: Score, piece: GridNotes, request: Request, note: dict[str, 
         "bars": [[first + 1, last] for first, last in request.bars],
         "tracks": [instrument.title for instrument in request.instruments],
         "seed": seed,
+        **({"keep": request.keep} if request.keep else {}),
         **(note or {}),
     }
     options = dict(score.provenance.options)
@@ -275,29 +357,50 @@ def _score_of(score: Score, piece: GridNotes, request: Request, note: dict[str, 
     return replace(score, tracks=tuple(tracks), provenance=replace(score.provenance, options=options))
 
 
-def _surprise(engine: Engine | ComposerEngine, piece: GridNotes, bars: int, request: Request) -> float | None:
-    """Give how much of a surprise the bars after the seams are, in nats per event."""
-    if not isinstance(engine, ComposerEngine):
-        return None
-    total, count = 0.0, 0
-    for span in request.bars:
-        start, until = _surroundings(piece, bars, span, engine.config.window)
-        rows = _heard(piece, start, until, engine.config.window)
-        where = rows[1:, Field.POSITION] >= (span[1] - start) * TICKS_PER_BAR
-        total += float(surprises(engine.network, rows)[where].sum())
-        count += int(where.sum())
-    return total / count if count else None
+def _surprises(
+    engine: Engine | ComposerEngine,
+    pieces: Sequence[GridNotes],
+    bars: int,
+    request: Request,
+    control: ControlTrack,
+    options: ComposeOptions,
+) -> list[float | None]:
+    """Give how much of a surprise the bars after the seams are in each piece, in nats per event.
+
+    All are heard from the same bar on, so that what differs is what was composed.
+    """
+    count = 0
+    totals = np.zeros(len(pieces))
+    if isinstance(engine, ComposerEngine):
+        for span in request.bars:
+            around = [_surroundings(piece, bars, span, engine.config.window) for piece in pieces]
+            start, until = max(start for start, _ in around), min(until for _, until in around)
+            if until == span[1]:
+                continue
+            versions = [_heard(piece, (start, until), engine, control, options) for piece in pieces]
+            last = int((versions[0][1:, Field.POSITION] >= span[1] * TICKS_PER_BAR).sum())
+            totals += surprises_together(engine.network, versions, last)
+            count += last
+    return [float(total) / count if count else None for total in totals]
 
 
-def _heard(notes: GridNotes, first: int, last: int, window: int) -> EventRows:
+def _heard(
+    notes: GridNotes, bars: Bars, engine: ComposerEngine, control: ControlTrack, options: ComposeOptions
+) -> EventRows:
     """Give the events of some bars behind a start word: the last ones, where a network does not hear all at once."""
+    first, last = bars
     bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
-    notes = _hearable(notes[(bar >= first) & (bar < last)])
-    notes[:, Grid.ONSET] -= first * TICKS_PER_BAR
-    rows = encode_events(notes, last - first)[-window:]
+    heard = _hearable(notes[(bar >= first) & (bar < last)])
+    said = heard[:, Grid.VELOCITY] - dynamics(heard[:, Grid.ONSET], control.with_ending())
+    heard[:, Grid.VELOCITY] = np.clip(np.rint(said), 1, 127)
+    heard[:, Grid.ONSET] -= first * TICKS_PER_BAR
+    rows = encode_events(heard, last - first)[-engine.config.window :]
     start = np.zeros((1, len(Field)), np.int64)
     start[:, Field.PLACE] = START
     start[:, Field.POSITION] = rows[0, Field.POSITION]
     rows = np.concatenate([start, rows])
-    rows[:, Field.PLAYERS] = players_mask(notes[:, Grid.INSTRUMENT])
+    rows[:, Field.POSITION] += first * TICKS_PER_BAR
+    cues = engine.cues(options)
+    rows[:, [Field.STYLE, Field.KEY, Field.PLAYERS]] = cues.style, cues.key, cues.players
+    give_cues(rows, notes, control, options)
     return rows

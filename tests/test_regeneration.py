@@ -179,6 +179,84 @@ def test_what_sounds_into_the_bars_is_left_and_not_struck_again(engine: Engine |
         assert set(held) <= set(strings.notes)
 
 
+def rhythm_of(score: Score, instrument: Instrument) -> list[tuple[int, int, int]]:
+    return sorted((n.onset, n.duration, n.velocity) for i, n in score.notes() if i is instrument)
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+def test_a_kept_rhythm_is_the_very_same(engine: Engine | ComposerEngine, score: Score, request_: Request) -> None:
+    request = replace(request_, keep="rhythm")
+    assert Instrument.DRUMS not in request.instruments
+    outside, inside = apart(score, request)
+    before = notes_of(midi_bytes(score))
+    for found in run(engine, score, request):
+        kept, new = apart(found.score, request)
+        assert kept == outside
+        assert new != inside
+        assert [rhythm_of(found.score, i) for i in Instrument] == [rhythm_of(score, i) for i in Instrument]
+        for instrument, now, then in zip(Instrument, notes_of(midi_bytes(found.score)), before, strict=True):
+            assert sorted(n[:1] + n[2:] for n in now) == sorted(n[:1] + n[2:] for n in then), instrument
+        assert found.score.provenance.options["regenerated"][-1]["keep"] == "rhythm"
+
+
+def test_a_kept_rhythm_strikes_no_pitch_that_sounds(engine: Engine | ComposerEngine, score: Score) -> None:
+    """Long notes of one instrument, in and across the bars, among few pitches."""
+    notes = tuple(Note(tick, 60 + tick // 4 % 7, 24, 70) for tick in range(0, 112, 4))
+    tracks = tuple(
+        replace(track, notes=notes) if track.instrument is Instrument.STRINGS else track for track in score.tracks
+    )
+    options = replace(OPTIONS, pitches={**OPTIONS.pitches, Instrument.STRINGS: (60, 72)})
+    request = Request(((2, 4),), (Instrument.STRINGS,), keep="rhythm")
+    found = regenerate(replace(score, tracks=tracks), CONTROL, request, options, engine, candidates=3)
+    for each in found:
+        strings = next(track.notes for track in each.score.tracks if track.instrument is Instrument.STRINGS)
+        assert [(n.onset, n.duration) for n in strings] == [(n.onset, n.duration) for n in notes]
+        for pitch in {note.pitch for note in strings}:
+            assert all(a.end <= b.onset for a, b in pairwise(n for n in strings if n.pitch == pitch))
+
+
+@pytest.mark.parametrize("request_", REQUESTS[:6], ids=str)
+def test_kept_pitches_are_played_in_their_bars(
+    engine: Engine | ComposerEngine, score: Score, request_: Request
+) -> None:
+    request = replace(request_, keep="pitches")
+    outside, inside = apart(score, request)
+    for found in run(engine, score, request):
+        kept, new = apart(found.score, request)
+        assert kept == outside
+        assert new != inside
+        for instrument, note in new:
+            first, last = next(bars for bars in request.bars if bars[0] <= note.onset // 16 < bars[1])
+            had: dict[int, set[int]] = {}
+            for player, old in inside:
+                if player is instrument and first <= old.onset // 16 < last:
+                    had.setdefault(0 if instrument is Instrument.DRUMS else old.onset // 16, set()).add(old.pitch)
+            if had:
+                bar = note.onset // 16
+                assert any(note.pitch in had[near] for near in had if abs(near - bar) == nearest(had, bar))
+
+
+def nearest(had: dict[int, set[int]], bar: int) -> int:
+    return min(abs(near - bar) for near in had)
+
+
+def test_a_track_that_was_silent_may_play_any_pitch(engine: Engine | ComposerEngine, score: Score) -> None:
+    tracks = tuple(
+        replace(track, notes=()) if track.instrument is not Instrument.DRUMS else track for track in score.tracks
+    )
+    request = Request(((1, 7),), (Instrument.PIANO,), keep="pitches")
+    found = run(engine, replace(score, tracks=tracks), request)
+    assert any(apart(each.score, request)[1] for each in found)
+
+
+def test_what_cannot_be_kept_is_refused() -> None:
+    with pytest.raises(UsageError, match="melody cannot be kept"):
+        Request(((0, 1),), keep="melody")
+    with pytest.raises(UsageError, match="no pitches apart from their rhythm"):
+        Request(((0, 1),), (Instrument.DRUMS,), keep="rhythm")
+    assert Request(((0, 1),), (Instrument.DRUMS,), keep="pitches").instruments == (Instrument.DRUMS,)
+
+
 def test_provenance_tells_what_was_done(engine: Engine | ComposerEngine, score: Score) -> None:
     request = Request(((2, 4),), (Instrument.BASS,))
     once = run(engine, score, request, note={"model": "one"})[0]

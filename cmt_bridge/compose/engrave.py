@@ -18,7 +18,7 @@ from cmt_bridge.core.score import Marker, Provenance, Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import Column, TokenRows
 
-__all__ = ["engrave", "held_to_the_end", "markers", "released", "velocities"]
+__all__ = ["dynamics", "engrave", "held_to_the_end", "markers", "released", "velocities"]
 
 # A starting mix: what accompanies is softer than what leads.
 LOUDNESS = {
@@ -70,11 +70,20 @@ def velocities(notes: GridNotes, control: ControlTrack, *, known: bool = False) 
     """Give the velocity of every note: its instrument's loudness, the metre, the motion and the visual beats.
 
     Where the model said velocities (`known`), those stand for loudness and metre.
+    """
+    onset = notes[:, Grid.ONSET]
+    base = np.zeros(max(Instrument) + 1, np.int64)
+    base[list(LOUDNESS)] = list(LOUDNESS.values())
+    own = notes[:, Grid.VELOCITY] if known else base[notes[:, Grid.INSTRUMENT]] + METRE[onset % TICKS_PER_BAR]
+    return np.clip(np.rint(own + dynamics(onset, control)), 1, 127).astype(np.int64)
+
+
+def dynamics(onset: npt.NDArray[np.int64], control: ControlTrack) -> npt.NDArray[np.float64]:
+    """Give how much louder notes are for the picture, by their onsets: velocities to be added.
 
     Motion counts through the density it asks for, from bar middle to bar middle, so that a scene that gathers speed is
     a crescendo.
     """
-    onset = notes[:, Grid.ONSET]
     middles = (np.arange(control.bars) + 0.5) * TICKS_PER_BAR
     motion = np.interp(onset, middles, np.array(control.density) / TICKS_PER_BAR)
     if control.bars > 1:  # the last chord is not quiet because it is one onset
@@ -82,12 +91,8 @@ def velocities(notes: GridNotes, control: ControlTrack, *, known: bool = False) 
     hits = np.zeros(control.bars * TICKS_PER_BAR, np.int64)
     for beat in control.beats:
         hits[beat.tick] = HIT * beat.strength
-    base = np.zeros(max(Instrument) + 1, np.int64)
-    base[list(LOUDNESS)] = list(LOUDNESS.values())
-    own = notes[:, Grid.VELOCITY] if known else base[notes[:, Grid.INSTRUMENT]] + METRE[onset % TICKS_PER_BAR]
-    velocity = own + hits[onset]
-    loudness: npt.NDArray[np.float64] = np.rint(velocity + MOTION * (motion - MIDDLE))
-    return np.clip(loudness, 1, 127).astype(np.int64)
+    louder: npt.NDArray[np.float64] = hits[onset] + MOTION * (motion - MIDDLE)
+    return louder
 
 
 def held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:

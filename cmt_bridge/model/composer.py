@@ -108,12 +108,19 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map (B, T, W) to (B, T, W); `cos`, `sin` (B, 1, T, D / 2)."""
-        batch, length, _ = x.shape
-        q, k, v = self.qkv(self.norm1(x)).reshape(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.asked(x, cos, sin)
+        return self.answered(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def asked(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give queries, keys and values (B, H, T, D), turned to their places."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = rotate(self.norm_query(q), cos, sin).to(v.dtype)
         k = rotate(self.norm_key(k), cos, sin).to(v.dtype)
-        heard = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(heard.transpose(1, 2).reshape(batch, length, -1))
+        return q, k, v
+
+    def answered(self, x: Tensor, heard: Tensor) -> Tensor:
+        """Add to x (B, T, W) what attention heard (B, H, T, D), then the feed-forward network."""
+        x = x + self.out(heard.transpose(1, 2).flatten(2))
         return x + self.contract(F.gelu(self.expand(self.norm2(x))))  # type: ignore[no-any-return]
 
 
@@ -165,15 +172,18 @@ class Composer(nn.Module):
 
     def forward(self, events: Tensor) -> Tensor:
         """Give the hidden states (B, T, W) of events (B, T, fields); the one at t predicts the event at t + 1."""
-        config = self.config
         x = self.embed(events)
-        index = torch.arange(events.shape[1], device=events.device).expand(events.shape[:2])
-        position = events[..., Field.POSITION] - events[:, :1, Field.POSITION]
-        cos, sin = angles(index, position, config.head_size)
-        cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+        cos, sin = self.places(events)
         for block in self.blocks:
             x = block(x, cos, sin)
         return self.norm(x)  # type: ignore[no-any-return]
+
+    def places(self, events: Tensor) -> tuple[Tensor, Tensor]:
+        """Give cosine and sine (B, 1, T, D / 2) of the places of events (B, T, fields), counted from the first."""
+        index = torch.arange(events.shape[1], device=events.device).expand(events.shape[:2])
+        position = events[..., Field.POSITION] - events[:, :1, Field.POSITION]
+        cos, sin = angles(index, position, self.config.head_size)
+        return cos.unsqueeze(1), sin.unsqueeze(1)
 
     def field_losses(self, hidden: Tensor, events: Tensor, counts: Tensor) -> Iterator[tuple[Field, Tensor, Tensor]]:
         """Give, for every said field, where it is said and its cross-entropy there in nats.

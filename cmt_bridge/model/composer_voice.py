@@ -6,7 +6,7 @@ word is always heard, as the event before the oldest: in training no piece was w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast, get_args
@@ -25,15 +25,14 @@ from cmt_bridge.errors import UsageError
 from cmt_bridge.model.composer import NORM_EPS, Block, Composer, angles, rotate
 from cmt_bridge.model.cursor import Cursor
 from cmt_bridge.model.engine import Precision, linear
+from cmt_bridge.model.mind import Mind, joined
 from cmt_bridge.model.voice import Word
 
-__all__ = ["ComposerEngine", "ComposerVoice", "Cues", "Mind"]
+__all__ = ["ComposerEngine", "ComposerVoice", "Cues"]
 
 # With 0.9 for all, chords and drums freeze after some bars; with more than 0.9 for pitches, harmony does not return.
 NUCLEUS: Mapping[Column, float] = dict.fromkeys(CHOSEN, 0.95) | {Column.PITCH: 0.9}
 # The fields of an event by the columns of the paper's words.
-BAR_COLUMNS = (Column.BEAT, Column.DENSITY)
-HEAD_COLUMNS = (Column.BEAT, Column.INSTRUMENT, Column.STRENGTH)
 FIELD_OF = {
     Column.BEAT: Field.PLACE,
     Column.DENSITY: Field.DENSITY,
@@ -43,6 +42,12 @@ FIELD_OF = {
     Column.DURATION: Field.DURATION,
     Column.VELOCITY: Field.VELOCITY,
 }
+SPOKEN = (Column.PITCH, Column.DURATION, Column.VELOCITY)
+HEAD_COLUMNS = np.array((Column.BEAT, Column.INSTRUMENT, Column.STRENGTH))
+SAID_COLUMNS = np.array((*HEAD_COLUMNS, *SPOKEN))
+HEAD_FIELDS, SAID_FIELDS = (
+    np.array([FIELD_OF[column] for column in columns]) for columns in (HEAD_COLUMNS, SAID_COLUMNS)
+)
 
 
 @dataclass(frozen=True)
@@ -54,57 +59,23 @@ class Cues:
     players: int = 0
 
 
-@dataclass
-class Mind:
-    """What candidates have heard.
-
-    `keys` and `values` (L, B, H, window, D), turned to their places: the start word in slot 0, the others share the
-    rest in turn. `starts` (L, B, H, D), the start word's keys, not turned; `positions` (B, window) in ticks; `count`
-    (B) of events; `hidden` (B, W); `heads` (B, fields), the events that began the open simu-notes.
-    """
-
-    keys: Tensor
-    values: Tensor
-    starts: Tensor
-    positions: Tensor
-    count: Tensor
-    hidden: Tensor
-    heads: EventRows
-
-    def at(self, places: Sequence[int]) -> Mind:
-        """Give a copy with the candidates at some places only."""
-        index = torch.tensor(places, dtype=torch.long)
-        return Mind(
-            self.keys[:, index],
-            self.values[:, index],
-            self.starts[:, index],
-            self.positions[index],
-            self.count[index],
-            self.hidden[index],
-            self.heads[list(places)],
-        )
-
-
-def joined(minds: Sequence[Mind]) -> Mind:
-    """Give the candidates of several minds as one."""
-    return Mind(
-        torch.cat([m.keys for m in minds], 1),
-        torch.cat([m.values for m in minds], 1),
-        torch.cat([m.starts for m in minds], 1),
-        torch.cat([m.positions for m in minds]),
-        torch.cat([m.count for m in minds]),
-        torch.cat([m.hidden for m in minds]),
-        np.concatenate([m.heads for m in minds]),
-    )
-
-
 def _unit(x: Tensor) -> Tensor:
     """Scale to unit mean square, without the gain of a `Norm`; in fewer calls than torch takes."""
     return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + NORM_EPS)
 
 
-def _weight(table: nn.Module) -> Tensor:
-    return cast(nn.Embedding, table).weight.detach()
+class Embedding:
+    """Sum up the embeddings of some fields of events, in one call."""
+
+    def __init__(self, tables: nn.ModuleDict) -> None:
+        weights = [cast(nn.Embedding, table).weight.detach() for table in tables.values()]
+        self._fields = np.array([Field[name] for name in tables])
+        self._starts = np.cumsum([0, *map(len, weights[:-1])])
+        self._table = torch.cat(weights)
+
+    def __call__(self, events: EventRows) -> Tensor:
+        """Map (n, fields) to (n, W)."""
+        return F.embedding_bag(torch.from_numpy(events[:, self._fields] + self._starts), self._table, mode="sum")
 
 
 class ComposerEngine:
@@ -143,11 +114,9 @@ class ComposerEngine:
                     f"This machine cannot decode in {precision}: {error}", hint="Use --precision float32."
                 ) from error
             self._gains = [torch.stack([b.norm_query.gain, b.norm_key.gain])[:, None] for b in blocks]
-            self._tables = [(Field[name], _weight(table)) for name, table in network.tables.items()]
-            self._said = {
-                field: [(Field[name], _weight(table)) for name, table in cast(nn.ModuleDict, tables).items()]
-                for field, tables in zip(SAID, speech.said.values(), strict=True)
-            }
+            self._embed = Embedding(network.tables)
+            said = zip(SAID, cast(Iterable[nn.ModuleDict], speech.said.values()), strict=True)
+            self._said = {field: Embedding(tables) for field, tables in said if len(tables)}
             outputs = [cast(nn.Linear, output) for output in speech.outputs.values()]
             self._outputs = {
                 field: (o.weight.detach(), o.bias.detach()) for field, o in zip(SAID, outputs, strict=True)
@@ -181,41 +150,72 @@ class ComposerEngine:
     def step(self, events: EventRows, mind: Mind) -> None:
         """Hear one event (B, fields) per candidate; `mind` moves on in place. The first is the start word."""
         c, count = self.config, mind.count
-        rows = torch.from_numpy(events)
-        everyone, batch = torch.arange(len(rows)), len(rows)
-        slot = torch.where(count > 0, 1 + (count - 1) % (c.window - 1), 0)
-        oldest = (count - c.window + 2).clamp_min(1)  # event that is still heard, but for the start word
-        mind.positions[everyone, slot] = rows[:, Field.POSITION]
-        origin = torch.where(
-            oldest > 1, mind.positions[everyone, 1 + (oldest - 1) % (c.window - 1)], mind.positions[:, 0]
-        )
-        cos, sin = (t[:, None, None] for t in angles(count, rows[:, Field.POSITION], c.head_size))
-        start_cos, start_sin = (t[:, None] for t in angles(oldest - 1, origin, c.head_size))
-        filled = (count + 1).clamp_max(c.window)
+        batch = len(count)
+        positions = torch.from_numpy(events[:, Field.POSITION])
+        slot = mind.slots(count)
+        # One slot for all is written at once: it is so unless they began at different times.
+        everyone: Tensor | slice = torch.arange(batch)
+        where: Tensor | int = slot
+        if bool((slot == slot[0]).all()):
+            everyone, where = slice(None), int(slot[0])
+        mind.positions[everyone, where] = positions
+        cos, sin = (t[:, None, None] for t in angles(count, positions, c.head_size))
+        starting = count == 0
+        begins = bool(starting.any())
+        mind.count = count + 1
+        common = mind.in_common()
+        start_cos, start_sin = self._start_angles(mind)
+        mind.keys[:, :, :, 0] = rotate(mind.starts, start_cos, start_sin)
+        filled = mind.filled()
         length = int(filled.max())
         unheard = torch.arange(length) >= filled[:, None]
-        silence = torch.where(unheard, -torch.inf, 0.0)[:, None, None] if bool(unheard.any()) else None
-        starting = bool((count == 0).any())
+        silence = None
+        if bool(unheard.any()):
+            silence = torch.where(unheard, -torch.inf, 0.0).repeat_interleave(c.heads, 0)[:, None]
 
-        x = self._embed(rows)
+        x = self._embed(events)
         for number, ((qkv, out, expand, contract), gain) in enumerate(zip(self._blocks, self._gains, strict=True)):
-            together = qkv(_unit(x)).reshape(batch, 3, c.heads, c.head_size)
+            together = qkv(_unit(x)).view(batch, 3, c.heads, c.head_size)
             qk = _unit(together[:, :2]) * gain
-            keys, values, starts = mind.keys[number], mind.values[number], mind.starts[number]
-            if starting:
-                starts[count == 0] = qk[count == 0, 1]
+            keys, values = mind.keys[number], mind.values[number]
             q, k = rotate(qk, cos, sin).unbind(1)
-            keys[everyone, :, slot] = k
-            keys[:, :, 0] = rotate(starts, start_cos, start_sin)
-            values[everyone, :, slot] = together[:, 2]
-            scores = q.unsqueeze(2) @ keys[:, :, :length].transpose(-1, -2) * self._scale
+            keys[everyone, :, where] = k
+            values[everyone, :, where] = together[:, 2]
+            if begins:
+                starts = mind.starts[number]
+                starts[starting] = qk[starting, 1]
+                keys[:, :, 0] = rotate(starts, start_cos, start_sin)
+            q = q * self._scale
+            scores = torch.bmm(q.view(-1, 1, c.head_size), keys.flatten(0, 1)[:, :length].transpose(1, 2))
             if silence is not None:
                 scores = scores + silence
-            heard = (scores.softmax(-1) @ values[:, :, :length]).flatten(1)
-            x = x + out(heard)
+            own = values.flatten(0, 1)[:, :length]
+            if common is None:
+                heard = torch.bmm(scores.softmax(-1), own)
+            else:
+                heard = self._heard_apart(q, scores, own, common[0][number], common[1][number])
+            x = x + out(heard.view(batch, -1))
             x = x + contract(F.gelu(expand(_unit(x))))
         mind.hidden = self.network.norm(x)
-        mind.count = count + 1
+
+    def _start_angles(self, mind: Mind) -> tuple[Tensor, Tensor]:
+        """Give cosine and sine (B, 1, D / 2) of the start word, which is heard as the event before the oldest."""
+        oldest = mind.oldest()
+        origin = torch.where(oldest > 1, mind.position(oldest), mind.positions[:, 0])
+        cos, sin = angles(oldest - 1, origin, self.config.head_size)
+        return cos[:, None], sin[:, None]
+
+    def _heard_apart(self, q: Tensor, scores: Tensor, values: Tensor, keys: Tensor, common: Tensor) -> Tensor:
+        """Attend to what candidates heard apart, of these `scores` (B * H, 1, T) and `values` (B * H, T, D), and to
+        `common` values (H, C, D) by their `keys`; q (B, H, D).
+        """
+        batch, heads, size = q.shape
+        shape = batch, heads, keys.shape[1]
+        together = torch.bmm(q.transpose(0, 1), keys.transpose(1, 2)).transpose(0, 1).reshape(-1, 1, shape[2])
+        chances = torch.cat([together, scores], -1).softmax(-1)
+        own = torch.bmm(chances[..., shape[2] :], values)
+        shared = torch.bmm(chances[..., : shape[2]].view(shape).transpose(0, 1), common)
+        return own.view(batch, heads, size) + shared.transpose(0, 1)
 
     @torch.inference_mode()
     def hear(self, events: EventRows, mind: Mind) -> None:
@@ -231,7 +231,7 @@ class ComposerEngine:
             rows, index = torch.from_numpy(together), torch.arange(first, last)
             cos, sin = (t[:, None, None] for t in angles(index, rows[:, Field.POSITION], c.head_size))
             unheard = torch.where(torch.arange(last) > index[:, None], -torch.inf, 0.0)
-            x = self._embed(rows)
+            x = self._embed(together)
             for number, ((qkv, out, expand, contract), gain) in enumerate(zip(self._blocks, self._gains, strict=True)):
                 parts = qkv(_unit(x)).reshape(len(rows), 3, c.heads, c.head_size)
                 qk = _unit(parts[:, :2]) * gain
@@ -250,29 +250,25 @@ class ComposerEngine:
         for event in others:
             self.step(event[None], mind)
 
-    def _embed(self, rows: Tensor) -> Tensor:
-        first, *others = [table[rows[:, field]] for field, table in self._tables]
-        return sum(others, first)
-
     @torch.inference_mode()
     def thoughts(self, hidden: Tensor) -> Tensor:
         """Give what the hidden states (B, W) bring to each said field (B, fields, S)."""
         return self._thoughts(hidden).reshape(len(hidden), len(SAID), -1)
 
     @torch.inference_mode()
-    def logits(self, field: Field, thought: Tensor, event: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Give the logits of a field from its thought (S) and what is decided of the event (fields)."""
-        for earlier, table in self._said[field]:
-            thought = thought + table[event[earlier]]
+    def logits(self, field: Field, thoughts: Tensor, events: EventRows) -> npt.NDArray[np.float32]:
+        """Give the logits (n, classes) of a field from thoughts (n, S) and what is decided of events (n, fields)."""
+        if field in self._said:
+            thoughts = thoughts + self._said[field](events)
         weight, bias = self._outputs[field]
-        return torch.addmv(bias, weight, F.gelu(thought)).numpy()
+        return F.linear(F.gelu(thoughts), weight, bias).numpy()
 
 
 class ComposerVoice:
     """The composer as a session hears it: an event at a time, its attributes in order."""
 
     breath = 2
-    note_columns: tuple[Column, ...] = (Column.PITCH, Column.DURATION, Column.VELOCITY)
+    note_columns: tuple[Column, ...] = SPOKEN
     nucleus = NUCLEUS
 
     def __init__(self, engine: ComposerEngine, cues: Cues) -> None:
@@ -300,8 +296,12 @@ class ComposerVoice:
         self.part = minds[0][1]
         self._thoughts = None
 
+    def fork(self, count: int) -> None:
+        self._mind = self._mind.parted(count)
+        self._thoughts = None
+
     def mind(self, place: int) -> tuple[Mind, Part]:
-        return self._mind.at([place]), self.part
+        return self._mind.alone(place), self.part
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -320,12 +320,14 @@ class ComposerVoice:
         self._mind = self._mind.at(places)
         self._thoughts = None
 
-    def logits(self, place: int, column: Column, word: Word) -> npt.NDArray[np.float32]:
+    def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
         if self._thoughts is None:
             self._thoughts = self.engine.thoughts(self._mind.hidden)
         field = FIELD_OF[column]
-        event = self._event(place, word)
-        return self.engine.logits(field, self._thoughts[place, field], event)
+        thoughts = self._thoughts[:, field]
+        if len(places) < len(thoughts):
+            thoughts = thoughts[list(places)]
+        return self.engine.logits(field, thoughts, self._events(places, words))
 
     def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
         """Take in the words of each candidate: a bar word, a note word, or a beat word with its first note."""
@@ -335,9 +337,10 @@ class ComposerVoice:
                     self.open(place, word)
         if not any(_completes(words[-1]) for words in said):
             return
-        events = np.stack([self._event(place, words[-1]) for place, words in enumerate(said)])
-        events[:, Field.POSITION] = [words[-1][Column.POSITION] for words in said]
-        events[:, Field.TIMING] = [words[-1][Column.TIMING] for words in said]
+        last = [words[-1] for words in said]
+        events = self._events(range(len(last)), last)
+        events[:, Field.POSITION] = [word[Column.POSITION] for word in last]
+        events[:, Field.TIMING] = [word[Column.TIMING] for word in last]
         for event, cursor in zip(events, cursors, strict=True):
             event[Field.TICK] = cursor.tick + 1
             event[Field.OWED_TICKS] = cursor.owed_ticks
@@ -355,20 +358,17 @@ class ComposerVoice:
     def open(self, place: int, word: Word) -> None:
         head = self._mind.heads[place]
         head[:] = 0
-        for column in HEAD_COLUMNS:
-            head[FIELD_OF[column]] = word[column]
+        head[HEAD_FIELDS] = word[HEAD_COLUMNS]
 
-    def _event(self, place: int, word: Word) -> npt.NDArray[np.int64]:
-        """Give the event that a word belongs to, as far as it is decided; a note has what its beat word said."""
-        event = np.zeros(len(Field), np.int64)
-        if word[Column.TYPE] == Type.NOTE:
-            event[:] = self._mind.heads[place]
-            columns = self.note_columns
-        else:
-            columns = BAR_COLUMNS if word[Column.BEAT] == BAR else HEAD_COLUMNS
-        for column in columns:
-            event[FIELD_OF[column]] = word[column]
-        return event
+    def _events(self, places: Sequence[int], words: Sequence[Word]) -> EventRows:
+        """Give the events that words belong to, as far as they are decided; a note has what its beat word said."""
+        said = np.array(words)
+        events = np.zeros((len(said), len(Field)), np.int64)
+        events[:, SAID_FIELDS] = said[:, SAID_COLUMNS]
+        events[:, Field.DENSITY] = said[:, Column.DENSITY] * (said[:, Column.BEAT] == BAR)
+        notes = said[:, Column.TYPE] == Type.NOTE
+        events[notes, : Field.PITCH] = self._mind.heads[list(places), : Field.PITCH][notes]
+        return events
 
     def _hear(self, events: EventRows) -> None:
         events[:, Field.STYLE] = self.cues.style

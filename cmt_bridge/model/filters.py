@@ -6,7 +6,7 @@ yields to those before it, so the grammar always holds and wishes hold where the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -38,6 +38,7 @@ __all__ = [
     "allowed_classes",
     "filters_for",
     "mask",
+    "none_of",
 ]
 
 Allowed = npt.NDArray[np.bool_]
@@ -55,9 +56,17 @@ def mask(test: npt.ArrayLike) -> Allowed:
     return np.asarray(test, np.bool_)
 
 
+def none_of(pitches: Iterable[int]) -> Allowed:
+    """Give the classes of the pitch column that are none of some MIDI pitches."""
+    allowed = np.ones(CLASSES[Column.PITCH], np.bool_)
+    allowed[[pitch + 1 for pitch in pitches]] = False
+    return allowed
+
+
 INDEX = {column: np.arange(CLASSES[column]) for column in Column} | {
     Column.DURATION: np.arange(len(DURATIONS) + 1)  # the longer ones are for networks that know them
 }
+EVERYTHING = {column: np.ones(len(index), np.bool_) for column, index in INDEX.items()}
 TICK = INDEX[Column.BEAT] - 1  # the tick that each class of the beat column stands for; TICKS_PER_BAR is the bar line
 PITCH = INDEX[Column.PITCH] - 1
 DENSITY = INDEX[Column.DENSITY] - 1  # of a bar word
@@ -71,6 +80,9 @@ class Grammar:
 
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         self.last = max(instruments)
+        self._said = {column: mask(INDEX[column] >= 1) for column in Column}
+        self._said[Column.DURATION] = mask(INDEX[Column.DURATION] >= 2)  # no note lasts no tick
+        self._later = [mask(INDEX[Column.INSTRUMENT] > played) for played in INDEX[Column.INSTRUMENT]]
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is Column.BEAT:
@@ -80,10 +92,8 @@ class Grammar:
             bar_line = (INDEX[Column.BEAT] == BAR) & (cursor.owed_ticks == 0)
             return mask(later | bar_line | ((cursor.tick == TICK) & stays))
         if column is Column.INSTRUMENT:
-            return mask(INDEX[column] > cursor.highest_played)
-        if column is Column.DURATION:
-            return mask(INDEX[column] >= 2)
-        return mask(INDEX[column] >= 1)
+            return self._later[cursor.highest_played]
+        return self._said[column]
 
 
 class Instruments:
@@ -100,12 +110,10 @@ class Polyphony:
     """No simu-note has more notes than the instrument plays at once, or than its range has pitches."""
 
     def __init__(self, options: ComposeOptions) -> None:
-        self._most = {i: most_notes(options, i) for i in Instrument}
+        self._allowed = {int(i): mask(INDEX[Column.STRENGTH] <= most_notes(options, i)) for i in Instrument}
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
-        if column is not Column.STRENGTH:
-            return None
-        return mask(INDEX[column] <= self._most[Instrument(cursor.instrument)])
+        return self._allowed[cursor.instrument] if column is Column.STRENGTH else None
 
 
 def most_notes(options: ComposeOptions, instrument: Instrument) -> int:
@@ -128,9 +136,9 @@ class NoRepeat:
     """No pitch twice in one simu-note."""
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
-        if column is not Column.PITCH:
+        if column is not Column.PITCH or not cursor.pitches:
             return None
-        return ~np.isin(PITCH, list(cursor.pitches))
+        return none_of(cursor.pitches)
 
 
 class DensityControl:
@@ -252,9 +260,11 @@ def filters_for(control: ControlTrack, options: ComposeOptions, given: Sequence[
 
 def allowed_classes(filters: Sequence[Filter], column: Column, cursor: Cursor) -> Allowed:
     """Give the classes of a column that all filters allow; a filter that would leave none yields."""
-    allowed: Allowed = np.ones(len(INDEX[column]), bool)
+    allowed: Allowed = EVERYTHING[column]
     for each in filters:
         said = each.allow(column, cursor)
-        if said is not None and (allowed & said).any():
-            allowed = allowed & said
+        if said is not None:
+            left = allowed & said
+            if np.count_nonzero(left):
+                allowed = left
     return allowed

@@ -9,13 +9,15 @@ network are not touched.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.cursor import Cursor, PlayedNote
 
 __all__ = ["Recall"]
 
@@ -25,6 +27,8 @@ Leaning = npt.NDArray[np.float64]
 HALF = TICKS_PER_BAR // 2  # harmony changes by half bars
 ONSET, PITCH, INSTRUMENT = 16.0, 5.0, 1.5
 """Nats for an onset that all bars before have, a pitch and an instrument that the returning bar had."""
+
+REMEMBERED = 64  # answers: they are the same all through a bar, for each of some candidates
 
 
 class Recall:
@@ -38,28 +42,38 @@ class Recall:
         if not self.strength or not cursor.past or not cursor.follows:
             return None
         if column is Column.BEAT:
-            return self.strength * ONSET * _onsets(cursor)
+            return self.strength * ONSET * _onsets(cursor.past)
         if not cursor.returns or len(cursor.past) < cursor.returns:
             return None
         half = cursor.tick // HALF
         returning = cursor.past[-cursor.returns]
-        before = [(instrument, pitch) for tick, instrument, pitch in returning if tick // HALF == half]
         if column is Column.INSTRUMENT:
-            leaning = np.zeros(CLASSES[column])
-            leaning[list({instrument for instrument, _ in before})] = self.strength * INSTRUMENT
-            return leaning
+            return self.strength * INSTRUMENT * _players(returning, half)
         if column is Column.PITCH and cursor.instrument != Instrument.DRUMS:
-            leaning = np.zeros(CLASSES[column])
-            leaning[[pitch + 1 for instrument, pitch in before if instrument == cursor.instrument]] = (
-                self.strength * PITCH
-            )
-            return leaning
+            return self.strength * PITCH * _pitches(returning, half, cursor.instrument)
         return None
 
 
-def _onsets(cursor: Cursor) -> Leaning:
+@lru_cache(REMEMBERED)
+def _onsets(past: tuple[frozenset[PlayedNote], ...]) -> Leaning:
     """Give, for every class of the beat column, the share of the bars before that have an onset there."""
     shares = np.zeros(CLASSES[Column.BEAT])
-    for bar in cursor.past:
-        shares[[tick + 1 for tick in {tick for tick, _, _ in bar}]] += 1 / len(cursor.past)
+    for bar in past:
+        shares[[tick + 1 for tick in {tick for tick, _, _ in bar}]] += 1 / len(past)
     return shares
+
+
+@lru_cache(REMEMBERED)
+def _players(bar: frozenset[PlayedNote], half: int) -> Leaning:
+    """Give 1 for the instruments that play in a half of a bar, by the classes of the instrument column."""
+    played = np.zeros(CLASSES[Column.INSTRUMENT])
+    played[list({instrument for tick, instrument, _ in bar if tick // HALF == half})] = 1.0
+    return played
+
+
+@lru_cache(REMEMBERED)
+def _pitches(bar: frozenset[PlayedNote], half: int, instrument: int) -> Leaning:
+    """Give 1 for the pitches that an instrument plays in a half of a bar, by the classes of the pitch column."""
+    played = np.zeros(CLASSES[Column.PITCH])
+    played[[pitch + 1 for tick, player, pitch in bar if tick // HALF == half and player == instrument]] = 1.0
+    return played

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.core.tokens import COLUMNS, Column, TokenRows, Type
+from cmt_bridge.core.tokens import CLASSES, COLUMNS, Column, TokenRows, Type
 from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.filters import DENSITY, INDEX, PITCH, TICK, Allowed, Filter, mask
+from cmt_bridge.model.filters import DENSITY, INDEX, TICK, Allowed, Filter, mask, none_of
 
-__all__ = ["HeldNote", "Section"]
+__all__ = ["HeldNote", "Palette", "Rhythm", "Section"]
 
 HeldNote = tuple[int, int, int]
 """Instrument, MIDI pitch, and the tick of the piece at which it is released."""
 
+StruckNote = tuple[int, int, int]
+"""Instrument, MIDI pitch, and the tick of the piece at which it begins."""
+
+Palette = Mapping[tuple[int, int], frozenset[int]]
+"""The MIDI pitches to choose from, by bar of the piece and instrument; all where none are named."""
+
 NO_WORDS: TokenRows = np.empty((0, COLUMNS), np.int64)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """When and how long to play, of tracks whose pitches alone are composed.
+
+    `words` are those that they had, `ends` the tick of the piece at which the last note of each simu-note is released,
+    by its tick and instrument, and `coming` what they strike after the section: what still sounds then has other
+    pitches.
+    """
+
+    words: TokenRows
+    ends: Mapping[tuple[int, int], int]
+    coming: tuple[StruckNote, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,7 +50,8 @@ class Section:
     `before` (rows, columns) are those of the bars from `heard_from` to `first`, `after` of some bars from `last` on.
     `kept` are words of the section's own bars, of tracks that are not composed: they are said as they stand, where they
     stand, and no more of their instruments. `held` are notes of the composed tracks that began before the section and
-    still sound in it; their pitches are not struck again while they do.
+    still sound in it; their pitches are not struck again while they do. With a `rhythm` the composed tracks play in it,
+    and in a bar with a `palette` only pitches of that.
     """
 
     first: int
@@ -40,12 +62,20 @@ class Section:
     kept: TokenRows = field(default_factory=lambda: NO_WORDS)
     kept_instruments: frozenset[int] = frozenset()
     held: tuple[HeldNote, ...] = ()
+    rhythm: Rhythm | None = None
+    palette: Palette = field(default_factory=dict)
 
     def filters(self) -> tuple[Filter, ...]:
         """Give what the section asks of every word, after the grammar and before all wishes."""
-        kept = (Kept(self.kept, self.kept_instruments),) if self.kept_instruments else ()
         held = (Held(self.held),) if self.held else ()
-        return (*kept, *held)
+        everyone = frozenset(int(i) for i in Instrument)
+        composed = everyone - self.kept_instruments
+        palette = (Chosen(self.palette, composed, self.held),) if self.palette else ()
+        if self.rhythm is not None:
+            words = np.concatenate([self.kept, self.rhythm.words])
+            return (Kept(words, everyone, composed), *held, *palette, Ringing(self.rhythm))
+        kept = (Kept(self.kept, self.kept_instruments),) if self.kept_instruments else ()
+        return (*kept, *held, *palette)
 
 
 Place = tuple[int, int]
@@ -53,9 +83,10 @@ Place = tuple[int, int]
 
 
 class Kept:
-    """What is kept is said where it stands, and nothing else by its instruments."""
+    """What is kept is said where it stands, and nothing else by its instruments; pitches of those in `free` are not."""
 
-    def __init__(self, words: TokenRows, instruments: frozenset[int]) -> None:
+    def __init__(self, words: TokenRows, instruments: frozenset[int], free: frozenset[int] = frozenset()) -> None:
+        self._free = free
         self._composed = ~np.isin(INDEX[Column.INSTRUMENT], list(instruments))
         self._composed[0] = False
         self._last_composed = int(np.flatnonzero(self._composed).max(initial=0))
@@ -70,12 +101,13 @@ class Kept:
 
     def _now(self, cursor: Cursor) -> npt.NDArray[np.int64] | None:
         """Give the kept note that is due in the open simu-note."""
-        notes = self._bars.get(cursor.bar, {}).get((cursor.tick, cursor.instrument), [])
-        return next((note for note in notes if int(note[Column.PITCH]) - 1 not in cursor.pitches), None)
+        notes = self._bars.get(cursor.bar, {}).get((cursor.tick, cursor.instrument))
+        return None if notes is None else notes[len(notes) - cursor.owed_notes]
 
     def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
         if column is Column.DENSITY:
-            return len({tick for tick, _ in self._bars.get(cursor.bar, ())}) <= DENSITY
+            ticks = len({tick for tick, _ in self._bars.get(cursor.bar, ())})
+            return mask(ticks <= DENSITY if self._last_composed else ticks == DENSITY)
         if column is Column.BEAT:
             return self._beats(cursor)
         if column is Column.INSTRUMENT:
@@ -86,6 +118,8 @@ class Kept:
         if column is Column.STRENGTH:
             notes = self._bars.get(cursor.bar, {}).get((cursor.tick, cursor.instrument))
             return None if notes is None else mask(INDEX[column] == len(notes))
+        if column is Column.PITCH and cursor.instrument in self._free:
+            return None
         note = self._now(cursor)
         return None if note is None else mask(INDEX[column] == note[column])
 
@@ -112,4 +146,63 @@ class Held:
         if column is not Column.PITCH:
             return None
         sounding = [pitch for i, pitch, end in self._notes if i == cursor.instrument and end > cursor.position]
-        return ~np.isin(PITCH, sounding) if sounding else None
+        return none_of(sounding) if sounding else None
+
+
+class Ringing:
+    """Where a rhythm is kept, a pitch is not struck again while it sounds, nor sounds where it will be struck again."""
+
+    def __init__(self, rhythm: Rhythm) -> None:
+        self._ends = rhythm.ends
+        self._coming = rhythm.coming
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is not Column.PITCH:
+            return None
+        here, player = cursor.position, cursor.instrument
+        end = self._ends.get((here, player), here)
+        taken = {pitch for instrument, pitch, tick in self._coming if instrument == player and tick < end}
+        for ago, notes in enumerate((cursor.heard, *reversed(cursor.past))):
+            line = (cursor.bar - ago) * TICKS_PER_BAR
+            for tick, instrument, pitch in notes:
+                struck = line + tick
+                if instrument == player and struck < here < self._ends.get((struck, player), 0):
+                    taken.add(pitch)
+        return none_of(taken) if taken else None
+
+
+class Chosen:
+    """An instrument plays pitches of its palette only, as many at once as are not held there; else it waits."""
+
+    def __init__(self, palette: Palette, players: frozenset[int], held: Sequence[HeldNote]) -> None:
+        self._palette = palette
+        self._players = players
+        self._held = tuple(held)
+
+    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+        if column is Column.BEAT:
+            ready = any(player > cursor.highest_played and self._may(cursor, player) for player in self._players)
+            return None if ready else mask(cursor.tick != TICK)
+        if column is Column.INSTRUMENT:
+            return mask([self._may(cursor, int(player)) for player in INDEX[column]])
+        if column is not Column.STRENGTH and column is not Column.PITCH:
+            return None
+        pitches = self._left(cursor, cursor.instrument)
+        if pitches is None:
+            return None
+        if column is Column.STRENGTH:
+            return mask(INDEX[column] <= len(pitches))
+        allowed = np.zeros(CLASSES[column], np.bool_)
+        allowed[[pitch + 1 for pitch in pitches]] = True
+        return allowed
+
+    def _may(self, cursor: Cursor, player: int) -> bool:
+        pitches = self._left(cursor, player)
+        return pitches is None or bool(pitches)
+
+    def _left(self, cursor: Cursor, player: int) -> frozenset[int] | None:
+        """Give the pitches that a player may strike here; None for all."""
+        pitches = self._palette.get((cursor.bar, player))
+        if pitches is None:
+            return None
+        return pitches - {pitch for i, pitch, end in self._held if i == player and end > cursor.position}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,19 @@ from cmt_bridge.model.voice import PaperVoice, Voice, Word
 __all__ = ["Session", "Snapshot", "compose", "draw", "engine_for"]
 
 NUCLEUS_EPS = 1e-5  # of the released code: probabilities are divided by their sum and this
+ORDER = (
+    Column.BEAT,
+    Column.DENSITY,
+    Column.INSTRUMENT,
+    Column.STRENGTH,
+    Column.PITCH,
+    Column.DURATION,
+    Column.VELOCITY,
+)
+"""The columns of an event as they are drawn."""
+
+Question = tuple[Column, Word]
+"""A column to be drawn, and the word that it is of."""
 
 
 def draw(
@@ -36,23 +49,25 @@ def draw(
     allowed: npt.NDArray[np.bool_],
     temperature: float,
     nucleus: float,
-    generator: np.random.Generator,
-) -> int:
-    """Draw a class from logits (classes) among the allowed ones: temperature, then the smallest set of most likely
-    classes whose chances pass `nucleus` (Holtzman et al. 2020), the one that passes included.
+    generators: Sequence[np.random.Generator],
+) -> list[int]:
+    """Draw a class for each row of logits (rows, classes) among the allowed ones: temperature, then the smallest set of
+    most likely classes whose chances pass `nucleus` (Holtzman et al. 2020), the one that passes included.
+
+    A row that leaves no choice throws no dice.
     """
-    choices = np.flatnonzero(allowed)
-    if len(choices) == 1:
-        return int(choices[0])
-    scaled = logits[choices].astype(np.float64) / temperature
-    chances = np.exp(scaled - scaled.max())
-    chances /= chances.sum()
-    if nucleus < 1.0:
-        order = np.argsort(-chances, kind="stable")
-        passed = np.cumsum(chances[order] / (1.0 + NUCLEUS_EPS))
-        kept = order[: int(np.searchsorted(passed, nucleus)) + 1]
-        choices, chances = choices[kept], chances[kept] / chances[kept].sum()
-    return int(choices[min(len(choices) - 1, int(np.searchsorted(np.cumsum(chances), generator.random(), "right")))])
+    rows = np.arange(len(logits))
+    choices = allowed.sum(1)
+    scaled = np.where(allowed, logits, -np.inf).astype(np.float64) / temperature
+    weights = np.exp(scaled - scaled.max(1, keepdims=True))
+    order = (-weights if nucleus < 1.0 else ~allowed).argsort(1, kind="stable")
+    ends = weights[rows[:, None], order].cumsum(1)
+    passing = (ends < nucleus * (1.0 + NUCLEUS_EPS) * ends[:, -1:]).sum(1)
+    last = np.minimum(passing, choices - 1)
+    dice = [g.random() if several else 0.0 for g, several in zip(generators, choices > 1, strict=True)]
+    drawn = np.minimum((ends <= (dice * ends[rows, last])[:, None]).sum(1), last)
+    found: list[int] = order[rows, drawn].tolist()
+    return found
 
 
 def engine_for(network: Network | Composer, precision: Precision = "float32") -> Engine | ComposerEngine:
@@ -114,6 +129,7 @@ class Session:
         self.form: Sequence[int | None] = returns(control.bars) if told else [None] * control.bars
         self.on_bar_line = on_bar_line
         self.voice = voice_of(engine, options)
+        self._timing = beat_timing(np.arange(control.bars * TICKS_PER_BAR), control.n_beat)
         self._last = control.bars if section is None else section.last
         if snapshots is None:
             seeds = [options.seed] if seeds is None else seeds
@@ -146,7 +162,7 @@ class Session:
                 self.voice.turn(Part.MIDDLE, section.first)
         cursor.bar_due = True
         self._cursors = [replace(cursor.copy(), seed=each.seed) for each in self._cursors]
-        self.voice.resume([self.voice.mind(0)] * len(self._cursors))
+        self.voice.fork(len(self._cursors))
 
     def _snapshot(self, place: int) -> Snapshot:
         cursor = self._cursors[place].copy()
@@ -161,7 +177,7 @@ class Session:
 
     def __iter__(self) -> Iterator[tuple[int, Word]]:
         while self._candidates:
-            said = [self._say(place) for place in range(len(self._candidates))]
+            said = self._say_together()
             going = [place for place, words in enumerate(said) if words]
             if len(going) < len(said):
                 said = [said[place] for place in going]
@@ -180,49 +196,82 @@ class Session:
         self._generators = [self._generators[place] for place in places]
         self.voice.keep(places)
 
-    def _say(self, place: int) -> list[Word]:
+    def _say_together(self) -> list[list[Word]]:
+        """Give the next words of every candidate; those that are to draw the same column are answered together."""
+        sayings = [self._say(place) for place in range(len(self._candidates))]
+        said: list[list[Word]] = [[] for _ in sayings]
+        asked: dict[int, Question] = {}
+        answers: dict[int, int | None] = dict.fromkeys(range(len(sayings)))
+        while True:
+            for place, answer in answers.items():
+                try:
+                    asked[place] = sayings[place].send(answer)  # type: ignore[arg-type]
+                except StopIteration as end:
+                    said[place] = end.value
+            if not asked:
+                return said
+            column = min((column for column, _ in asked.values()), key=ORDER.index)
+            places = sorted(place for place, (wanted, _) in asked.items() if wanted is column)
+            words = [asked.pop(place)[1] for place in places]
+            answers = dict(zip(places, self._choose(column, places, words), strict=True))
+
+    def _say(self, place: int) -> Generator[Question, int, list[Word]]:
         """Give the next words of a candidate, until the network must hear them; none where it has ended."""
         words: list[Word] = []
         while len(words) < self.voice.breath:
             cursor = self._cursors[place]
             word: Word = np.zeros(COLUMNS, np.int64)
             if cursor.owed_notes > 0:
-                self._note(word, place)
-            elif not self._rhythm(word, place):
+                yield from self._note(word, place)
+            elif not (yield from self._rhythm(word, place)):
                 return []
             word[Column.POSITION] = cursor.position
-            word[Column.TIMING] = beat_timing(cursor.position, self.control.n_beat)
+            word[Column.TIMING] = self._timing[cursor.position]
             words.append(word)
             if word[Column.TYPE] == Type.NOTE or word[Column.BEAT] == BAR:
                 break
             self.voice.open(place, word)
         return words
 
-    def _choose(self, column: Column, place: int, word: Word) -> int:
-        allowed = allowed_classes(self.filters, column, self._cursors[place])
-        logits = self.voice.logits(place, column, word)
-        size = min(len(allowed), len(logits))  # networks know fewer or more classes than the filters
-        options = self.options
-        leaning = self.recall.lean(column, self._cursors[place])
-        if leaning is not None:
-            logits = logits[: len(leaning)] + leaning[: len(logits)].astype(np.float32)
-            size = min(size, len(logits))
-        nucleus = options.nucleus.get(column, self.voice.nucleus[column])
-        return draw(logits[:size], allowed[:size], options.temperature[column], nucleus, self._generators[place])
+    def _choose(self, column: Column, places: Sequence[int], words: Sequence[Word]) -> list[int]:
+        """Draw a column for the candidates at some places; the network is asked where there is a choice."""
+        allowed = [allowed_classes(self.filters, column, self._cursors[place]) for place in places]
+        chosen = [int(each.argmax()) for each in allowed]
+        open_ = [number for number, each in enumerate(allowed) if np.count_nonzero(each) > 1]
+        if not open_:
+            return chosen
+        where = [places[number] for number in open_]
+        logits = self.voice.logits(where, column, [words[number] for number in open_])
+        size = min(len(allowed[0]), logits.shape[1])  # networks know fewer or more classes than the filters
+        logits = np.array(logits[:, :size])
+        for row, place in enumerate(where):
+            leaning = self.recall.lean(column, self._cursors[place])
+            if leaning is not None:
+                logits[row] += leaning[:size].astype(np.float32)
+        drawn = draw(
+            logits,
+            np.stack([allowed[number][:size] for number in open_]),
+            self.options.temperature[column],
+            self.options.nucleus.get(column, self.voice.nucleus[column]),
+            [self._generators[place] for place in where],
+        )
+        for number, each in zip(open_, drawn, strict=True):
+            chosen[number] = each
+        return chosen
 
-    def _note(self, word: Word, place: int) -> None:
+    def _note(self, word: Word, place: int) -> Generator[Question, int, None]:
         cursor = self._cursors[place]
         word[Column.TYPE] = Type.NOTE
         word[Column.INSTRUMENT] = cursor.instrument
         for column in self.voice.note_columns:
-            word[column] = self._choose(column, place, word)
+            word[column] = yield column, word
         cursor.take_note(int(word[Column.PITCH]) - 1, DURATIONS[int(word[Column.DURATION]) - 1])
 
-    def _rhythm(self, word: Word, place: int) -> bool:
+    def _rhythm(self, word: Word, place: int) -> Generator[Question, int, bool]:
         """Fill in a bar or beat word; False where the piece has ended instead."""
         cursor = self._cursors[place]
         word[Column.TYPE] = Type.RHYTHM
-        word[Column.BEAT] = beat = BAR if cursor.bar_due else self._choose(Column.BEAT, place, word)
+        word[Column.BEAT] = beat = BAR if cursor.bar_due else (yield Column.BEAT, word)
         if beat == BAR:
             if cursor.bar + 1 == self._last:
                 return False
@@ -230,14 +279,14 @@ class Session:
                 self.on_bar_line(self._candidates[place], self._snapshot(place))
             self.voice.cross(place, cursor)
             self._start_bar(place)
-            word[Column.DENSITY] = self._choose(Column.DENSITY, place, word)
+            word[Column.DENSITY] = yield Column.DENSITY, word
             cursor.owed_ticks = int(word[Column.DENSITY]) - 1
             return True
         word[Column.DENSITY] = cursor.owed_ticks if beat - 1 != cursor.tick else cursor.owed_ticks + 1
         cursor.move_to(beat - 1)
-        word[Column.INSTRUMENT] = self._choose(Column.INSTRUMENT, place, word)
+        word[Column.INSTRUMENT] = yield Column.INSTRUMENT, word
         cursor.start_simu_note(int(word[Column.INSTRUMENT]))
-        word[Column.STRENGTH] = cursor.owed_notes = self._choose(Column.STRENGTH, place, word)
+        word[Column.STRENGTH] = cursor.owed_notes = yield Column.STRENGTH, word
         return True
 
     def _start_bar(self, place: int) -> None:

@@ -43,6 +43,9 @@ class Voice(Protocol):
     def resume(self, minds: Sequence[Any]) -> None:
         """Start a candidate for each mind that `mind` gave."""
 
+    def fork(self, count: int) -> None:
+        """Let the only candidate go on as `count` of them."""
+
     def mind(self, place: int) -> Any:
         """Give all that a candidate has in mind; later words do not touch it."""
 
@@ -52,8 +55,10 @@ class Voice(Protocol):
     def cross(self, place: int, cursor: Cursor) -> None:
         """Prepare for a bar line."""
 
-    def logits(self, place: int, column: Column, word: Word) -> npt.NDArray[np.float32]:
-        """Give the logits of a column, given what of `word` is decided: its type, and the columns drawn before."""
+    def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
+        """Give the logits (places, classes) of a column, given what of the words of the candidates at some places, in
+        order, is decided: their type, the same for all, and the columns drawn before.
+        """
 
     def open(self, place: int, word: Word) -> None:
         """Keep a beat word in mind, whose first note is drawn before the network hears it."""
@@ -111,6 +116,9 @@ class PaperVoice:
         self._hidden = torch.cat([mind[1] for mind in minds]) if minds else self._fresh[1][:0]
         self._ready.clear()
 
+    def fork(self, count: int) -> None:
+        self.resume([self.mind(0)] * count)
+
     def mind(self, place: int) -> tuple[State, Tensor]:
         lanes = slice(place * self._lanes, (place + 1) * self._lanes)
         return State(*(part[:, lanes].clone() for part in self._state)), self._hidden[lanes].clone()
@@ -137,12 +145,12 @@ class PaperVoice:
         cursor.younger_age = 0
         self._ready.clear()
 
-    def logits(self, place: int, column: Column, word: Word) -> npt.NDArray[np.float32]:
-        kind = int(word[Column.TYPE])
+    def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
+        kind = int(words[0][Column.TYPE])
         if kind not in self._ready:  # all candidates at once: they mostly want the same
             kinds = np.full(len(self._hidden) // self._lanes, kind)
             self._ready[kind] = self.engine.logits(self._hidden[:: self._lanes], kinds)
-        logits: npt.NDArray[np.float32] = self._ready[kind][column][place]
+        logits: npt.NDArray[np.float32] = self._ready[kind][column][list(places)]
         return logits
 
     def open(self, place: int, word: Word) -> None:

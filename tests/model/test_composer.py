@@ -13,10 +13,12 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import BAR, Column, TokenRows, beat_timing
 from cmt_bridge.errors import UsageError
 from cmt_bridge.model.composer import Composer, ComposerConfig
-from cmt_bridge.model.composer_voice import ComposerEngine, Mind
+from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.engine import Engine
+from cmt_bridge.model.mind import Mind, joined
 from cmt_bridge.model.section import Section
 from cmt_bridge.model.session import Session, compose, engine_for
+from cmt_bridge.model.surprise import surprises, surprises_together
 
 TOLERANCE = 2e-5
 FREE = ComposeOptions(density_control=(0.0,), beat_control=(0.0,))
@@ -113,6 +115,57 @@ def test_events_heard_together_are_heard_as_one_by_one(composer: Composer, count
             torch.testing.assert_close(getattr(mind, name), getattr(expected, name), atol=TOLERANCE, rtol=1e-4)
 
 
+@pytest.mark.parametrize("count", [0, 1, 40, 94, 95, 130])
+def test_candidates_that_part_hear_what_they_would_alone(composer: Composer, count: int) -> None:
+    """What they heard before is kept once, until the window of 96 has left it behind."""
+    engine = ComposerEngine(composer)
+    beginning = events(count)
+    mind = engine.mind(1)
+    engine.hear(beginning, mind)
+    alone, parted = [mind.alone(0) for _ in range(3)], mind.parted(3)
+    following = np.stack([events(count + 110, seed)[count + 1 :] for seed in (1, 2, 3)], 1)
+    places = [0, 1, 2]
+    for step, rows in enumerate(following):
+        engine.step(rows[places], parted)
+        for place in places:
+            engine.step(rows[place : place + 1].copy(), alone[place])
+        expected = torch.cat([alone[place].hidden for place in places])
+        torch.testing.assert_close(parted.hidden, expected, atol=TOLERANCE, rtol=0)
+        if step == 20:  # one has ended
+            places = [0, 2]
+            parted = parted.at(places)
+
+
+@pytest.mark.parametrize("more", [0, 30, 110])
+def test_a_candidate_taken_out_has_heard_all_that_was_common(composer: Composer, more: int) -> None:
+    engine = ComposerEngine(composer)
+    mind = engine.mind(1)
+    engine.hear(events(60), mind)
+    together = mind.parted(2)
+    for rows in np.stack([events(60 + more, seed)[61:] for seed in (1, 2)], 1):
+        engine.step(rows.copy(), together)
+    taken = joined([together.alone(1), together.alone(0)])
+    for rows in np.stack([events(20, seed) for seed in (3, 4)], 1):
+        engine.step(rows.copy(), together)
+        engine.step(rows[::-1].copy(), taken)
+        torch.testing.assert_close(taken.hidden, together.hidden.flip(0), atol=TOLERANCE, rtol=0)
+
+
+def test_what_versions_have_in_common_is_heard_once_and_changes_nothing(composer: Composer) -> None:
+    versions = []
+    for seed in (0, 1, 2):
+        rows = events(80)
+        other = events(80, seed)
+        rows[30:60, Field.PITCH] = other[30:60, Field.PITCH]
+        versions.append(np.delete(rows, slice(40, 40 + seed), 0))
+    expected = [surprises(composer, rows)[-15:].sum() for rows in versions]
+    assert surprises_together(composer, versions, 15) == pytest.approx(expected, rel=1e-5)
+    assert surprises_together(composer, versions[:1], 15) == pytest.approx(expected[:1], rel=1e-5)
+    apart = [rows + (np.arange(len(Field)) == Field.TIMING) * (number % 2) for number, rows in enumerate(versions)]
+    expected = [surprises(composer, rows)[-15:].sum() for rows in apart]
+    assert surprises_together(composer, apart, 15) == pytest.approx(expected, rel=1e-5)
+
+
 def test_an_attribute_knows_those_before_it_and_no_others(composer: Composer) -> None:
     hidden = torch.randn(1, composer.config.width)
     rows = torch.from_numpy(events(1))[1:]
@@ -134,8 +187,8 @@ def test_decoding_says_what_training_learned(composer: Composer) -> None:
     event = events(6)[-1]
     for field in SAID:
         expected = composer.speech.logits(field, hidden, torch.from_numpy(event)[None])
-        got = engine.logits(field, thoughts[0, field], event)
-        np.testing.assert_allclose(got, expected[0].detach().numpy(), atol=TOLERANCE)
+        got = engine.logits(field, thoughts[:, field], event[None])
+        np.testing.assert_allclose(got, expected.detach().numpy(), atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])

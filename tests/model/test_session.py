@@ -161,22 +161,46 @@ def test_a_snapshot_at_any_bar_line_goes_on_as_if_nothing_happened(engine: Engin
             assert (rest == whole[start:]).all()
 
 
+def drawn(logits: np.ndarray, allowed: np.ndarray, temperature: float, nucleus: float, times: int) -> list[int]:
+    rng = np.random.default_rng(0)
+    return draw(np.tile(logits, (times, 1)), np.tile(allowed, (times, 1)), temperature, nucleus, [rng] * times)
+
+
 def test_a_draw_takes_the_nucleus_and_the_class_that_passes_it() -> None:
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
     every = np.ones(4, bool)
-    rng = np.random.default_rng(0)
-    assert {draw(logits, every, 1.0, 0.7, rng) for _ in range(300)} == {0, 1}
-    assert {draw(logits, every, 1.0, 0.81, rng) for _ in range(300)} == {0, 1, 2}
-    assert {draw(logits, every, 1.0, 1.0, rng) for _ in range(500)} == {0, 1, 2, 3}
-    assert {draw(logits, every, 0.01, 1.0, rng) for _ in range(100)} == {0}
-    assert {draw(logits, np.array([False, False, False, True]), 1.0, 0.9, rng)} == {3}
+    assert set(drawn(logits, every, 1.0, 0.7, 300)) == {0, 1}
+    assert set(drawn(logits, every, 1.0, 0.81, 300)) == {0, 1, 2}
+    assert set(drawn(logits, every, 1.0, 1.0, 500)) == {0, 1, 2, 3}
+    assert set(drawn(logits, every, 0.01, 1.0, 100)) == {0}
+    assert set(drawn(logits, np.array([False, True, False, True]), 1.0, 0.9, 300)) == {1, 3}
+    assert set(drawn(logits, np.array([False, True, False, True]), 1.0, 1.0, 300)) == {1, 3}
 
 
 def test_a_draw_has_the_chances_of_the_logits() -> None:
     logits = np.log(np.array([0.6, 0.4], np.float32))
-    rng = np.random.default_rng(1)
-    share = np.mean([draw(logits, np.ones(2, bool), 1.0, 1.0, rng) for _ in range(4000)])
-    assert abs(share - 0.4) < 0.03
+    for nucleus in (0.99, 1.0):
+        share = np.mean(drawn(logits, np.ones(2, bool), 1.0, nucleus, 4000))
+        assert abs(share - 0.4) < 0.03
+
+
+def test_rows_are_drawn_each_with_its_own_dice() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, (6, 40)).astype(np.float32)
+    allowed = rng.random((6, 40)) < 0.5
+    together = draw(logits, allowed, 0.9, 0.95, [np.random.default_rng(seed) for seed in range(6)])
+    for row in range(6):
+        one = slice(row, row + 1)
+        assert draw(logits[one], allowed[one], 0.9, 0.95, [np.random.default_rng(row)]) == [together[row]]
+        assert allowed[row, together[row]]
+
+
+def test_where_there_is_no_choice_no_dice_are_thrown() -> None:
+    only = np.array([[False, False, False, True], [True, True, True, True]])
+    dice = [np.random.default_rng(0), np.random.default_rng(1)]
+    assert draw(np.zeros((2, 4), np.float32), only, 1.0, 0.9, dice)[0] == 3
+    assert dice[0].random() == np.random.default_rng(0).random()
+    assert dice[1].random() != np.random.default_rng(1).random()
 
 
 def test_a_long_piece_never_fills_the_memory(paper_engine: Engine) -> None:
