@@ -134,7 +134,10 @@ def _known(path: Path, section: str, data: Any, names: tuple[str, ...]) -> None:
 def _score(path: Path, data: Any) -> dict[str, str]:
     names = tuple(setting.name for setting in SCORE_SETTINGS)
     _known(path, "score", data, (*names, *ALIASES))
-    return {ALIASES.get(name, name): as_text(value) for name, value in data.items()}
+    said = {ALIASES.get(name, name): as_text(value) for name, value in data.items()}
+    if "model" in said and (weights := path.parent / said["model"]).is_file():
+        said["model"] = str(weights)
+    return said
 
 
 def _outputs(path: Path, data: Any) -> dict[str, Any]:

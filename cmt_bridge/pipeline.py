@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmt_bridge import __version__
 from cmt_bridge.compose.engrave import engrave
@@ -18,9 +19,9 @@ from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.score import Provenance, Score
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.outputs.midi import write_midi
+from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.outputs.npz import read_control
-from cmt_bridge.outputs.scorefile import SCORE_NAME, read_metadata, write_json, write_score
+from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_metadata, write_json, write_score
 
 if TYPE_CHECKING:
     from cmt_bridge.model.composer_voice import ComposerEngine
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from cmt_bridge.model.registry import Model
 
 __all__ = [
-    "METADATA_NAME",
     "Picture",
+    "Progress",
     "Timings",
     "deliver",
     "fresh_folder",
@@ -40,7 +41,6 @@ __all__ = [
 ]
 
 Progress = Callable[[float], None]
-METADATA_NAME = "metadata.json"
 ARRAY_TEMPO = 120.0  # BPM, where a control array comes without a tempo
 
 
@@ -117,16 +117,22 @@ def _array_tempo(path: Path, options: AnalysisOptions) -> float:
 
 
 def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, Engine | ComposerEngine]:
-    """Give a model by name or path, and what decodes with it."""
+    """Give a model by name or path, and what decodes with it; that of the last call is at hand at once."""
     import torch
 
-    from cmt_bridge.model.checkpoint import load_network
     from cmt_bridge.model.registry import find_model
-    from cmt_bridge.model.session import engine_for
 
     torch.set_num_threads(1)  # a word is too small to share out, and one thread gives the same sums everywhere
     entry = find_model(model)
-    return entry, engine_for(load_network(entry.path), precision)
+    return entry, _engine(entry.path, entry.sha256, precision)
+
+
+@lru_cache(maxsize=1)
+def _engine(path: Path, sha256: str, precision: Precision) -> Engine | ComposerEngine:  # noqa: ARG001
+    from cmt_bridge.model.checkpoint import load_network
+    from cmt_bridge.model.session import engine_for
+
+    return engine_for(load_network(path), precision)
 
 
 def score_picture(
@@ -191,11 +197,26 @@ def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Pat
     return [write_take(score, picture.metadata, picture.title, fresh_folder(folder)) for score in scores]
 
 
-def write_take(score: Score, metadata: VideoMetadata | None, title: str, folder: Path) -> Path:
-    """Write a score to a new folder, complete or not at all: `title`.mid, score.json and the metadata."""
-    with complete_folder(folder) as temporary:
-        write_midi(score, temporary / f"{title}.mid")
+def write_take(
+    score: Score,
+    metadata: VideoMetadata | None,
+    title: str,
+    folder: Path,
+    *,
+    midi: bytes | None = None,
+    also: Mapping[str, Any] | None = None,
+    parents: bool = True,
+) -> Path:
+    """Write a score to a new folder, complete or not at all: `title`.mid, score.json and the metadata.
+
+    `midi` are the bytes of the MIDI file, where they are not to be those of the score; `also` are more JSON files.
+    `parents` is as in `complete_folder`.
+    """
+    with complete_folder(folder, parents=parents) as temporary:
+        (temporary / f"{title}.mid").write_bytes(midi_bytes(score) if midi is None else midi)
         write_score(score, temporary / SCORE_NAME)
         if metadata is not None:
             write_json(metadata.to_json(), temporary / METADATA_NAME)
+        for name, data in (also or {}).items():
+            write_json(data, temporary / name)
     return folder

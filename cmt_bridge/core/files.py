@@ -29,16 +29,18 @@ def _refuse(path: Path, error: OSError) -> OutputError:
 
 
 @contextmanager
-def complete_path(path: Path) -> Iterator[Path]:
+def complete_path(path: Path, *, parents: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; at the end it is synced and renamed into place.
 
-    Where the body fails nothing stays behind and what was at `path` before is untouched. An `OSError` of the body or
-    of the renaming becomes an `OutputError`.
+    The folder it is in is made where it is missing, unless `parents` says that it must be there. Where the body fails
+    nothing stays behind and what was at `path` before is untouched. An `OSError` of the body or of the renaming becomes
+    an `OutputError`.
     """
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if parents:
+                path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             _sync(temporary)
             temporary.replace(path)
@@ -50,17 +52,18 @@ def complete_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def complete_folder(path: Path) -> Iterator[Path]:
+def complete_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
     """Give a temporary folder beside `path` to fill; at the end all in it is synced and it is renamed into place.
 
-    `path` must not exist yet, or be an empty folder. Where the body fails nothing stays behind.
+    `path` must not exist yet, or be an empty folder; the folder it is in is made where it is missing, unless `parents`
+    says that it must be there. Where the body fails nothing stays behind.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     made: list[Path] = []
     try:
         try:
             made = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
-            temporary.mkdir(parents=True)
+            temporary.mkdir(parents=parents)
             yield temporary
             for each in temporary.rglob("*"):
                 _sync_folder(each) if each.is_dir() else _sync(each)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
+from cmt_bridge.core.files import complete_folder, complete_path, fresh_path, is_temporary
 from cmt_bridge.errors import OutputError
 
 
@@ -58,3 +58,20 @@ def test_takes_count_up(tmp_path: Path) -> None:
     path.touch()
     (tmp_path / "clip take 2.mid").touch()
     assert fresh_path(path).name == "clip take 3.mid"
+
+
+def test_a_folder_that_was_moved_does_not_come_back(tmp_path: Path) -> None:
+    for complete in (complete_path, complete_folder):
+        with pytest.raises(OutputError, match="gone"), complete(tmp_path / "gone" / "a", parents=False) as temporary:
+            temporary.write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_being_written_is_known_by_its_name(tmp_path: Path) -> None:
+    with complete_path(tmp_path / "ü a.mid") as temporary:
+        assert is_temporary(temporary.name)
+        temporary.write_bytes(b"x")
+    with complete_folder(tmp_path / "a.cmt") as temporary:
+        assert is_temporary(temporary.name)
+    for name in ("a.mid", ".hidden", ".a.part", "a.0123abcd.part", ".a.0123abcd.parts", ".a.0123ABCD.part"):
+        assert not is_temporary(name)

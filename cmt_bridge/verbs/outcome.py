@@ -1,0 +1,82 @@
+"""What a request came to, in a form that goes over a wire."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cmt_bridge.config import Outputs
+    from cmt_bridge.core.score import Score
+    from cmt_bridge.takes import Project, Take
+
+__all__ = ["Outcome", "Told", "dropped", "summary", "written"]
+
+Told = Callable[[str, float], None]
+"""Called with what is being done (`measure`, `compose`, `deliver`) and the share of it that is done, 0..1."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a request came to.
+
+    `takes` has one entry for each take that was made: its `folder`, its number `take` in a project, and figures.
+    `project` is the project folder, `dropped` are the files for the session. `notes` are sentences for the person,
+    `seconds` the time that each part took, `more` what only one verb has to say.
+    """
+
+    takes: list[dict[str, Any]]
+    project: str | None = None
+    dropped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "takes": self.takes,
+            "project": self.project,
+            "dropped": self.dropped,
+            "notes": self.notes,
+            "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
+            **self.more,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """Read what `to_json` gave."""
+        known = {name: data[name] for name in ("takes", "project", "dropped", "notes", "seconds")}
+        return cls(**known, more={name: value for name, value in data.items() if name not in known})
+
+
+def summary(score: Score, folder: Path, seed: int, number: int | None = None) -> dict[str, Any]:
+    """Give what is worth knowing of a take at once; `number` is its own in a project."""
+    return {
+        "folder": str(folder),
+        "take": number,
+        "seed": seed,
+        "tempo": score.tempo_map.bpm_at(0),
+        "bars": score.bars,
+        "duration": score.duration,
+        "notes": {track.name: len(track.notes) for track in score.tracks},
+        "markers": dict(Counter(marker.kind for marker in score.markers)),
+    }
+
+
+def written(takes: list[Take]) -> list[dict[str, Any]]:
+    """Give the summaries of takes of a project."""
+    return [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes]
+
+
+def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
+    """Drop the files of the current take; give them, and sentences about those that were left alone."""
+    found = project.drop(outputs)
+    notes = [
+        f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
+        for path in found.left
+    ]
+    return [str(path) for path in found.written], notes

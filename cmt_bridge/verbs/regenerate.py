@@ -1,0 +1,404 @@
+"""Compose bars of a score anew: the next takes of its project, or folders beside it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmt_bridge.config import read_config
+from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.verbs.outcome import Outcome, Told, dropped, summary, written
+from cmt_bridge.verbs.score import now, precision_of, preview_take
+
+if TYPE_CHECKING:
+    from cmt_bridge.core.control import ControlTrack
+    from cmt_bridge.core.instruments import Instrument
+    from cmt_bridge.core.metadata import VideoMetadata
+    from cmt_bridge.core.options import ComposeOptions
+    from cmt_bridge.core.score import Marker, Score
+    from cmt_bridge.outputs.edited import Edited
+    from cmt_bridge.regeneration import Bars, Regenerated, Request
+    from cmt_bridge.takes import Draft, Project, Take
+
+__all__ = ["RegenerateRequest", "regenerate"]
+
+USUAL_CANDIDATES = 8  # regeneration.CANDIDATES, which is not to be loaded for --help
+
+
+@dataclass(frozen=True)
+class RegenerateRequest:
+    """Compose bars of a score anew.
+
+    `path` is a video, its project, a take or a score folder. The bars are those of `bars` (`4-8,13`, as a DAW counts
+    them), those from `start` to `end` (seconds, or the name of a marker), or those from `marker` to the next of its
+    kind. `tracks` are composed, but those of `lock`; `keep` is `rhythm`, `pitches` or empty. `base` is a MIDI file that
+    was edited elsewhere and says what there is. Of `candidates` the best `variations` are kept. What is None is as the
+    score was made. `key` names the request, so that one that was carried out is not carried out again.
+    """
+
+    path: Path
+    bars: str | None = None
+    start: str | None = None
+    end: str | None = None
+    marker: str | None = None
+    tracks: tuple[str, ...] = ()
+    lock: tuple[str, ...] = ()
+    keep: str = ""
+    base: Path | None = None
+    variations: int = 1
+    candidates: int = USUAL_CANDIDATES
+    seed: int | None = None
+    control: float | None = None
+    density: int = 0
+    temperature: float | None = None
+    model: str | None = None
+    precision: str = "float32"
+    output: Path | None = None
+    key: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the form that goes over a wire: what is as usual is left out, `start` and `end` are `from` and `to`."""
+        usual = RegenerateRequest(self.path)
+        said: dict[str, Any] = {"path": str(self.path)}
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if name != "path" and value != getattr(usual, name):
+                said[_WIRE.get(name, name)] = str(value) if isinstance(value, Path) else value
+        return said
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RegenerateRequest:
+        """Read what `to_json` gave. Raises `UsageError` for what is not known."""
+        names = {_WIRE.get(name, name): name for name in cls.__dataclass_fields__}
+        unknown = sorted(data.keys() - names.keys())
+        if unknown:
+            raise UsageError(f"There is no {unknown[0]!r} to a regeneration.", hint=f"Known: {', '.join(names)}.")
+        said = {names[name]: value for name, value in data.items() if value is not None}
+        for name in ("path", "base", "output"):
+            if name in said:
+                said[name] = Path(said[name])
+        for name in ("tracks", "lock"):
+            if name in said:
+                said[name] = tuple(said[name])
+        for name in ("start", "end"):
+            if name in said:
+                said[name] = str(said[name])
+        return cls(**said)
+
+
+_WIRE = {"start": "from", "end": "to"}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is composed anew: its score, where it lies, and the edited MIDI file that says what there is, if any."""
+
+    score: Score
+    home: Path
+    project: Project | None
+    take: Take | None
+
+
+def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
+    """Carry out a request to regenerate; what is written is complete or not there.
+
+    Raises `UsageError` where the score has no such bars, and the errors of what it uses.
+    """
+    from cmt_bridge.compose.plan import plan
+    from cmt_bridge.outputs.edited import read_edited
+    from cmt_bridge.outputs.scorefile import METADATA_NAME, read_metadata
+    from cmt_bridge.pipeline import Timings, load_engine
+    from cmt_bridge.regeneration import control_of
+    from cmt_bridge.regeneration import regenerate as run
+
+    source = _source(request)
+    if source.project is not None and request.output is None:
+        there = source.project.takes_of(request.key)
+        if len(there) >= request.variations:
+            source.project.settle(there[0])
+            return _delivered(request, source.project, there, [], {}, {})
+    timings = Timings()
+    piece = source.score
+    options = _options(piece, source.home, request)
+    metadata = read_metadata(source.home / METADATA_NAME) if (source.home / METADATA_NAME).is_file() else None
+    base = request.base or (source.take.midi if source.take and source.take.facts.edited else None)
+    edited = read_edited(base) if base is not None else None
+    control = None
+    if metadata is not None:
+        control = plan(metadata, edited.tempo_map if edited is not None else None)
+    if edited is not None:
+        piece = replace(piece, tempo_map=edited.tempo_map, bars=max(edited.bars, control.bars if control else 0))
+    wanted = _wanted(piece, options.instruments, request)
+    if edited is not None:
+        edited.check(wanted.bars)
+        piece = replace(piece, tracks=edited.tracks(wanted.bars, wanted.instruments))
+    wanted.check(piece)
+    control = control_of(piece) if control is None else _fitted(control, piece)
+    if request.density:
+        lively = tuple(max(1, min(16, density + request.density)) for density in control.density)
+        control = replace(control, density=lively)
+    told("compose", 0.0)
+    with timings.part("load"):
+        entry, engine = load_engine(request.model or _model_of(piece), precision_of(request.precision))
+    note = {"model": entry.name, "model_sha256": entry.sha256, "precision": request.precision, **_said(request)}
+    with timings.part("compose"):
+        found = run(
+            piece,
+            control,
+            wanted,
+            options,
+            engine,
+            candidates=max(request.candidates, request.variations),
+            note=note,
+            progress=lambda share: told("compose", share),
+        )
+    kept = found[: request.variations]
+    told("deliver", 0.0)
+    drafts = _drafts(request, source, wanted, kept, edited, metadata)
+    more = {"candidates": [{"seed": each.seed, "surprise": each.surprise} for each in found]}
+    notes = [_sentence(each, wanted) for each in kept]
+    if source.project is None or request.output is not None:
+        with timings.part("deliver"):
+            takes = _beside(request, source, drafts)
+        return Outcome(_told(takes, kept), notes=notes, seconds=timings.seconds, more=more)
+    with timings.part("deliver"):
+        takes_made = source.project.add(drafts)
+    outcome = _delivered(request, source.project, takes_made, notes, timings.seconds, more)
+    return replace(outcome, takes=_told(outcome.takes, kept))
+
+
+def _source(request: RegenerateRequest) -> _Source:
+    """Find what is composed anew: what a request began with holds to its end. Raises `ScoreError` where nothing is."""
+    from cmt_bridge.outputs.scorefile import find_score, read_score
+    from cmt_bridge.takes import project_of
+
+    path = request.path
+    project = project_of(path)
+    if project is not None:
+        begun = [project.take(t.facts.origin) for t in project.takes_of(request.key) if t.facts.origin is not None]
+        inside = [t for t in project.takes() if t.folder.absolute() in (path.absolute(), *path.absolute().parents)]
+        take = (begun + inside or [project.current()])[0]
+        return _Source(take.score(), take.folder, project, take)
+    if path.is_file() and path.suffix.lower() != ".json":
+        raise ScoreError(f"{path} has no score yet.", hint=f"Make one: cmt-bridge score {path.name!r}.")
+    return _Source(read_score(path), find_score(path).parent.absolute(), None, None)
+
+
+def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
+    """Give a control as long as a piece: bars beyond the picture's ask for what they have."""
+    from cmt_bridge.regeneration import control_of
+
+    if control.tempo_map != piece.tempo_map or control.bars > piece.bars:
+        return control_of(piece)
+    if control.bars == piece.bars:
+        return control
+    more = control_of(piece).density[control.bars :]
+    return replace(control, density=(*control.density, *more), n_beat=piece.ticks)
+
+
+def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequest) -> Request:
+    from cmt_bridge.regeneration import Request
+    from cmt_bridge.settings import instruments_of
+
+    ways = [request.bars is not None, request.start is not None or request.end is not None, request.marker is not None]
+    if sum(ways) != 1:
+        raise UsageError(
+            "Which bars?", hint="Give --bars such as 4-8, or --from and --to, or --marker with a marker's name."
+        )
+    if request.bars is not None:
+        bars = tuple(_range(part) for part in request.bars.split(","))
+    elif request.marker is not None:
+        bars = (_at_marker(score, request.marker),)
+    else:
+        bars = (_between(score, request.start, request.end),)
+    chosen = instruments_of("--tracks", ",".join(request.tracks)) or players
+    locked = instruments_of("--lock", ",".join(request.lock))
+    return Request(bars, tuple(sorted(set(chosen) - set(locked))), keep=request.keep)
+
+
+def _range(text: str) -> Bars:
+    found = re.fullmatch(r"\s*(\d{1,6})(?:\s*-\s*(\d{1,6}))?\s*", text)
+    if not found:
+        raise UsageError(f"--bars cannot read {text!r}.", hint="Give bars such as 4-8, or 4-8,13.")
+    return int(found[1]) - 1, int(found[2] or found[1])
+
+
+def _between(score: Score, start: str | None, end: str | None) -> Bars:
+    """Give the bars from the one that holds a moment to the one that holds another; a marker begins a bar, or ends it.
+
+    A moment on a bar line ends the bar before it where a marker is meant, since what it names begins there.
+    """
+    first = 0 if start is None else _bar_of(score, start)
+    last = score.bars if end is None else _bar_of(score, end, ends=True)
+    return first, min(score.bars, last)
+
+
+def _bar_of(score: Score, moment: str, *, ends: bool = False) -> int:
+    """Give the bar (from 0) that holds a moment; the one after it where it `ends` there."""
+    try:
+        return int(score.tempo_map.ticks(float(moment)) // 16) + ends
+    except (ValueError, OverflowError):
+        return max(ends, _line_of(score, _marker(score, moment)))
+
+
+def _line_of(score: Score, marker: Marker) -> int:
+    """Give the bar line nearest to a marker."""
+    return min(score.bars, max(0, round(score.tempo_map.ticks(marker.seconds) / 16)))
+
+
+def _at_marker(score: Score, name: str) -> Bars:
+    """Give the bars from a marker to the next one of its kind, or to the end."""
+    marker = _marker(score, name)
+    first = min(score.bars - 1, _line_of(score, marker))
+    later = (_line_of(score, other) for other in sorted(score.markers) if other.kind == marker.kind)
+    return first, next((line for line in later if line > first), score.bars)
+
+
+def _marker(score: Score, name: str) -> Marker:
+    """Find a marker by its name, or by the beginning of it where only one begins so."""
+    wanted = name.strip().casefold()
+    exact = [m for m in score.markers if m.text.casefold() == wanted]
+    near = exact or [m for m in score.markers if wanted and m.text.casefold().startswith(wanted)]
+    if len({m.text for m in near}) == 1:
+        return min(near)
+    names = ", ".join(dict.fromkeys(m.text for m in sorted(score.markers))) or "none"
+    reason = "several markers that begin with" if near else "no marker"
+    raise UsageError(
+        f"There is {reason} {name.strip()!r}.".replace("is several", "are several"), hint=f"Markers: {names}."
+    )
+
+
+def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOptions:
+    """Give the options that the score was made with, but for what is wished otherwise."""
+    from cmt_bridge.core.options import ComposeOptions
+
+    try:
+        made = ComposeOptions.from_json(score.provenance.options)
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+        raise ScoreError(
+            f"The options in {home} are damaged: {error!r}.", hint="Write it anew with `score`."
+        ) from error
+    if request.control is not None:
+        made = replace(made, density_control=(request.control,), beat_control=(request.control,))
+    if request.density:
+        made = replace(made, density_control=(1.0,))
+    if request.temperature is not None:
+        made = replace(made, temperature=dict.fromkeys(made.temperature, request.temperature))
+    return replace(made, seed=secrets.randbelow(2**31) if request.seed is None else request.seed)
+
+
+def _model_of(score: Score) -> str:
+    """Give the model that made a score, where it is at hand; the default else."""
+    from cmt_bridge.errors import CmtBridgeError
+    from cmt_bridge.model.registry import DEFAULT, find_model
+
+    try:
+        return find_model(score.provenance.model).name if score.provenance.model else DEFAULT
+    except CmtBridgeError:
+        return DEFAULT
+
+
+def _said(request: RegenerateRequest) -> dict[str, Any]:
+    said = {"control": request.control, "density": request.density, "temperature": request.temperature}
+    return {name: value for name, value in {**said, "keep": request.keep}.items() if value}
+
+
+def _drafts(
+    request: RegenerateRequest,
+    source: _Source,
+    wanted: Request,
+    kept: Sequence[Regenerated],
+    edited: Edited | None,
+    metadata: VideoMetadata | None,
+) -> list[Draft]:
+    from cmt_bridge.outputs.edited import edited_of
+    from cmt_bridge.outputs.splice import spliced
+    from cmt_bridge.takes import Draft, Facts
+
+    made, key = now(), request.key or secrets.token_hex(8)
+    asked = {
+        "bars": [[first + 1, last] for first, last in wanted.bars],
+        "tracks": [instrument.title for instrument in wanted.instruments],
+        **_said(request),
+        **({"base": request.base.name} if request.base is not None else {}),
+    }
+    drafts = []
+    for each in kept:
+        score, midi = each.score, None
+        if edited is not None:
+            midi = spliced(edited, score.notes(), wanted.bars, wanted.instruments)
+            score = replace(score, tracks=edited_of(midi, edited.path).tracks())
+        facts = Facts(
+            "regenerate",
+            made,
+            key,
+            each.seed,
+            origin=source.take.number if source.take else None,
+            surprise=each.surprise,
+            edited=edited is not None,
+            request=asked,
+        )
+        drafts.append(Draft(score, facts, metadata, midi))
+    return drafts
+
+
+def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+    """Write takes as folders beside the score, or where they are wanted."""
+    from cmt_bridge.pipeline import fresh_folder, write_take
+
+    base = source.home.with_name(re.sub(r" take \d+$", "", source.home.name))
+    title = source.project.name if source.project else source.score.title or source.home.name
+    takes = []
+    for draft in drafts:
+        folder = fresh_folder(request.output or base)
+        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi)
+        takes.append(summary(draft.score, folder, draft.facts.seed))
+    return takes
+
+
+def _told(takes: list[dict[str, Any]], kept: Sequence[Regenerated]) -> list[dict[str, Any]]:
+    by_seed = {each.seed: each for each in kept}
+    for take in takes:
+        each = by_seed.get(take["seed"])
+        take |= {"surprise": each.surprise, "held": each.held} if each else {}
+    return takes
+
+
+def _delivered(
+    request: RegenerateRequest,
+    project: Project,
+    takes: list[Take],
+    notes: list[str],
+    seconds: dict[str, float],
+    more: dict[str, Any],
+) -> Outcome:
+    config = read_config(project.folder.absolute().parent)
+    video = request.path if request.path.is_file() else _video_of(project)
+    for take in takes:
+        if "preview" in config.outputs.files and video is not None:
+            notes = [*notes, *preview_take(take, video, project.name)]
+    files, left = dropped(project, config.outputs)
+    return Outcome(
+        written(takes),
+        project=str(project.folder),
+        dropped=files,
+        notes=[*notes, *left],
+        seconds=seconds,
+        more=more,
+    )
+
+
+def _video_of(project: Project) -> Path | None:
+    there = (project.folder.with_name(video["name"]) for video in reversed(project.videos()))
+    return next((path for path in there if path.is_file()), None)
+
+
+def _sentence(each: Regenerated, wanted: Request) -> str:
+    bars = ", ".join(f"{first + 1}-{last}" if last > first + 1 else str(last) for first, last in wanted.bars)
+    tracks = ", ".join(instrument.title for instrument in wanted.instruments)
+    held = f"; {each.held} notes from before sound into them and were left" if each.held else ""
+    return f"bars {bars} of {tracks}, seed {each.seed}{held}"

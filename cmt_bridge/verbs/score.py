@@ -1,0 +1,237 @@
+"""Score a video: the next take of its project, or a folder of its own."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmt_bridge.config import HOSTS, Config, read_config
+from cmt_bridge.errors import MissingError, OutputError, UsageError, VideoError
+from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
+from cmt_bridge.verbs.outcome import Outcome, Told, dropped, summary, written
+
+if TYPE_CHECKING:
+    from cmt_bridge.core.metadata import VideoMetadata
+    from cmt_bridge.core.score import Score
+    from cmt_bridge.model.engine import Precision
+    from cmt_bridge.pipeline import Picture
+    from cmt_bridge.takes import Project, Take
+
+__all__ = ["ScoreRequest", "doubts", "now", "precision_of", "preview_take", "score"]
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Score a video, a metadata.json or a video's .npz.
+
+    `settings` are those of the person, which go before those of cmt-bridge.toml. With an `output` folder the takes go
+    there and into no project; a new project lies in `home`, where that is not beside the video. `key` names the
+    request, so that one that was carried out is not carried out again. With `again` False a video that has takes is
+    left as it is.
+    """
+
+    path: Path
+    settings: Settings = field(default_factory=dict)
+    output: Path | None = None
+    home: Path | None = None
+    key: str = ""
+    again: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "settings": dict(self.settings),
+            "output": None if self.output is None else str(self.output),
+            "home": None if self.home is None else str(self.home),
+            "key": self.key,
+            "again": self.again,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ScoreRequest:
+        """Read what `to_json` gave; settings may be numbers and lists too."""
+        return cls(
+            path=Path(data["path"]),
+            settings={name: as_text(value) for name, value in data.get("settings", {}).items()},
+            output=None if data.get("output") is None else Path(data["output"]),
+            home=None if data.get("home") is None else Path(data["home"]),
+            key=str(data.get("key", "")),
+            again=bool(data.get("again", True)),
+        )
+
+
+def now() -> str:
+    """Give the time in UTC, to the second, as ISO 8601 writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def precision_of(text: str) -> Precision:
+    """Read a precision. Raises `UsageError` for one that is not known."""
+    for known in PRECISIONS:
+        if text == known:
+            return known
+    raise UsageError(f"There is no precision {text!r}.", hint=f"Choose from {', '.join(PRECISIONS)}.")
+
+
+def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = False) -> Outcome:
+    """Carry out a request to score; what is written is complete or not there.
+
+    `sha256` is the content that the request was made for, where that is known; with `whole` a damaged video, which may
+    be one that is not there completely yet, is not scored. Raises `VideoError` where the video is another one by now,
+    changes or is moved meanwhile, and the errors of what it uses.
+    """
+    from cmt_bridge.model.registry import DEFAULT
+    from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
+    from cmt_bridge.settings import analysis_options, compose_options
+
+    config = read_config(request.path.absolute().parent)
+    settings = {**config.score, **request.settings}
+    options, analysis = compose_options(settings), analysis_options(settings)
+    precision = precision_of(settings.get("precision") or PRECISIONS[0])
+    variations = whole_number(settings, "variations")
+    timings = Timings()
+    told("measure", 0.0)
+    before = _signature(request.path)
+    picture = look_at(request.path, analysis, progress=lambda share: told("measure", share), timings=timings)
+    if sha256 and picture.sha256 != sha256:
+        raise _changed(request.path)
+    if whole and picture.damage:
+        raise VideoError(f"{request.path} is damaged: {picture.damage}.", hint="Or it is not complete yet.")
+    project, there = _done(request, picture.sha256, variations)
+    if project is not None and there:
+        return _finished(request, project, there, config)
+    told("compose", 0.0)
+    scores = score_picture(
+        picture,
+        options,
+        model=settings.get("model") or DEFAULT,
+        precision=precision,
+        variations=variations,
+        progress=lambda share: told("compose", share),
+        timings=timings,
+    )
+    told("deliver", 0.0)
+    if _signature(request.path) != before:  # or moved, and then its score does not belong here
+        raise _changed(request.path)
+    notes = doubts(request.path, picture.metadata, picture.damage) if picture.metadata else []
+    if request.output is not None:
+        with timings.part("deliver"):
+            folders = deliver(scores, picture, request.output)
+        takes = [summary(one, folder, one.provenance.seed) for one, folder in zip(scores, folders, strict=True)]
+        return Outcome(takes, notes=notes, seconds=timings.seconds)
+    project, there = _done(request, picture.sha256, variations)  # somebody else may have been at it meanwhile
+    if project is not None and there:
+        return _finished(request, project, there, config)
+    with timings.part("deliver"):
+        project, made = _add(request, picture, scores)
+    return _delivered(request.path, project, made, config, notes, timings.seconds)
+
+
+def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[Project | None, list[Take]]:
+    """Give the project of what is scored, if there is one, and the takes that make the request one that is done."""
+    from cmt_bridge.takes import project_of
+
+    project = None if request.output is not None else project_of(request.path)
+    if project is None:
+        return None, []
+    there = project.takes_of(request.key)
+    if len(there) >= variations:
+        return project, there
+    return project, [] if request.again else _takes_for(project, sha256)
+
+
+def _changed(path: Path) -> VideoError:
+    return VideoError(f"{path} changed or was moved while it was scored.", hint="Wait until it is complete.")
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _takes_for(project: Project, sha256: str) -> list[Take]:
+    """Give the takes that were scored for a content."""
+    return [t for t in project.takes() if t.facts.verb == "score" and t.facts.request.get("video_sha256") == sha256]
+
+
+def _finished(request: ScoreRequest, project: Project, takes: list[Take], config: Config) -> Outcome:
+    """Give the outcome of a request that was carried out, and do what its writer may not have come to."""
+    if takes[0].facts.key == request.key:
+        project.settle(takes[0])
+    return _delivered(request.path, project, takes, config, [], {})
+
+
+def _add(request: ScoreRequest, picture: Picture, scores: list[Score]) -> tuple[Project, list[Take]]:
+    """Write takes: into the project if there is one, else into a new one."""
+    from cmt_bridge.takes import Draft, Facts, Project, home_of, project_of
+
+    key, made = request.key or secrets.token_hex(8), now()
+    name = scores[0].provenance.video  # without what no text can hold
+    asked = {**request.settings, "video": name, "video_sha256": picture.sha256}
+    drafts = [
+        Draft(one, Facts("score", made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores
+    ]
+    home = home_of(request.path, picture.title, request.home)
+    project = project_of(request.path)
+    if project is None:
+        try:
+            made_new = Project.create(home, name, picture.sha256, drafts)
+            return made_new, made_new.takes()
+        except OutputError:
+            project = project_of(request.path)  # somebody may have made it at the same moment
+            if project is None:
+                raise
+    return project, project.add(drafts, name, picture.sha256)
+
+
+def _delivered(
+    path: Path, project: Project, takes: list[Take], config: Config, notes: list[str], seconds: dict[str, float]
+) -> Outcome:
+    for take in takes:
+        if "preview" in config.outputs.files:
+            notes = [*notes, *preview_take(take, path, project.name)]
+    files, left = dropped(project, config.outputs)
+    host = [HOSTS[config.outputs.host]] if config.outputs.host and files else []
+    return Outcome(
+        written(takes),
+        project=str(project.folder),
+        dropped=files,
+        notes=[*notes, *left, *host],
+        seconds=seconds,
+    )
+
+
+def preview_take(take: Take, video: Path, name: str) -> list[str]:
+    """Put the music of a take under its video, once; give a sentence where that cannot be."""
+    from cmt_bridge.outputs import audio
+    from cmt_bridge.outputs.preview import measure_picture, write_preview
+
+    if any(take.folder.glob("*.preview.*")):
+        return []
+    try:
+        picture = measure_picture(video)
+        sound = audio.render(take.midi.read_bytes(), audio.find_soundfont(None), renderer="auto")
+        sound = audio.level(audio.fit(sound, picture.seconds))
+        write_preview(video, picture, sound, take.folder / f"{name}.preview", exact=False, progress=lambda _: None)
+    except (MissingError, VideoError) as error:
+        return [f"No preview: {error}"]
+    return []
+
+
+def doubts(video: Path, metadata: VideoMetadata, damage: str) -> list[str]:
+    """Say what a person should know of a measured video: that it is damaged, that its tempo is not its own."""
+    found = []
+    if damage:
+        found.append(f"Warning: {video} is damaged: {damage}. It was measured up to {metadata.duration:.1f} s.")
+    if metadata.tempo_source == "default":
+        found.append(
+            f"The picture has no rhythm to take a tempo from, so it is {metadata.tempo:g} BPM; --tempo sets another."
+        )
+    return found

@@ -1,0 +1,284 @@
+"""Project folders: takes that never change, choices that can be undone, copies for a session."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.config import Outputs
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.score import Note, Score, Track
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.errors import OutputError, ScoreError, UsageError
+from cmt_bridge.outputs.midi import midi_bytes
+from cmt_bridge.takes import Draft, Facts, Project, difference, home_of, project_of
+
+MADE = "2026-01-02T03:04:05+00:00"
+
+
+def piece(pitch: int = 60, bpm: float = 120) -> Score:
+    tracks = tuple(
+        Track(i, 0, tuple(Note(tick, pitch + int(i), 4) for tick in range(0, 64, 4)) if i != Instrument.BASS else ())
+        for i in Instrument
+    )
+    return Score(TempoMap.constant(bpm), tracks, 4, duration=8.0, title="clip")
+
+
+def draft(pitch: int = 60, *, verb: str = "score", origin: int | None = None, key: str = "", seed: int = 0) -> Draft:
+    return Draft(piece(pitch), Facts(verb, MADE, key, seed, origin))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    return Project.create(tmp_path / "clip.cmt", "clip.mp4", "abc", [draft()])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_a_project_holds_its_takes(project: Project) -> None:
+    assert sorted(contents(project.folder)) == [
+        "history.json",
+        "project.json",
+        "score.json",
+        "take 1/clip.mid",
+        "take 1/score.json",
+        "take 1/take.json",
+    ]
+    take = project.current()
+    assert (take.number, take.facts.verb, take.facts.made) == (1, "score", MADE)
+    assert take.midi.read_bytes() == midi_bytes(piece())
+    assert take.score() == piece()
+    assert project.videos() == [{"name": "clip.mp4", "sha256": "abc"}]
+
+
+def test_takes_are_added_and_never_changed(project: Project) -> None:
+    first = contents(project.folder / "take 1")
+    added = project.add([draft(61, verb="regenerate", origin=1), draft(62, verb="regenerate", origin=1)])
+    assert [take.number for take in added] == [2, 3]
+    assert project.current().number == 2
+    assert contents(project.folder / "take 1") == first
+    assert (project.folder / "score.json").read_bytes() == (project.folder / "take 2" / "score.json").read_bytes()
+
+
+def test_choices_are_undone_and_redone(project: Project) -> None:
+    project.add([draft(61)])
+    project.add([draft(62)])
+    project.choose(1)
+    project.accept()
+    assert project.history().marks == {1: "accepted"}
+    assert project.undo().number == 1
+    assert project.history().marks == {}
+    assert project.undo().number == 3
+    assert project.undo().number == 2
+    assert project.undo().number == 1
+    with pytest.raises(UsageError, match="nothing to undo"):
+        project.undo()
+    assert project.redo().number == 2
+    project.choose(3)  # what was undone cannot be redone any more
+    with pytest.raises(UsageError, match="nothing to redo"):
+        project.redo()
+    assert [take.number for take in project.takes()] == [1, 2, 3]
+    assert json.loads((project.folder / "score.json").read_text()) == project.take(3).score().to_json()
+
+
+def test_the_next_variation_takes_the_place_of_a_rejected_one(project: Project) -> None:
+    project.add([draft(61 + n, verb="regenerate", origin=1, key="k", seed=n) for n in range(3)])
+    assert project.reject().number == 3
+    assert project.reject().number == 4
+    assert project.reject().number == 1  # all variations are rejected: the take they were made from
+    assert project.history().marks == {2: "rejected", 3: "rejected", 4: "rejected"}
+    with pytest.raises(UsageError, match="no other take"):
+        project.reject()
+    assert project.undo().number == 4
+    assert project.accept(2).number == 2
+    assert project.history().marks[2] == "accepted"
+
+
+def test_rejecting_another_take_leaves_the_current_one(project: Project) -> None:
+    project.add([draft(61)])
+    assert project.reject(1).number == 2
+
+
+def test_what_is_not_there_cannot_be_chosen(project: Project) -> None:
+    for choose in (project.choose, project.accept, project.reject):
+        with pytest.raises(UsageError, match=r"no take 7.*There are: 1"):
+            choose(7)
+    assert project.current().number == 1
+
+
+def test_the_take_of_a_killed_process_becomes_the_current_one_once(project: Project) -> None:
+    before = contents(project.folder)
+    project.add([draft(61, key="k")])
+    for name, data in before.items():  # all but the take itself is as it was
+        (project.folder / name).write_bytes(data)
+    (take,) = project.takes_of("k")
+    assert project.current().number == 1
+    project.settle(take)
+    assert project.current().number == 2
+    project.undo()
+    project.settle(take)
+    assert project.current().number == 1
+
+
+def test_a_request_writes_a_take_once(project: Project) -> None:
+    """A worker that was given up for dead may finish all the same."""
+    first = project.add([draft(61, key="k", seed=1)])
+    again = project.add([draft(61, key="k", seed=1), draft(62, key="k", seed=2)])
+    assert [take.number for take in first] == [2]
+    assert [take.number for take in again] == [2, 3]
+    assert [take.number for take in project.add([draft(61, key="k", seed=1)])] == [2, 3]
+    assert len(project.takes()) == 3
+
+
+def test_what_a_killed_process_left_is_cleared_away(project: Project) -> None:
+    left = project.folder / ".take 2.0123abcd.part"
+    left.mkdir()
+    (left / "clip.mid").write_bytes(b"MThd")
+    (project.folder / ".history.0123abcd.part.json").write_text("{")
+    (project.folder / ".mine").write_text("a file of somebody's")
+    assert [take.number for take in project.takes()] == [1]
+    project.add([draft(61)])
+    assert not left.exists()
+    assert sorted(path.name for path in project.folder.iterdir() if path.name.startswith(".")) == [".lock", ".mine"]
+
+
+def test_damaged_files_are_named(project: Project) -> None:
+    (project.folder / "history.json").write_text('{"position": 5, "choices": []}')
+    with pytest.raises(ScoreError, match=r"history\.json is damaged"):
+        project.current()
+    (project.folder / "history.json").unlink()
+    assert project.current().number == 1
+    (project.folder / "take 1" / "take.json").write_text("{}")
+    with pytest.raises(ScoreError, match=r"take\.json is damaged"):
+        project.takes()
+    (project.folder / "project.json").write_text('{"format": "cmt-bridge-project", "format_version": 99}')
+    with pytest.raises(ScoreError, match="newer"):
+        project.videos()
+
+
+def add_takes(folder: str, count: int) -> None:
+    for number in range(count):
+        Project(Path(folder)).add([draft(40 + number)])
+
+
+def test_processes_do_not_disturb_each_other(project: Project) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=add_takes, args=(str(project.folder), 5)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [take.number for take in project.takes()] == list(range(1, 17))
+    assert len(project.history().choices) == 16
+
+
+# What is dropped
+
+
+def test_the_current_take_is_dropped_beside_the_video(project: Project) -> None:
+    target = project.folder.with_name("clip.mid")
+    assert project.drop(Outputs()).written == (target,)
+    assert target.read_bytes() == midi_bytes(piece())
+    project.add([draft(61)])
+    assert project.drop(Outputs()).written == (target,)
+    assert target.read_bytes() == midi_bytes(piece(61))
+    project.undo()
+    project.drop(Outputs())
+    assert target.read_bytes() == midi_bytes(piece())
+
+
+def test_an_edited_file_is_left_alone(project: Project) -> None:
+    target = project.folder.with_name("clip.mid")
+    project.drop(Outputs())
+    target.write_bytes(b"mine")
+    project.add([draft(61)])
+    dropped = project.drop(Outputs())
+    assert dropped.left == (target,)
+    assert dropped.written == (target.with_name("clip take 2.mid"),)
+    assert target.read_bytes() == b"mine"
+    assert project.drop(Outputs()) == dropped  # a second time nothing more
+    dropped.written[0].write_bytes(b"mine too")
+    project.drop(Outputs())
+    assert dropped.written[0].read_bytes() == b"mine too"
+    assert target.with_name("clip take 2 take 2.mid").read_bytes() == midi_bytes(piece(61))
+
+
+def test_files_are_dropped_where_a_session_wants_them(project: Project) -> None:
+    outputs = Outputs(drop="../session ü/midi", files=("midi", "score"), host="garageband")
+    written = project.drop(outputs).written
+    folder = project.folder.parent / "../session ü/midi"
+    assert written == (folder / "clip 120.00 BPM.mid", folder / "clip.score.json")
+    assert all(path.is_file() for path in written)
+    assert project.drop(Outputs(drop="")).written == ()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to root")
+def test_a_folder_that_cannot_be_written_is_named(project: Project) -> None:
+    closed = project.folder.with_name("closed")
+    closed.mkdir(mode=0o500)
+    with pytest.raises(OutputError, match="closed"):
+        project.drop(Outputs(drop="closed"))
+
+
+# Which project a path means
+
+
+def test_a_project_is_found_by_its_folder_its_video_and_all_in_it(project: Project) -> None:
+    video = project.folder.with_name("clip.mp4")
+    for path in (project.folder, video, project.folder / "take 1", project.folder / "take 1" / "clip.mid"):
+        found = project_of(path)
+        assert found is not None
+        assert found.folder == project.folder
+    assert project_of(project.folder.parent) is None
+    assert project_of(project.folder.with_name("other.mp4")) is None
+
+
+def test_a_renamed_video_is_known_by_its_content(tmp_path: Path) -> None:
+    from cmt_bridge.core.files import sha256_of
+
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    Project.create(tmp_path / "clip.cmt", "clip.mp4", sha256_of(tmp_path / "clip.mp4"), [draft()])
+    (tmp_path / "clip.mp4").rename(tmp_path / "film.mp4")
+    found = project_of(tmp_path / "film.mp4")
+    assert found is not None
+    assert found.folder.name == "clip.cmt"
+    (tmp_path / "clip.mp4").write_bytes(b"another")
+    (tmp_path / "clip.mov").write_bytes(b"a third")
+    assert project_of(tmp_path / "clip.mov") is None
+
+
+def test_clips_of_one_name_have_projects_of_their_own(project: Project) -> None:
+    mov = project.folder.with_name("clip.mov")
+    assert home_of(mov, "clip") == project.folder.with_name("clip.mov.cmt")
+    Project.create(home_of(mov, "clip"), "clip.mov", "def", [draft(70)])
+    mov.write_bytes(b"x")
+    found = project_of(mov)
+    assert found is not None
+    assert found.folder.name == "clip.mov.cmt"
+    assert found.current().midi.name == "clip.mov.mid"
+
+
+# What differs
+
+
+def test_bars_and_tracks_that_differ() -> None:
+    before = piece()
+    piano = next(track for track in before.tracks if track.instrument is Instrument.PIANO)
+    moved = replace(piano, notes=tuple(replace(n, pitch=n.pitch + (16 <= n.onset < 48)) for n in piano.notes))
+    after = replace(before, tracks=tuple(moved if t is piano else t for t in before.tracks))
+    (found,) = difference(before, after)
+    assert (found.track, found.bars, found.only_first, found.only_second) == ("Piano", (2, 3), 8, 8)
+    assert difference(before, before) == []

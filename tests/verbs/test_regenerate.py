@@ -1,0 +1,283 @@
+"""Bars composed anew in a project: which bars, from what, and what stays as it was."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import mido
+import pytest
+
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource, VisualBeat
+from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.score import Marker, Note, Provenance, Score, Track
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.errors import MidiError, ScoreError, UsageError
+from cmt_bridge.model.checkpoint import save_network
+from cmt_bridge.model.composer import Composer
+from cmt_bridge.takes import Draft, Facts, Project
+from cmt_bridge.verbs.outcome import Outcome
+from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
+
+BARS = 8
+METADATA = VideoMetadata(
+    VideoSource("clip.mp4", "abc", 160, 90, 0, (25, 1), 400),
+    duration=16.0,
+    tempo=120.0,
+    tempo_source="estimated",
+    beats=(VisualBeat(2.0, 0.95), VisualBeat(9.0, 0.9)),
+    cuts=(Cut(6.2, 1.0),),
+    flow_per_bar=(0.2,) * BARS,
+)
+MARKERS = (
+    Marker(0.0, "section", "Section A (calm)"),
+    Marker(6.2, "cut", "Cut 1"),
+    Marker(6.2, "section", "Section B (lively)"),
+    Marker(12.1, "section", "Section A (calm)"),
+    Marker(14.0, "cut", "Cut 2"),
+)
+
+
+@pytest.fixture(scope="module")
+def model(composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_network(composer, path, record={})
+    return str(path)
+
+
+def piece() -> Score:
+    tracks = tuple(
+        Track(i, 0, tuple(Note(tick, 40 + 5 * int(i), 4, 70) for tick in range(0, 16 * BARS, 4))) for i in Instrument
+    )
+    made = Provenance(options=json.loads(json.dumps(ComposeOptions().to_json())))
+    return Score(TempoMap.constant(120), tracks, BARS, 16.0, (25, 1), "clip", MARKERS, made)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    facts = Facts("score", "2026-01-02T03:04:05+00:00")
+    return Project.create(tmp_path / "clip.cmt", "clip.mp4", "abc", [Draft(piece(), facts, METADATA)])
+
+
+def run(project: Project, model: str, **wishes: object) -> Outcome:
+    video = project.folder.with_name("clip.mp4")
+    usual: dict[str, object] = {"path": video, "model": model, "seed": 3, "candidates": 2}
+    return regenerate(RegenerateRequest(**{**usual, **wishes}), lambda *_: None)  # type: ignore[arg-type]
+
+
+def changed_bars(project: Project, first: int = 1, second: int = 2) -> set[int]:
+    before, after = project.take(first).score(), project.take(second).score()
+    pairs = zip(before.tracks, after.tracks, strict=True)
+    return {note.onset // 16 + 1 for a, b in pairs for note in set(a.notes) ^ set(b.notes)}
+
+
+def test_the_new_take_is_the_current_one(project: Project, model: str) -> None:
+    outcome = run(project, model, bars="3-4", tracks=("piano", "bass"))
+    assert [take["take"] for take in outcome.takes] == [2]
+    assert project.current().number == 2
+    facts = project.current().facts
+    assert (facts.verb, facts.origin, facts.seed, facts.edited) == ("regenerate", 1, outcome.takes[0]["seed"], False)
+    assert facts.request["bars"] == [[3, 4]]
+    assert facts.request["tracks"] == ["Piano", "Bass"]
+    assert changed_bars(project) <= {3, 4}
+    assert outcome.dropped == [str(project.folder.with_name("clip.mid"))]
+    assert project.folder.with_name("clip.mid").read_bytes() == project.current().midi.read_bytes()
+
+
+def test_a_request_is_carried_out_once(project: Project, model: str) -> None:
+    first = run(project, model, bars="3-4", key="k", variations=2)
+    again = run(project, model, bars="3-4", key="k", variations=2)
+    assert [take["folder"] for take in again.takes] == [take["folder"] for take in first.takes]
+    assert len(project.takes()) == 3
+
+
+def test_what_a_kill_left_undone_is_done(project: Project, model: str) -> None:
+    """Two takes were asked for, and only one was written."""
+    whole = run(project, model, bars="3-4", key="k", variations=2)
+    scores = {take["seed"]: Path(take["folder"], "score.json").read_bytes() for take in whole.takes}
+    gone = Path(whole.takes[1]["folder"])
+    for path in gone.iterdir():
+        path.unlink()
+    gone.rmdir()
+    again = run(project, model, bars="3-4", key="k", variations=2)
+    assert {take["seed"]: Path(take["folder"], "score.json").read_bytes() for take in again.takes} == scores
+
+
+@pytest.mark.parametrize(
+    ("wishes", "bars"),
+    [
+        ({"bars": "2,5-6"}, {2, 5, 6}),
+        ({"start": "4.5", "end": "8"}, {3, 4, 5}),  # a bar lasts 2 s
+        ({"start": "14"}, {8}),
+        ({"start": "Cut 1", "end": "Cut 2"}, {4, 5, 6, 7}),  # the bar lines next to 6.2 s and 14 s
+        ({"start": "cut 1", "end": "9.9"}, {4, 5}),
+        ({"marker": "Section B"}, {4, 5, 6}),
+        ({"marker": "Section A"}, {1, 2, 3}),
+        ({"marker": "Cut 2"}, {8}),
+    ],
+)
+def test_bars_are_named_in_several_ways(project: Project, model: str, wishes: dict[str, str], bars: set[int]) -> None:
+    outcome = run(project, model, **wishes)
+    asked = project.current().facts.request["bars"]
+    assert {bar for first, last in asked for bar in range(first, last + 1)} == bars
+    assert changed_bars(project) <= bars
+    assert outcome.takes
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({}, "Which bars"),
+        ({"bars": "1", "marker": "Cut 1"}, "Which bars"),
+        ({"marker": "Cut"}, r"several markers.*Cut 1, Section B"),
+        ({"marker": "Chorus"}, r"no marker 'Chorus'.*Markers: Section A \(calm\), Cut 1"),
+        ({"start": "nan"}, "no marker 'nan'"),
+        ({"bars": "9"}, "no bars 9-9"),
+        ({"start": "Cut 2", "end": "Cut 1"}, "no bars"),
+        ({"bars": "1", "tracks": ("kazoo",)}, "kazoo"),
+        ({"bars": "1", "lock": ("drums", "piano", "guitar", "bass", "strings")}, "locked"),
+        ({"bars": "1", "keep": "all"}, "kept"),
+        ({"bars": "1", "precision": "int4"}, "precision"),
+    ],
+)
+def test_what_cannot_be_is_refused(project: Project, model: str, wishes: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        run(project, model, **wishes)
+    assert len(project.takes()) == 1
+
+
+def test_a_video_without_a_score_is_named(tmp_path: Path, model: str) -> None:
+    (tmp_path / "new.mp4").write_bytes(b"a video")
+    with pytest.raises(ScoreError, match=r"new\.mp4 has no score yet.*cmt-bridge score"):
+        regenerate(RegenerateRequest(tmp_path / "new.mp4", bars="1", model=model), lambda *_: None)
+
+
+def test_the_rhythm_stays(project: Project, model: str) -> None:
+    run(project, model, bars="3-5", keep="rhythm", tracks=("piano", "strings"))
+    before, after = project.take(1).score(), project.take(2).score()
+    for a, b in zip(before.tracks, after.tracks, strict=True):
+        assert [(n.onset, n.duration, n.velocity) for n in a.notes] == [
+            (n.onset, n.duration, n.velocity) for n in b.notes
+        ]
+    assert changed_bars(project)
+    assert changed_bars(project) <= {3, 4, 5}
+
+
+def test_a_request_goes_over_a_wire() -> None:
+    request = RegenerateRequest(
+        Path("/a/clip.mp4"), start="Cut 1", end="9.5", tracks=("piano",), base=Path("/a/b.mid"), seed=4, density=-2
+    )
+    data = json.loads(json.dumps(request.to_json()))
+    assert data["from"] == "Cut 1"
+    assert RegenerateRequest.from_json(data) == request
+    assert RegenerateRequest.from_json({"path": "x", "from": 4.5}).start == "4.5"
+    with pytest.raises(UsageError, match="kazoo"):
+        RegenerateRequest.from_json({"path": "x", "kazoo": 1})
+
+
+# On a MIDI file that was edited in a DAW
+
+TICKS = 960
+
+
+def edited_file(path: Path, *, tempos: tuple[tuple[int, int], ...] = ((0, 500_000),), metre: int = 4) -> Path:
+    """Write what a DAW exports: 960 ticks a quarter, off the grid, a controller, a further track, bends."""
+    conductor = mido.MidiTrack([mido.MetaMessage("time_signature", numerator=metre, denominator=4)])
+    now = 0
+    for tick, tempo in tempos:
+        conductor.append(mido.MetaMessage("set_tempo", tempo=tempo, time=tick - now))
+        now = tick
+    file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
+    file.tracks.append(conductor)
+    for name, channel, program in (("Piano", 0, 0), ("Lead voice", 5, 81), ("Bass", 2, 33)):
+        track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)])
+        track.append(mido.Message("program_change", channel=channel, program=program))
+        for beat in range(4 * BARS):
+            late = 37 * (beat % 3)
+            track.append(mido.Message("control_change", channel=channel, control=1, value=beat, time=late))
+            track.append(mido.Message("note_on", channel=channel, note=50 + channel, velocity=33 + beat))
+            track.append(mido.Message("pitchwheel", channel=channel, pitch=beat * 100, time=300))
+            track.append(mido.Message("note_off", channel=channel, note=50 + channel, time=200))
+            track.append(mido.Message("control_change", channel=channel, control=64, value=0, time=TICKS - 500 - late))
+        file.tracks.append(track)
+    file.save(path)
+    return path
+
+
+def events(path: Path) -> list[list[tuple[int, bytes]]]:
+    """Read all events of a MIDI file by another library: tick and bytes, by track."""
+    found = []
+    for track in mido.MidiFile(path).tracks:
+        now, those = 0, []
+        for message in track:
+            now += message.time
+            if message.type != "end_of_track":
+                those.append((now, bytes(message.bytes())))
+        found.append(those)
+    return found
+
+
+def is_outside(event: tuple[int, bytes], section: range) -> bool:
+    """Tell whether an event is none of a note in the section; what ends with it ends on its last line."""
+    tick, data = event
+    if data[0] & 0xE0 != 0x80:
+        return True
+    return tick not in section and not (tick == section.stop and data[0] & 0xF0 == 0x80)
+
+
+def test_what_was_edited_outside_survives(project: Project, model: str, tmp_path: Path) -> None:
+    tempos = ((0, 500_000), (5 * TICKS + 100, 600_000), (20 * TICKS, 450_000))
+    base = edited_file(tmp_path / "edited.mid", tempos=tempos)
+    original = base.read_bytes()
+    run(project, model, bars="3-4", tracks=("piano",), base=base)
+    take = project.current()
+    assert base.read_bytes() == original
+    assert take.facts.edited
+    before, after = events(base), events(take.midi)
+    section = range(2 * 4 * TICKS, 4 * 4 * TICKS)
+    assert before[0] == after[0]
+    assert before[2:] == after[2:]
+    kept = [event for event in before[1] if is_outside(event, section)]
+    assert [event for event in after[1] if is_outside(event, section)] == kept
+    assert after[1] != before[1]
+    # The take goes on from what was edited, without being told again.
+    run(project, model, bars="6", tracks=("bass",), seed=5)
+    again = events(project.current().midi)
+    assert project.current().facts.edited
+    assert again[:3] == after[:3]
+    section = range(5 * 4 * TICKS, 6 * 4 * TICKS)
+    assert [e for e in again[3] if is_outside(e, section)] == [e for e in after[3] if is_outside(e, section)]
+    assert project.folder.with_name("clip.mid").read_bytes() == project.current().midi.read_bytes()
+
+
+def test_bars_of_an_edited_file_are_its_own(project: Project, model: str, tmp_path: Path) -> None:
+    """At half the tempo the picture has four bars; the file has eight."""
+    base = edited_file(tmp_path / "slow.mid", tempos=((0, 1_000_000),))
+    run(project, model, bars="8", tracks=("piano",), base=base)
+    assert project.current().score().tempo_map.bpm_at(0) == pytest.approx(60)
+    assert changed_bars(project)
+
+
+@pytest.mark.parametrize(("metre", "words"), [(3, "3/4"), (7, "7/4")])
+def test_bars_in_another_metre_are_refused(
+    project: Project, model: str, tmp_path: Path, metre: int, words: str
+) -> None:
+    with pytest.raises(MidiError, match=words):
+        run(project, model, bars="2", base=edited_file(tmp_path / "odd.mid", metre=metre))
+    with pytest.raises(MidiError, match="not a MIDI file"):
+        run(project, model, bars="2", base=project.folder / "score.json")
+    assert len(project.takes()) == 1
+
+
+def test_a_plain_score_folder_goes_on_as_folders(model: str, tmp_path: Path) -> None:
+    from cmt_bridge.pipeline import write_take
+
+    folder = write_take(replace(piece(), title="film"), None, "film", tmp_path / "film score")
+    outcome = regenerate(
+        RegenerateRequest(folder, bars="2", model=model, seed=1, candidates=1, base=None), lambda *_: None
+    )
+    assert [Path(take["folder"]).name for take in outcome.takes] == ["film score take 2"]
+    assert outcome.project is None
