@@ -16,6 +16,7 @@ import click
 from cmt_bridge import __version__
 from cmt_bridge.cli.analyze import analyze
 from cmt_bridge.cli.convert import convert
+from cmt_bridge.cli.daemon import daemon
 from cmt_bridge.cli.data import data
 from cmt_bridge.cli.evaluate import evaluate
 from cmt_bridge.cli.match import match
@@ -23,7 +24,10 @@ from cmt_bridge.cli.models import models
 from cmt_bridge.cli.preview import preview
 from cmt_bridge.cli.regenerate import regenerate
 from cmt_bridge.cli.score import score
+from cmt_bridge.cli.service import service
+from cmt_bridge.cli.takes import accept, choose, diff, redo, reject, takes, undo
 from cmt_bridge.cli.train import train
+from cmt_bridge.cli.watch import watch
 from cmt_bridge.errors import CmtBridgeError, OutputError
 
 __all__ = ["cli", "main"]
@@ -42,7 +46,11 @@ def cli(debug: bool) -> None:
     """
 
 
-for _verb in (analyze, score, regenerate, preview, match, convert, models, data, train, evaluate):
+for _verb in (
+    *(score, regenerate, takes, choose, accept, reject, undo, redo, diff),
+    *(watch, daemon, service),
+    *(analyze, preview, match, convert, models, data, train, evaluate),
+):
     cli.add_command(_verb)
 
 
@@ -64,8 +72,8 @@ def main() -> None:
         cli.main(prog_name="cmt-bridge", standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _stop("interrupted; nothing half-written was left behind.", INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        _stop(str(stop) or "interrupted; nothing half-written was left behind.", INTERRUPTED)
     except click.ClickException as error:
         _stop(error.format_message() + _try_help(error), error.exit_code)
     except CmtBridgeError as error:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import analysis_of, analysis_options, json_option, print_json, progress, talk, talk_of_doubts
+from cmt_bridge.cli.common import json_option, print_json, progress, setting_options, settings_of, talk
+from cmt_bridge.settings import ANALYSIS
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -22,7 +23,7 @@ PLOT_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write instead of NAME.metadata.json.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw what was found, as .png, .svg or .pdf.")
 @click.option("--force", is_flag=True, help="Replace the files given by -o and --plot where they exist.")
-@analysis_options
+@setting_options(ANALYSIS)
 @json_option
 def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as_json: bool, **given: Any) -> None:
     """Measure VIDEO: tempo, visual beats, cuts, and motion per bar, as metadata.json.
@@ -39,18 +40,21 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
       cmt-bridge analyze clip.mp4 -o metadata.json --plot clip.png
     """
     from cmt_bridge.core.files import complete_path, fresh_path
+    from cmt_bridge.settings import analysis_options
 
-    options = analysis_of(given)
+    options = analysis_options(settings_of(given))
     _check_targets(video, output, plot, force)
 
     from cmt_bridge.outputs.scorefile import write_json
+    from cmt_bridge.verbs.score import doubts
     from cmt_bridge.video.analysis import analyze as analyze_measurement
     from cmt_bridge.video.cache import measured
 
     with progress("Measuring") as done:
         measurement = measured(video, done)
     metadata = analyze_measurement(measurement, options)
-    talk_of_doubts(video, metadata, measurement.damage)
+    for doubt in doubts(video, metadata, measurement.damage):
+        talk(doubt)
 
     if plot is not None:
         from cmt_bridge.video.figure import draw

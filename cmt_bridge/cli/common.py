@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from cmt_bridge.settings import SCORE_SETTINGS, Setting, Settings, as_text
 
-    from cmt_bridge.core.instruments import Instrument
-    from cmt_bridge.core.metadata import VideoMetadata
-    from cmt_bridge.core.options import AnalysisOptions
+if TYPE_CHECKING:
+    from cmt_bridge.verbs.outcome import Outcome, Told
 
 __all__ = [
     "Progress",
-    "analysis_of",
-    "analysis_options",
-    "instruments_of",
     "json_option",
-    "named",
-    "precision_option",
     "print_json",
+    "print_outcome",
     "progress",
+    "setting_options",
+    "settings_of",
+    "shown",
+    "stages",
     "talk",
-    "talk_of_doubts",
 ]
 
 Progress = Callable[[float], None]
@@ -42,66 +40,41 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(function)
 
 
-def precision_option(function: F) -> F:
-    """Add `--precision`: the arithmetic of the weights."""
-    return click.option(
-        "--precision",
-        type=click.Choice(["float32", "bfloat16", "int8"]),
-        default="float32",
-        show_default=True,
-        help="Arithmetic of the weights; int8 is fastest.",
-    )(function)
+def setting_options(*tables: Sequence[Setting]) -> Callable[[F], F]:
+    """Add an option for each setting; `settings_of` gives those that were said."""
+
+    def decorate(function: F) -> F:
+        for setting in reversed([setting for table in tables for setting in table]):
+            names = [f"--{setting.name.replace('_', '-')}"]
+            if setting.name == "variations":
+                names.insert(0, "-n")
+            usual = setting.default.replace(",", " ") if setting.kind == "range" else setting.default
+            text = f"{setting.help}  [default: {usual}]" if usual else setting.help
+            function = click.option(*names, type=_click_type(setting), help=text, default=None)(function)
+        return function
+
+    return decorate
 
 
-def named(option: str, name: str, known: dict[str, Any]) -> Any:
-    """Give what a name of an option stands for. Raises `UsageError` for one that is not known."""
-    from cmt_bridge.errors import UsageError
-
-    try:
-        return known[name.strip().lower()]
-    except KeyError:
-        raise UsageError(f"{option} does not know {name.strip()!r}.", hint=f"Choose from {', '.join(known)}.") from None
+def _click_type(setting: Setting) -> Any:
+    if setting.kind == "choice":
+        return click.Choice(setting.choices)
+    if setting.name == "variations":
+        return click.IntRange(1, 64)
+    return {"number": float, "whole": int, "range": (float, float)}.get(setting.kind, str)
 
 
-def instruments_of(option: str, text: str) -> list[Instrument]:
-    """Read `drums,bass`; nothing gives none. Raises `UsageError` for a name that is not known."""
-    from cmt_bridge.core.instruments import Instrument
-
-    names = {instrument.name.lower(): instrument for instrument in Instrument}
-    return [named(option, name, names) for name in text.split(",")] if text else []
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """Give the settings that were said, as text, out of a verb's arguments."""
+    names = {setting.name for setting in SCORE_SETTINGS}
+    return {name: as_text(value) for name, value in given.items() if name in names and value is not None}
 
 
-def analysis_options(function: F) -> F:
-    """Add the options of the analysis; `analysis_of` reads them."""
-    for option in (
-        click.option(
-            "--cut-sensitivity",
-            type=float,
-            default=0.5,
-            show_default=True,
-            help="0: only hard cuts; 1: every suspicion.",
-        ),
-        click.option(
-            "--tempo-range",
-            type=(float, float),
-            default=(60.0, 160.0),
-            show_default=True,
-            help="Where to look for it, BPM.",
-        ),
-        click.option("--tempo", type=float, help="Fix the tempo, in BPM."),
-    ):
-        function = option(function)
-    return function
-
-
-def analysis_of(given: dict[str, Any]) -> AnalysisOptions:
-    """Give the options of the analysis out of a verb's arguments."""
-    from cmt_bridge.core.options import AnalysisOptions
-
-    low, high = given["tempo_range"]
-    return AnalysisOptions(
-        tempo=given["tempo"], tempo_low=low, tempo_high=high, cut_sensitivity=given["cut_sensitivity"]
-    )
+def shown(path: str | Path) -> str:
+    """Give a path as a person here would write it."""
+    path = Path(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
 def print_json(data: Any) -> None:
@@ -114,12 +87,21 @@ def talk(message: str) -> None:
     click.echo(message, err=True)
 
 
-def talk_of_doubts(video: Path, metadata: VideoMetadata, damage: str) -> None:
-    """Say what a person should know of a measured video: that it is damaged, that its tempo is not its own."""
-    if damage:
-        talk(f"Warning: {video} is damaged: {damage}. It was measured up to {metadata.duration:.1f} s.")
-    if metadata.tempo_source == "default":
-        talk(f"The picture has no rhythm to take a tempo from, so it is {metadata.tempo:g} BPM; --tempo sets another.")
+def print_outcome(outcome: Outcome, as_json: bool, sentences: Sequence[str]) -> None:
+    """Say what a request came to: a sentence for each take and its folder, the notes, the files for the session."""
+    for note in outcome.notes:
+        talk(note)
+    if as_json:
+        print_json(outcome.to_json())
+        return
+    for take, sentence in zip(outcome.takes, sentences, strict=True):
+        if sentence:
+            talk(sentence)
+        click.echo(shown(take["folder"]))
+    for path in outcome.dropped:
+        talk(f"for your session: {shown(path)}")
+    if outcome.seconds:
+        talk(", ".join(f"{name} {value:.1f} s" for name, value in outcome.seconds.items()))
 
 
 @contextmanager
@@ -142,3 +124,25 @@ def progress(label: str) -> Iterator[Progress]:
 
         yield done
         done(1.0)
+
+
+LABELS = {"measure": "Measuring", "compose": "Composing"}
+
+
+@contextmanager
+def stages() -> Iterator[Told]:
+    """Show a bar for each stage that takes a while; only on a terminal."""
+    with ExitStack() as bars:
+        now = ""
+        done: Progress = lambda _: None  # noqa: E731
+
+        def told(stage: str, share: float) -> None:
+            nonlocal now, done
+            if stage != now:
+                bars.close()
+                now, done = stage, lambda _: None
+                if stage in LABELS:
+                    done = bars.enter_context(progress(LABELS[stage]))
+            done(share)
+
+        yield told

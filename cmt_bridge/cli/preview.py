@@ -30,14 +30,15 @@ __all__ = ["preview"]
 def preview(
     score: Path, video: Path | None, output: Path | None, soundfont: Path | None, renderer: Any, as_json: bool
 ) -> None:
-    """Play SCORE (a score folder, a score.json or a MIDI file) into a file.
+    """Play SCORE (a scored video, its .cmt folder, a score folder, a score.json or a MIDI file) into a file.
 
-    With --video: a copy of the clip with the music as its sound, NAME.preview.mp4 (or .mov, .mkv, .webm …, as the clip
-    is). Without: NAME.preview.wav. It is written beside the score and never over another file.
+    With --video, or where SCORE is the video: a copy of the clip with the music as its sound, NAME.preview.mp4 (or
+    .mov, .mkv, .webm …, as the clip is). Without: NAME.preview.wav. It is written beside the score and never over
+    another file.
 
     \b
     Examples:
-      cmt-bridge preview "clip score" --video clip.mp4
+      cmt-bridge preview clip.mp4
       cmt-bridge preview clip.mid -o clip.wav
     """
     from cmt_bridge.core.files import fresh_path
@@ -45,6 +46,7 @@ def preview(
     from cmt_bridge.outputs import audio
     from cmt_bridge.outputs.preview import measure_picture, write_preview
 
+    score, video = _taken(score, video)
     title, length, midi = _music(score)
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already.", hint="Name another file with -o, or leave -o out.")
@@ -69,6 +71,16 @@ def preview(
         print_json({"preview": str(path), "duration": seconds, "soundfont": str(font)})
     else:
         click.echo(path)
+
+
+def _taken(path: Path, video: Path | None) -> tuple[Path, Path | None]:
+    """Give the MIDI file of the current take, and the video, where a scored video or its project is meant."""
+    from cmt_bridge.takes import SUFFIX, project_of
+
+    project = project_of(path) if path.is_file() or path.suffix == SUFFIX else None
+    if project is None or path.suffix in (".mid", ".json"):
+        return path, video
+    return project.current().midi, video or (path if path.is_file() else None)
 
 
 def _music(path: Path) -> tuple[str, float, bytes]:

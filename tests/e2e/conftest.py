@@ -23,12 +23,13 @@ Run = Callable[..., Done]
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Give the environment of the program: its cache and its models are those of the tests."""
+    """Give the environment of the program: its cache, models and state are those of the tests."""
     home = tmp_path_factory.mktemp("home")
     return {
         **os.environ,
         "CMT_BRIDGE_CACHE": str(home / "cache"),
         "CMT_BRIDGE_MODELS": str(home / "models"),
+        "CMT_BRIDGE_STATE": str(home / "state"),
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": "" if SCRIPT.exists() else str(ROOT),
         "PYTHONWARNINGS": "",
@@ -46,14 +47,17 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(environment: dict[str, str], folder: Path) -> Run:
-    """Run the program in `folder` and wait for it."""
+    """Run the program in `folder`, or where `cwd` says, and wait for it."""
 
     def run_(
-        *arguments: object, env: Mapping[str, str] | None = None, before: Callable[[], None] | None = None
+        *arguments: object,
+        env: Mapping[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+        cwd: Path = folder,
     ) -> Done:
         return subprocess.run(
             [*PROGRAM, *map(str, arguments)],
-            cwd=folder,
+            cwd=cwd,
             env=environment | dict(env or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -237,8 +237,8 @@ def test_a_full_disk_is_a_clean_end(
     mount = 'mount -t tmpfs -o size=8k tmpfs "$1" || exit 99; cd "$1"; shift; "$@"; code=$?; ls -A; exit $code'
     shell = ["unshare", "--mount", "sh", "-c", mount, "sh", str(folder)]
     for arguments in (
-        ["score", str(metadata), "--model", str(model)],
-        ["score", str(clip), "--model", str(model), "--json"],
+        ["score", str(metadata), "--model", str(model), "-o", "music"],
+        ["score", str(clip), "--model", str(model), "--json", "-o", "music"],
         ["analyze", str(clip), "--plot", "plot.png"],
         ["models", "import", str(model)],
     ):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.model.registry import DEFAULT
 from cmt_bridge.outputs.scorefile import read_score
-from tests.e2e.conftest import Run
+from tests.e2e.conftest import PROGRAM, Run, write_metadata
 
 pytestmark = pytest.mark.slow
 
@@ -29,21 +32,29 @@ def notes_of(path: Path) -> list[list[tuple[int, int, int, int]]]:
 
 
 @pytest.fixture
-def scored(run: Run, folder: Path, clip: Path, model: Path) -> tuple[Path, dict[str, Any]]:
-    done = run("score", clip, "--model", model, "--seed", 3, "--json")
+def mine(folder: Path, clip: Path) -> Path:
+    """Give a clip that lies where the program runs."""
+    return Path(shutil.copy(clip, folder))
+
+
+@pytest.fixture
+def scored(run: Run, mine: Path, model: Path) -> tuple[Path, dict[str, Any]]:
+    done = run("score", mine.name, "--model", model, "--seed", 3, "--json")
     assert done.returncode == 0, done.stderr
-    return folder / "my clip score", json.loads(done.stdout)
+    return mine.with_name("my clip.cmt") / "take 1", json.loads(done.stdout)
 
 
 def test_the_music_is_in_time_and_as_long_as_the_picture(scored: tuple[Path, dict[str, Any]], clip: Path) -> None:
     folder, result = scored
-    assert sorted(path.name for path in folder.iterdir()) == ["metadata.json", "my clip.mid", "score.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["metadata.json", "my clip.mid", "score.json", "take.json"]
+    assert (folder / "my clip.mid").read_bytes() == (folder.parents[1] / "my clip.mid").read_bytes()
     metadata = json.loads((folder / "metadata.json").read_text())
     score = read_score(folder)
     assert metadata["duration"] == score.duration == pytest.approx(8.0, abs=0.05)
     assert metadata["source"]["name"] == score.provenance.video == clip.name
     (take,) = result["takes"]
-    assert (take["folder"], take["seed"], take["bars"]) == (folder.name, 3, score.bars)
+    assert (take["folder"], take["take"], take["seed"], take["bars"]) == (str(folder), 1, 3, score.bars)
+    assert result["dropped"] == [str(folder.parents[1] / "my clip.mid")]
 
     midi = folder / "my clip.mid"
     song = symusic.Score(str(midi))
@@ -75,16 +86,20 @@ def test_the_music_is_in_time_and_as_long_as_the_picture(scored: tuple[Path, dic
 
 
 def test_the_same_seed_gives_the_same_bytes_and_nothing_is_overwritten(
-    scored: tuple[Path, dict[str, Any]], run: Run, folder: Path, clip: Path, model: Path
+    scored: tuple[Path, dict[str, Any]], run: Run, mine: Path, model: Path
 ) -> None:
     first = scored[0]
     before = {path.name: path.read_bytes() for path in first.iterdir()}
-    done = run("score", clip, "--model", model, "--seed", 3)
-    assert (done.returncode, done.stdout) == (0, "my clip score take 2\n")
-    again = {path.name: path.read_bytes() for path in (folder / "my clip score take 2").iterdir()}
-    assert again == before == {path.name: path.read_bytes() for path in first.iterdir()}
-    assert run("score", clip, "--model", model, "--seed", 4).returncode == 0
-    assert (folder / "my clip score take 3" / "my clip.mid").read_bytes() != before["my clip.mid"]
+    done = run("score", mine.name, "--model", model, "--seed", 3)
+    assert (done.returncode, done.stdout) == (0, "my clip.cmt/take 2\n")
+    again = {path.name: path.read_bytes() for path in first.with_name("take 2").iterdir()}
+    assert before == {path.name: path.read_bytes() for path in first.iterdir()}
+    assert {**again, "take.json": b""} == {**before, "take.json": b""}
+    assert run("score", mine.name, "--model", model, "--seed", 4).returncode == 0
+    assert (first.with_name("take 3") / "my clip.mid").read_bytes() != before["my clip.mid"]
+    done = run("score", mine.name, "--model", model, "--seed", 3, "-o", "music")
+    assert (done.returncode, done.stdout) == (0, "music\n")
+    assert (mine.with_name("music") / "score.json").read_bytes() == before["score.json"]
 
 
 def test_takes_have_seeds_that_count_up(run: Run, folder: Path, metadata: Path, model: Path) -> None:
@@ -136,26 +151,50 @@ def test_a_score_becomes_sound_and_numbers(
 
 
 ODD_NAMES = {
-    "\udcff.mp4": "_ score",
-    "a\nb.mp4": "a_b score",
-    "..mp4": "clip score",
-    "ü 日本 %d.mp4": "ü 日本 %d score",
+    "\udcff.mp4": "_",
+    "a\nb.mp4": "a_b",
+    "..mp4": "clip",
+    "ü 日本 %d.mp4": "ü 日本 %d",
 }
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_clip_may_have_any_name(run: Run, folder: Path, tmp_path: Path, clip: Path, model: Path, name: str) -> None:
-    (tmp_path / name).symlink_to(clip)
-    done = run("score", tmp_path / name, "--model", model)
+def test_a_clip_may_have_any_name(run: Run, folder: Path, clip: Path, model: Path, name: str) -> None:
+    (folder / name).symlink_to(clip)
+    done = run("score", name, "--model", model)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{ODD_NAMES[name]}\n"
-    assert read_score(folder / ODD_NAMES[name]).title == ODD_NAMES[name].removesuffix(" score")
+    assert done.stdout == f"{ODD_NAMES[name]}.cmt/take 1\n"
+    assert read_score(folder / done.stdout.strip()).title == ODD_NAMES[name]
+    assert (folder / f"{ODD_NAMES[name]}.mid").is_file()
+    done = run("takes", name, "--json")
+    assert [take["take"] for take in json.loads(done.stdout)["takes"]] == [1]
 
 
-def test_the_model_that_comes_with_it_composes(run: Run, folder: Path, metadata: Path) -> None:
+def test_where_nothing_can_be_written_beside_the_clip(
+    environment: dict[str, str], folder: Path, clip: Path, model: Path
+) -> None:
+    """As on a camera's card: the score comes where the program runs."""
+    if os.geteuid() or not shutil.which("unshare"):
+        pytest.skip("mounting needs root")
+    card = folder / "card"
+    card.mkdir()
+    shutil.copy(clip, card)
+    shell = 'mount --bind -o ro card card && mount -o remount,bind,ro card || exit 99; "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", shell, "sh", *PROGRAM, "score", "card/my clip.mp4", "--model", str(model)],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode == 99:
+        pytest.skip("nothing can be mounted here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "my clip.cmt/take 1\n"
+    assert (folder / "my clip.mid").is_file()
+
+
+def test_the_model_that_comes_with_it_composes(run: Run, folder: Path, tmp_path: Path) -> None:
     listed = {model["name"]: model for model in json.loads(run("models", "list", "--json").stdout)}
     assert listed[DEFAULT]["default"]
-    done = run("score", metadata)
+    done = run("score", write_metadata(tmp_path / "metadata.json", 4.0))
     assert done.returncode == 0, done.stderr
     score = read_score(folder / done.stdout.strip())
     assert score.provenance.model == DEFAULT

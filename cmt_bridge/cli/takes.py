@@ -1,0 +1,170 @@
+"""`cmt-bridge takes`, `choose`, `accept`, `reject`, `undo`, `redo`, `diff`: the takes of a project."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cmt_bridge.cli.common import json_option, print_json, shown, talk
+
+__all__ = ["accept", "choose", "diff", "redo", "reject", "takes", "undo"]
+
+VIDEO = click.argument("video", type=click.Path(path_type=Path))
+
+
+@click.command()
+@VIDEO
+@json_option
+def takes(video: Path, as_json: bool) -> None:
+    """List the takes of VIDEO, a scored video or its .cmt folder; the current one has a star.
+
+    \b
+    Examples:
+      cmt-bridge takes clip.mp4
+    """
+    from cmt_bridge.verbs.choose import list_takes
+
+    found = list_takes(video)
+    if as_json:
+        print_json(found)
+        return
+    for take in found["takes"]:
+        star = "*" if take["take"] == found["current"] else " "
+        click.echo(f"{star} {take['take']:3}  {take['made']}  {take['mark'] or '-':8}  {_what(take)}")
+
+
+def _what(take: dict[str, Any]) -> str:
+    asked = take["request"]
+    origin = f" of take {take['origin']}" if take["origin"] else ""
+    if take["verb"] != "regenerate":
+        return f"score, seed {take['seed']}"
+    bars = _ranges([bar for first, last in asked.get("bars", []) for bar in range(first, last + 1)])
+    base = f" on {asked['base']}" if "base" in asked else ""
+    return f"bars {bars} of {', '.join(asked.get('tracks', []))}{origin}{base}, seed {take['seed']}"
+
+
+def _ranges(bars: Sequence[int]) -> str:
+    """Give bars as people write them: 1-3, 7."""
+    runs: list[list[int]] = []
+    for bar in bars:
+        if runs and bar == runs[-1][1] + 1:
+            runs[-1][1] = bar
+        else:
+            runs.append([bar, bar])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _chosen(video: Path, verb: str, number: int | None, as_json: bool) -> None:
+    from cmt_bridge.verbs.choose import choose as carry_out
+
+    found = carry_out(video, verb, number)
+    for note in found["notes"]:
+        talk(note)
+    if as_json:
+        print_json(found)
+        return
+    mark = f", {found['mark']}" if found["mark"] else ""
+    talk(f"take {found['current']} is the current one{mark}")
+    click.echo(shown(found["folder"]))
+    for path in found["dropped"]:
+        talk(f"for your session: {shown(path)}")
+
+
+@click.command()
+@VIDEO
+@click.argument("take", type=click.IntRange(1))
+@json_option
+def choose(video: Path, take: int, as_json: bool) -> None:
+    """Make TAKE of VIDEO the current one: its files go to your session.
+
+    \b
+    Examples:
+      cmt-bridge choose clip.mp4 2
+    """
+    _chosen(video, "choose", take, as_json)
+
+
+@click.command()
+@VIDEO
+@click.argument("take", type=click.IntRange(1), required=False)
+@json_option
+def accept(video: Path, take: int | None, as_json: bool) -> None:
+    """Accept TAKE of VIDEO, else the current one; it becomes the current one.
+
+    \b
+    Examples:
+      cmt-bridge accept clip.mp4
+      cmt-bridge accept clip.mp4 3
+    """
+    _chosen(video, "accept", take, as_json)
+
+
+@click.command()
+@VIDEO
+@click.argument("take", type=click.IntRange(1), required=False)
+@json_option
+def reject(video: Path, take: int | None, as_json: bool) -> None:
+    """Reject TAKE of VIDEO, else the current one. The next variation takes its place, or the take it was made from.
+
+    \b
+    Examples:
+      cmt-bridge reject clip.mp4
+    """
+    _chosen(video, "reject", take, as_json)
+
+
+@click.command()
+@VIDEO
+@json_option
+def undo(video: Path, as_json: bool) -> None:
+    """Take back the last choice for VIDEO, or its last new take; nothing is deleted.
+
+    \b
+    Examples:
+      cmt-bridge undo clip.mp4
+    """
+    _chosen(video, "undo", None, as_json)
+
+
+@click.command()
+@VIDEO
+@json_option
+def redo(video: Path, as_json: bool) -> None:
+    """Make the choice again that was undone last for VIDEO.
+
+    \b
+    Examples:
+      cmt-bridge redo clip.mp4
+    """
+    _chosen(video, "redo", None, as_json)
+
+
+@click.command()
+@VIDEO
+@click.argument("first", metavar="A", type=click.IntRange(1))
+@click.argument("second", metavar="B", type=click.IntRange(1))
+@json_option
+def diff(video: Path, first: int, second: int, as_json: bool) -> None:
+    """Show which bars of which tracks differ between takes A and B of VIDEO.
+
+    \b
+    Examples:
+      cmt-bridge diff clip.mp4 1 2
+    """
+    from cmt_bridge.verbs.choose import compare
+
+    found = compare(video, first, second)
+    if as_json:
+        print_json(found)
+        return
+    for name, (before, after) in (("tempo", found["tempo"]), ("bars", found["bars"])):
+        if before != after:
+            click.echo(f"{name}: {before:g} and {after:g}")
+    for each in found["tracks"]:
+        counts = f"{each['only_first']} notes only in {first}, {each['only_second']} only in {second}"
+        click.echo(f"{each['track']}: bars {_ranges(each['bars'])} ({counts})")
+    if not found["tracks"]:
+        talk(f"takes {first} and {second} have the same notes")

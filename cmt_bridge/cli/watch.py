@@ -1,0 +1,33 @@
+"""`cmt-bridge watch`: score what comes into a folder, until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["watch"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
+@click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
+@click.option("--log", type=click.Path(path_type=Path), help="File to write the log to, instead of stderr.")
+def watch(folder: Path, port: int, osc: int, log: Path | None) -> None:
+    """Watch FOLDER, this one else: every video in it and below is scored once, as soon as its copy has ended.
+
+    The score lies beside the video, as `cmt-bridge score` writes it. What a clip lacks is said in a note beside it.
+    cmt-bridge.toml in a folder says how its clips are scored; changes hold from the next clip on. Ctrl-C stops in
+    order, a second one at once; nothing is lost either way.
+
+    \b
+    Examples:
+      cmt-bridge watch
+      cmt-bridge watch ~/Videos --osc 9124
+    """
+    from cmt_bridge.service.daemon import watch as serve
+    from cmt_bridge.service.logs import begin
+
+    begin(log)
+    serve(folder.absolute(), port=port, osc=osc)

@@ -1,0 +1,1 @@
+"""The daemon: folder watch, durable jobs, worker processes, control."""

@@ -1,0 +1,465 @@
+"""The control API: HTTP and a WebSocket on 127.0.0.1, for programs of the user who runs the daemon.
+
+Nobody else is let in. Other users of the machine do not know the token. A web page cannot send it, and is refused for
+its Origin besides; a name that a page's owner points at 127.0.0.1 is refused for the Host. What is let in still cannot
+name a file outside the watched folder, or hold up the daemon: bodies, headers, times, connections and sockets have
+their limits.
+
+An error is `{"error": sentence, "hint": sentence, "code": exit code}`, and its status says which door it is of:
+
+    UsageError    400    (404 for what is not there, 403 for a path outside, and HTTP's own 4xx)
+    InputError    422
+    MissingError  424
+    OutputError   507
+    unforeseen    500    told in the log, never to the client
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import math
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import parse_qsl
+
+from aiohttp import WSCloseCode, web
+from aiohttp.web_protocol import RequestHandler
+
+from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
+from cmt_bridge.service.events import Events
+from cmt_bridge.service.openapi import Operation, check, document, find, from_text, tidy
+
+__all__ = ["Control", "Desk", "Json", "Mark", "carry_out"]
+
+Json = dict[str, Any]
+Mark = Literal["accept", "reject", "choose", "undo", "redo"]
+
+HOST: Final = "127.0.0.1"
+MOST_BODY = 1 << 16  # bytes
+MOST_LINE = 1 << 16  # bytes; a path of 4,096 characters, quoted, is up to 49,152
+MOST_HEADER = 4096
+MOST_HEADERS = 48
+MOST_CONNECTIONS = 64
+MOST_SOCKETS = 32
+MOST_FIELDS = 16
+MOST_SAID = 4096  # bytes of a WebSocket client's message; none is listened to
+PATIENCE = 10.0  # s, for a request's headers, for its body, and for a client that reads nothing
+LINGERING = 2.0  # s, to let a client that still sends read why it is refused
+FAREWELL = 2.0  # s, to answer and to close sockets when the daemon ends
+HEARTBEAT = 30.0  # s
+PATHS = ("path", "base")
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "cmt-bridge"}
+FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+logger = logging.getLogger(__name__)
+
+
+class Desk(Protocol):
+    """What can be asked of a daemon; its answers are JSON. It raises `CmtBridgeError` for what it cannot do.
+
+    Requests come with their fields checked, and `path` and `base` relative to the folder, with `/`.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """The watched folder."""
+
+    @property
+    def events(self) -> Events:
+        """What happens."""
+
+    async def status(self) -> Json:
+        """Tell how the daemon is."""
+
+    async def jobs(self, state: str | None, limit: int) -> list[Json]:
+        """Give the latest jobs, the newest first."""
+
+    async def job(self, number: int) -> Json | None:
+        """Give a job, or None where there is none of that number."""
+
+    async def cancel(self, number: int) -> Json | None:
+        """End a job, and give it as it is then; None where there is none of that number."""
+
+    async def score(self, request: Json) -> Json:
+        """Take on a request to score; give the job."""
+
+    async def regenerate(self, request: Json) -> Json:
+        """Take on a request to regenerate; give the job."""
+
+    async def takes(self, path: str) -> Json:
+        """Give the takes of a video."""
+
+    async def choose(self, path: str, verb: Mark, take: int | None) -> Json:
+        """Choose or mark a take, the current one where None is said; give the takes of the video."""
+
+    async def diff(self, path: str, a: int, b: int) -> Json:
+        """Give in what two takes differ."""
+
+    async def stop(self) -> None:
+        """Begin to end the daemon; returns at once."""
+
+
+class RefusedError(UsageError):
+    """A request is refused with an HTTP status of its own."""
+
+    def __init__(self, status: int, message: str, *, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.headers = headers or {}
+
+
+async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) -> Json:
+    """Do what a program asks for, whichever way it came; give the answer.
+
+    Raises `UsageError` where `given` is not as the document says, and what the desk raises.
+    """
+    check(given, operation.schema, "The request")
+    asked = {**given, **{name: _inside(desk.folder, given[name]) for name in PATHS if name in given}}
+    match operation.name:
+        case "status":
+            return await desk.status()
+        case "jobs":
+            return {"jobs": await desk.jobs(asked.get("state"), asked.get("limit", _usual(operation, "limit")))}
+        case "job":
+            return _there(await desk.job(asked["id"]), asked["id"])
+        case "cancel":
+            return _there(await desk.cancel(asked["id"]), asked["id"])
+        case "score":
+            return await desk.score(asked)
+        case "regenerate":
+            return await desk.regenerate(asked)
+        case "takes":
+            return await desk.takes(asked["path"])
+        case "accept" | "reject" | "choose" | "undo" | "redo" as verb:
+            return await desk.choose(asked["path"], verb, asked.get("take"))
+        case "diff":
+            return await desk.diff(asked["path"], asked["a"], asked["b"])
+        case "stop":
+            await desk.stop()
+            return {"stopping": True}
+        case _:
+            return dict(document())
+
+
+def _usual(operation: Operation, field: str) -> Any:
+    return operation.schema["properties"][field]["default"]
+
+
+def _there(job: Json | None, number: int) -> Json:
+    if job is None:
+        raise RefusedError(404, f"There is no job {number}.", hint="List the jobs to see their numbers.")
+    return job
+
+
+def _inside(folder: Path, said: str) -> str:
+    """Give a path relative to the folder, with `/`; a link keeps its own name, and must not lead out either."""
+    root = os.path.realpath(folder)
+    parent, name = os.path.split(os.path.normpath(os.path.join(root, said)))  # noqa: PTH118  (keeps odd names as said)
+    there = Path(os.path.realpath(parent), name)
+    if there.is_relative_to(root) and Path(os.path.realpath(there)).is_relative_to(root):
+        return there.relative_to(root).as_posix()
+    raise RefusedError(403, f"{said} is not in {root}.", hint="Give a path in the watched folder.")
+
+
+class Control:
+    """The server of one daemon.
+
+    >>> control = Control(desk, token)
+    >>> port = await control.start()
+    >>> await control.stop()
+    """
+
+    def __init__(self, desk: Desk, token: str, port: int = 0) -> None:
+        self.port = port
+        self._desk = desk
+        self._token = token.encode()
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._runner: web.ServerRunner | None = None
+        self._ending = False
+
+    async def start(self) -> int:
+        """Listen, at a free port where none was given; give the port. Raises `UsageError` where it is taken."""
+        server = _Server(
+            self._answer,
+            request_factory=self._request,
+            access_log=None,
+            keepalive_timeout=PATIENCE,
+            lingering_time=LINGERING,
+            max_line_size=MOST_LINE,
+            max_field_size=MOST_HEADER,
+            max_headers=MOST_HEADERS,
+            auto_decompress=False,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=FAREWELL)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self.port)
+        try:
+            await site.start()
+        except (OSError, OverflowError) as error:
+            await self._runner.cleanup()
+            raise UsageError(
+                f"Nothing can listen at port {self.port}: {error}.", hint="Give another port, or 0 for a free one."
+            ) from error
+        self.port = site.port
+        return self.port
+
+    async def stop(self) -> None:
+        """Listen no more: let requests end that are under way, close sockets with 1001. Takes seconds at most."""
+        self._ending = True
+        if self._runner is None:
+            return
+        for site in self._runner.sites:
+            await site.stop()
+        await asyncio.gather(*(_close(socket, WSCloseCode.GOING_AWAY) for socket in self._sockets))
+        await self._runner.cleanup()
+        self._runner = None
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BODY)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            self._admit(request)
+            operation, said = _route(request)
+            if operation.name == "events":
+                return await self._stream(request)
+            asked = {field: from_text(operation, field, text) for field, text in said.items()}
+            asked |= await _body(request, operation)
+            return _response(operation.status, await carry_out(self._desk, operation, asked))
+        except CmtBridgeError as error:
+            return _refusal(error)
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(
+                RefusedError(413, f"The body is longer than {MOST_BODY} bytes.", hint="Ask for less at once.")
+            )
+        except web.RequestPayloadError:
+            return _refusal(UsageError("The body is damaged.", hint="Send it again."))
+        except ConnectionError:
+            raise
+        except Exception:
+            logger.exception("%s failed.", request.method)
+            return _refusal(CmtBridgeError("Something unforeseen went wrong.", hint="See daemon.log."))
+
+    def _admit(self, request: web.BaseRequest) -> None:
+        """Raise `RefusedError` for whoever may not ask."""
+        here = {f"{name}:{self.port}" for name in (HOST, "localhost", "[::1]")}
+        hosts = request.headers.getall("Host", [])
+        if len(hosts) != 1 or hosts[0].lower() not in here or not request.raw_path.startswith("/"):
+            raise RefusedError(421, "The Host header does not name this server.", hint=f"Ask {HOST}:{self.port}.")
+        if any(
+            origin.lower() not in {f"http://{host}" for host in here} for origin in request.headers.getall("Origin", [])
+        ):
+            raise RefusedError(403, "Web pages are not let in.", hint="Use a program, without an Origin header.")
+        said = request.headers.getall("Authorization", [])
+        scheme, _, token = said[0].partition(" ") if len(said) == 1 else ("", "", "")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(errors="replace"), self._token):
+            raise RefusedError(
+                401,
+                "The token is missing or wrong.",
+                hint="Send Authorization: Bearer and what is in the file `token` of the daemon's state folder.",
+                headers={"WWW-Authenticate": 'Bearer realm="cmt-bridge"'},
+            )
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send what happens until either side has enough."""
+        socket = web.WebSocketResponse(
+            timeout=FAREWELL, heartbeat=HEARTBEAT, compress=False, max_msg_size=MOST_SAID, autoclose=True
+        )
+        if len(self._sockets) >= MOST_SOCKETS or self._ending:
+            raise RefusedError(503, "There are as many sockets open as there may be.", hint="Close one.")
+        socket.headers.update(HEADERS)
+        with self._desk.events.subscribe() as subscription:
+            status = await self._desk.status()
+            try:
+                await socket.prepare(request)
+            except web.HTTPException:
+                raise RefusedError(
+                    426, "This is for a WebSocket.", hint="Connect to it with one.", headers={"Upgrade": "websocket"}
+                ) from None
+            self._sockets.add(socket)
+            hearing = asyncio.create_task(_ignore(socket))
+            telling = asyncio.create_task(_tell(socket, {"event": "status", "status": status}, subscription))
+            try:
+                await asyncio.wait((hearing, telling), return_when=asyncio.FIRST_COMPLETED)
+                await _close(socket, WSCloseCode.TRY_AGAIN_LATER if telling.done() else WSCloseCode.OK)
+            finally:
+                self._sockets.discard(socket)
+                hearing.cancel()
+                telling.cancel()
+                await asyncio.gather(hearing, telling, return_exceptions=True)
+        return socket
+
+
+async def _tell(socket: web.WebSocketResponse, first: Mapping[str, Any], rest: Any) -> None:
+    await _send(socket, first)
+    async for event in rest:
+        await _send(socket, event)
+
+
+async def _send(socket: web.WebSocketResponse, event: Mapping[str, Any]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await socket.send_str(json.dumps(event))
+
+
+async def _ignore(socket: web.WebSocketResponse) -> None:
+    async for _ in socket:
+        pass
+
+
+async def _close(socket: web.WebSocketResponse, code: WSCloseCode) -> None:
+    """Close a socket, whether or not its client listens."""
+    with suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(FAREWELL):
+            await socket.close(code=code)
+
+
+class _Server(web.Server):
+    """Makes a `_Connection` of every connection."""
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Connection(RequestHandler):
+    """A connection that is refused where there are too many, and that is told in JSON when it speaks no HTTP."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or refuse."""
+        if self._manager is not None and len(self._manager.connections) >= MOST_CONNECTIONS:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(FULL)
+            transport.close()
+            self._force_close = True
+            return
+        super().connection_made(transport)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  (it repeats what was sent)
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, without a line in the log for it."""
+        if status >= 500:
+            logger.error("A request failed.", exc_info=exc)
+            response = _refusal(CmtBridgeError("Something unforeseen went wrong.", hint="See daemon.log."))
+        else:
+            response = _refusal(
+                UsageError("The request is no valid HTTP.", hint="GET /v1/openapi.json says what there is.")
+            )
+        response.force_close()
+        return response
+
+
+def _route(request: web.BaseRequest) -> tuple[Operation, Mapping[str, str]]:
+    """Give the operation and what path and query say. Raises `RefusedError` and `UsageError`."""
+    path, _, query = request.raw_path.partition("?")
+    there, said = find(path)
+    if not there:
+        raise RefusedError(404, "There is nothing of this path.", hint="GET /v1/openapi.json says what there is.")
+    operation = there.get(request.method)
+    if operation is None:
+        allowed = ", ".join(there)
+        raise RefusedError(405, "This is not done by this method.", hint=f"Use {allowed}.", headers={"Allow": allowed})
+    try:
+        fields = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS
+        )
+    except ValueError:
+        raise UsageError("The query cannot be read.", hint="Write ?name=value&name=value, quoted as UTF-8.") from None
+    for field, _ in fields:
+        if field not in operation.query:
+            raise UsageError(f"The query has no field {field[:64]!r}.", hint=f"Known are {_listed(operation.query)}.")
+    if len(dict(fields)) != len(fields):
+        raise UsageError("The query says a field twice.", hint="Say it once.")
+    return operation, {**dict(fields), **said}
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+async def _body(request: web.BaseRequest, operation: Operation) -> Json:
+    """Give the fields of the body. Raises `RefusedError` and `UsageError`, and what aiohttp does for a damaged one."""
+    if not request.body_exists and operation.body is None:
+        return {}
+    encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"
+    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8" or encoded:
+        raise RefusedError(415, "The body is not JSON.", hint="Send it as application/json, in UTF-8, not compressed.")
+    if (request.content_length or 0) > MOST_BODY:
+        raise web.HTTPRequestEntityTooLarge(MOST_BODY)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            data = _parse(await request.read())
+    except TimeoutError:
+        raise RefusedError(408, "The body took too long.", hint="Send it at once.") from None
+    if not isinstance(data, dict):
+        raise UsageError("The body is no JSON object.", hint='Send one, such as {"path": "clip.mp4"}.')
+    for field in data:
+        if field not in (operation.body or ()):
+            known = _listed(operation.body or frozenset())
+            raise UsageError(f"The body has no field {field[:64]!r}.", hint=f"Known are {known}.")
+    return data
+
+
+def _parse(body: bytes) -> Any:
+    """Read JSON as RFC 8259 has it, and no further: no NaN, no field twice, no half of a character."""
+    try:
+        data = json.loads(body.decode(), parse_float=_real, parse_constant=_real, object_pairs_hook=_object)
+        json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise UsageError("The body is not valid JSON.", hint="Send JSON in UTF-8, every field once.") from None
+    return data
+
+
+def _real(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return tidy(number)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Json:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("A field is said twice.")
+    return data
+
+
+def _status(error: CmtBridgeError) -> int:
+    match error:
+        case RefusedError():
+            return error.status
+        case UsageError():
+            return 400
+        case InputError():
+            return 422
+        case MissingError():
+            return 424
+        case OutputError():
+            return 507
+        case _:
+            return 500
+
+
+def _refusal(error: CmtBridgeError) -> web.Response:
+    data = {"error": str(error.args[0]), "hint": error.hint, "code": error.exit_code}
+    response = _response(_status(error), data)
+    if isinstance(error, RefusedError):
+        response.headers.update(error.headers)
+    return response
+
+
+def _response(status: int, data: Any) -> web.Response:
+    """Give JSON in ASCII, so that a name on disk that is no UTF-8 can be told too."""
+    body = json.dumps(data, allow_nan=False).encode("ascii")
+    return web.Response(status=status, body=body, content_type="application/json", headers=HEADERS)

@@ -1,0 +1,38 @@
+"""The log of a daemon: lines on stderr, or a file that does not grow for ever."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+from pathlib import Path
+
+__all__ = ["LOG_NAME", "begin", "last_lines"]
+
+LOG_NAME = "daemon.log"
+MOST_BYTES = 1 << 20
+KEPT_FILES = 2
+FORM = "%(asctime)s %(levelname)s %(message)s"
+
+
+def begin(path: Path | None) -> None:
+    """Write what the daemon says to a file, or to stderr where that is None."""
+    handler: logging.Handler
+    if path is None:
+        handler = logging.StreamHandler()
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(
+            path, maxBytes=MOST_BYTES, backupCount=KEPT_FILES, encoding="utf-8", errors="backslashreplace"
+        )
+    handler.setFormatter(logging.Formatter(FORM))
+    root = logging.getLogger("cmt_bridge")
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Give the last lines of a log; none where there is no log yet."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,110 @@
+"""The verbs of takes, as a person types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.score import Note, Score, Track
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.takes import Draft, Facts, Project
+
+Run = Callable[..., tuple[int, str, str]]
+
+ASKED = {"bars": [[2, 3], [5, 5]], "tracks": ["Piano"], "base": "edited.mid"}
+
+
+def piece(pitch: int) -> Score:
+    tracks = tuple(Track(i, 0, tuple(Note(tick, 40, 4) for tick in range(0, 96, 4))) for i in Instrument)
+    piano = replace(tracks[1], notes=tuple(Note(tick, pitch, 4) for tick in range(0, 96, 4)))
+    return Score(TempoMap.constant(120), (tracks[0], piano, *tracks[2:]), 6, title="my clip")
+
+
+@pytest.fixture
+def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a video with three takes: a score, and two variations of some of its bars."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "my clip.mp4"
+    path.write_bytes(b"a video")
+    made = "2026-01-02T03:04:05+00:00"
+    first = Draft(piece(60), Facts("score", made, "a", 7))
+    more = [Draft(piece(pitch), Facts("regenerate", made, "b", pitch, 1, 1.5, request=ASKED)) for pitch in (62, 64)]
+    Project.create(tmp_path / "my clip.cmt", path.name, "abc", [first]).add(more)
+    return path
+
+
+def test_takes_are_listed(run: Run, video: Path) -> None:
+    code, out, err = run("takes", video)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "    1  2026-01-02T03:04:05+00:00  -         score, seed 7",
+        "*   2  2026-01-02T03:04:05+00:00  -         bars 2-3, 5 of Piano of take 1 on edited.mid, seed 62",
+        "    3  2026-01-02T03:04:05+00:00  -         bars 2-3, 5 of Piano of take 1 on edited.mid, seed 64",
+    ]
+    code, out, _ = run("takes", video.with_suffix(".cmt"), "--json")
+    listed = json.loads(out)
+    assert (listed["current"], listed["undo"], listed["redo"]) == (2, True, False)
+    assert [take["seed"] for take in listed["takes"]] == [7, 62, 64]
+
+
+def test_a_musician_chooses(run: Run, video: Path) -> None:
+    def goes_to(number: int, *arguments: object) -> str:
+        code, out, err = run(*arguments)
+        assert code == 0, err
+        assert out == f"my clip.cmt/take {number}\n"
+        take = video.with_suffix(".cmt") / f"take {number}" / "my clip.mid"
+        assert video.with_suffix(".mid").read_bytes() == take.read_bytes()
+        return err
+
+    goes_to(3, "reject", video)
+    assert "take 3 is the current one, accepted" in goes_to(3, "accept", video)
+    goes_to(1, "choose", video, 1)
+    goes_to(3, "undo", video)
+    goes_to(1, "redo", video)
+    goes_to(2, "accept", video, 2)
+    _, out, _ = run("takes", video, "--json")
+    assert [take["mark"] for take in json.loads(out)["takes"]] == ["", "accepted", "accepted"]
+
+
+def test_an_edited_file_in_the_session_is_left_alone(run: Run, video: Path) -> None:
+    video.with_suffix(".mid").write_bytes(b"mine")
+    code, _, err = run("choose", video, 3)
+    assert code == 0
+    assert "--base" in err
+    assert video.with_suffix(".mid").read_bytes() == b"mine"
+    assert video.with_name("my clip take 3.mid").is_file()
+
+
+def test_what_differs_is_told(run: Run, video: Path) -> None:
+    code, out, _ = run("diff", video, 1, 2)
+    assert (code, out) == (0, "Piano: bars 1-6 (24 notes only in 1, 24 only in 2)\n")
+    code, out, err = run("diff", video, 2, 2)
+    assert (code, out) == (0, "")
+    assert "same notes" in err
+    code, out, _ = run("diff", video, 1, 3, "--json")
+    assert [track["bars"] for track in json.loads(out)["tracks"]] == [[1, 2, 3, 4, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("choose", "my clip.mp4", 9), 2, "no take 9"),
+        (("choose", "my clip.mp4", 0), 2, "range"),
+        (("redo", "my clip.mp4"), 2, "nothing to redo"),
+        (("diff", "my clip.mp4", 1, 9), 2, "no take 9"),
+        (("takes", "other.mp4"), 3, "no other.mp4"),
+        (("takes", "."), 3, "no takes"),
+        (("undo", "new.mp4"), 3, "no takes"),
+    ],
+)
+def test_what_cannot_be_is_refused(run: Run, video: Path, arguments: tuple[object, ...], code: int, words: str) -> None:
+    video.with_name("new.mp4").write_bytes(b"another")
+    found, out, err = run(*arguments)
+    assert (found, out) == (code, "")
+    assert words in err
+    assert err.count("\n") == 1
