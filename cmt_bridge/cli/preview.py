@@ -75,7 +75,8 @@ def preview(
 
 def _taken(path: Path, video: Path | None) -> tuple[Path, Path | None]:
     """Give the MIDI file of the current take, and the video, where a scored video or its project is meant."""
-    from cmt_bridge.takes import SUFFIX, project_of
+    from cmt_bridge.takes.project import SUFFIX
+    from cmt_bridge.takes.whereabouts import project_of
 
     project = project_of(path) if path.is_file() or path.suffix == SUFFIX else None
     if project is None or path.suffix in (".mid", ".json"):

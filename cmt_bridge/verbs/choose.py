@@ -12,7 +12,8 @@ from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.outcome import dropped
 
 if TYPE_CHECKING:
-    from cmt_bridge.takes import Project, Take
+    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take import Take
 
 __all__ = ["CHOICES", "choose", "compare", "list_takes"]
 
@@ -71,7 +72,7 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
 
 def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     """Give which bars of which tracks two takes differ in. Raises `UsageError` where there is no such take."""
-    from cmt_bridge.takes import difference
+    from cmt_bridge.takes.difference import difference
 
     project = _project(path)
     before, after = project.take(first).score(), project.take(second).score()
@@ -86,7 +87,7 @@ def compare(path: Path, first: int, second: int) -> dict[str, Any]:
 
 
 def _project(path: Path) -> Project:
-    from cmt_bridge.takes import project_of
+    from cmt_bridge.takes.whereabouts import project_of
 
     project = project_of(path)
     if project is None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from cmt_bridge.config import Outputs
     from cmt_bridge.core.score import Score
-    from cmt_bridge.takes import Project, Take
+    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take import Take
 
 __all__ = ["Outcome", "Told", "dropped", "summary", "written"]
 
@@ -74,7 +75,9 @@ def written(takes: list[Take]) -> list[dict[str, Any]]:
 
 def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
     """Drop the files of the current take; give them, and sentences about those that were left alone."""
-    found = project.drop(outputs)
+    from cmt_bridge.takes.drop import drop
+
+    found = drop(project, outputs)
     notes = [
         f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
         for path in found.left

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from cmt_bridge.core.instruments import Instrument
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import ComposeOptions
-    from cmt_bridge.core.score import Marker, Score
+    from cmt_bridge.core.score import Score
     from cmt_bridge.outputs.edited import Edited
-    from cmt_bridge.regeneration import Bars, Regenerated, Request
-    from cmt_bridge.takes import Draft, Project, Take
+    from cmt_bridge.regeneration import Regenerated, Request
+    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take import Draft, Take
 
 __all__ = ["RegenerateRequest", "regenerate"]
 
@@ -174,7 +175,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
 def _source(request: RegenerateRequest) -> _Source:
     """Find what is composed anew: what a request began with holds to its end. Raises `ScoreError` where nothing is."""
     from cmt_bridge.outputs.scorefile import find_score, read_score
-    from cmt_bridge.takes import project_of
+    from cmt_bridge.takes.whereabouts import project_of
 
     path = request.path
     project = project_of(path)
@@ -203,73 +204,12 @@ def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
 def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequest) -> Request:
     from cmt_bridge.regeneration import Request
     from cmt_bridge.settings import instruments_of
+    from cmt_bridge.verbs.bars import bars_of
 
-    ways = [request.bars is not None, request.start is not None or request.end is not None, request.marker is not None]
-    if sum(ways) != 1:
-        raise UsageError(
-            "Which bars?", hint="Give --bars such as 4-8, or --from and --to, or --marker with a marker's name."
-        )
-    if request.bars is not None:
-        bars = tuple(_range(part) for part in request.bars.split(","))
-    elif request.marker is not None:
-        bars = (_at_marker(score, request.marker),)
-    else:
-        bars = (_between(score, request.start, request.end),)
+    bars = bars_of(score, bars=request.bars, start=request.start, end=request.end, marker=request.marker)
     chosen = instruments_of("--tracks", ",".join(request.tracks)) or players
     locked = instruments_of("--lock", ",".join(request.lock))
     return Request(bars, tuple(sorted(set(chosen) - set(locked))), keep=request.keep)
-
-
-def _range(text: str) -> Bars:
-    found = re.fullmatch(r"\s*(\d{1,6})(?:\s*-\s*(\d{1,6}))?\s*", text)
-    if not found:
-        raise UsageError(f"--bars cannot read {text!r}.", hint="Give bars such as 4-8, or 4-8,13.")
-    return int(found[1]) - 1, int(found[2] or found[1])
-
-
-def _between(score: Score, start: str | None, end: str | None) -> Bars:
-    """Give the bars from the one that holds a moment to the one that holds another; a marker begins a bar, or ends it.
-
-    A moment on a bar line ends the bar before it where a marker is meant, since what it names begins there.
-    """
-    first = 0 if start is None else _bar_of(score, start)
-    last = score.bars if end is None else _bar_of(score, end, ends=True)
-    return first, min(score.bars, last)
-
-
-def _bar_of(score: Score, moment: str, *, ends: bool = False) -> int:
-    """Give the bar (from 0) that holds a moment; the one after it where it `ends` there."""
-    try:
-        return int(score.tempo_map.ticks(float(moment)) // 16) + ends
-    except (ValueError, OverflowError):
-        return max(ends, _line_of(score, _marker(score, moment)))
-
-
-def _line_of(score: Score, marker: Marker) -> int:
-    """Give the bar line nearest to a marker."""
-    return min(score.bars, max(0, round(score.tempo_map.ticks(marker.seconds) / 16)))
-
-
-def _at_marker(score: Score, name: str) -> Bars:
-    """Give the bars from a marker to the next one of its kind, or to the end."""
-    marker = _marker(score, name)
-    first = min(score.bars - 1, _line_of(score, marker))
-    later = (_line_of(score, other) for other in sorted(score.markers) if other.kind == marker.kind)
-    return first, next((line for line in later if line > first), score.bars)
-
-
-def _marker(score: Score, name: str) -> Marker:
-    """Find a marker by its name, or by the beginning of it where only one begins so."""
-    wanted = name.strip().casefold()
-    exact = [m for m in score.markers if m.text.casefold() == wanted]
-    near = exact or [m for m in score.markers if wanted and m.text.casefold().startswith(wanted)]
-    if len({m.text for m in near}) == 1:
-        return min(near)
-    names = ", ".join(dict.fromkeys(m.text for m in sorted(score.markers))) or "none"
-    reason = "several markers that begin with" if near else "no marker"
-    raise UsageError(
-        f"There is {reason} {name.strip()!r}.".replace("is several", "are several"), hint=f"Markers: {names}."
-    )
 
 
 def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOptions:
@@ -317,7 +257,7 @@ def _drafts(
 ) -> list[Draft]:
     from cmt_bridge.outputs.edited import edited_of
     from cmt_bridge.outputs.splice import spliced
-    from cmt_bridge.takes import Draft, Facts
+    from cmt_bridge.takes.take import Draft, Facts
 
     made, key = now(), request.key or secrets.token_hex(8)
     asked = {

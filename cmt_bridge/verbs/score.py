@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from cmt_bridge.core.score import Score
     from cmt_bridge.model.engine import Precision
     from cmt_bridge.pipeline import Picture
-    from cmt_bridge.takes import Project, Take
+    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take import Take
 
 __all__ = ["ScoreRequest", "doubts", "now", "precision_of", "preview_take", "score"]
 
@@ -133,7 +134,7 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
 
 def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[Project | None, list[Take]]:
     """Give the project of what is scored, if there is one, and the takes that make the request one that is done."""
-    from cmt_bridge.takes import project_of
+    from cmt_bridge.takes.whereabouts import project_of
 
     project = None if request.output is not None else project_of(request.path)
     if project is None:
@@ -170,7 +171,9 @@ def _finished(request: ScoreRequest, project: Project, takes: list[Take], config
 
 def _add(request: ScoreRequest, picture: Picture, scores: list[Score]) -> tuple[Project, list[Take]]:
     """Write takes: into the project if there is one, else into a new one."""
-    from cmt_bridge.takes import Draft, Facts, Project, home_of, project_of
+    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take import Draft, Facts
+    from cmt_bridge.takes.whereabouts import home_of, project_of
 
     key, made = request.key or secrets.token_hex(8), now()
     name = scores[0].provenance.video  # without what no text can hold

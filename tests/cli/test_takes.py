@@ -12,7 +12,8 @@ import pytest
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.takes import Draft, Facts, Project
+from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.take import Draft, Facts
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -17,7 +17,8 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import MidiError, ScoreError, UsageError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.composer import Composer
-from cmt_bridge.takes import Draft, Facts, Project
+from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.take import Draft, Facts
 from cmt_bridge.verbs.outcome import Outcome
 from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
 

@@ -16,7 +16,11 @@ from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.takes import Draft, Facts, Project, difference, home_of, project_of
+from cmt_bridge.takes.difference import difference
+from cmt_bridge.takes.drop import drop
+from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.whereabouts import home_of, project_of
 
 MADE = "2026-01-02T03:04:05+00:00"
 
@@ -190,39 +194,39 @@ def test_processes_do_not_disturb_each_other(project: Project) -> None:
 
 def test_the_current_take_is_dropped_beside_the_video(project: Project) -> None:
     target = project.folder.with_name("clip.mid")
-    assert project.drop(Outputs()).written == (target,)
+    assert drop(project, Outputs()).written == (target,)
     assert target.read_bytes() == midi_bytes(piece())
     project.add([draft(61)])
-    assert project.drop(Outputs()).written == (target,)
+    assert drop(project, Outputs()).written == (target,)
     assert target.read_bytes() == midi_bytes(piece(61))
     project.undo()
-    project.drop(Outputs())
+    drop(project, Outputs())
     assert target.read_bytes() == midi_bytes(piece())
 
 
 def test_an_edited_file_is_left_alone(project: Project) -> None:
     target = project.folder.with_name("clip.mid")
-    project.drop(Outputs())
+    drop(project, Outputs())
     target.write_bytes(b"mine")
     project.add([draft(61)])
-    dropped = project.drop(Outputs())
+    dropped = drop(project, Outputs())
     assert dropped.left == (target,)
     assert dropped.written == (target.with_name("clip take 2.mid"),)
     assert target.read_bytes() == b"mine"
-    assert project.drop(Outputs()) == dropped  # a second time nothing more
+    assert drop(project, Outputs()) == dropped  # a second time nothing more
     dropped.written[0].write_bytes(b"mine too")
-    project.drop(Outputs())
+    drop(project, Outputs())
     assert dropped.written[0].read_bytes() == b"mine too"
     assert target.with_name("clip take 2 take 2.mid").read_bytes() == midi_bytes(piece(61))
 
 
 def test_files_are_dropped_where_a_session_wants_them(project: Project) -> None:
     outputs = Outputs(drop="../session ü/midi", files=("midi", "score"), host="garageband")
-    written = project.drop(outputs).written
+    written = drop(project, outputs).written
     folder = project.folder.parent / "../session ü/midi"
     assert written == (folder / "clip 120.00 BPM.mid", folder / "clip.score.json")
     assert all(path.is_file() for path in written)
-    assert project.drop(Outputs(drop="")).written == ()
+    assert drop(project, Outputs(drop="")).written == ()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to root")
@@ -230,7 +234,7 @@ def test_a_folder_that_cannot_be_written_is_named(project: Project) -> None:
     closed = project.folder.with_name("closed")
     closed.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="closed"):
-        project.drop(Outputs(drop="closed"))
+        drop(project, Outputs(drop="closed"))
 
 
 # Which project a path means

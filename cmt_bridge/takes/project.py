@@ -1,0 +1,241 @@
+"""A project folder: takes are written into it, and one of them is chosen."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from cmt_bridge.core.files import complete_folder, complete_path, is_temporary
+from cmt_bridge.errors import OutputError, ScoreError, UsageError
+from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_json, write_json
+from cmt_bridge.takes.history import Choice, History, Mark
+from cmt_bridge.takes.take import Draft, Facts, Take
+
+__all__ = ["PROJECT", "SUFFIX", "Project"]
+
+SUFFIX: Final = ".cmt"
+PROJECT, HISTORY, TAKE = "project.json", "history.json", "take.json"
+FORMAT, VERSION = "cmt-bridge-project", 1
+TAKE_FOLDER = re.compile(r"take ([1-9]\d*)")
+PATIENCE = 60.0  # s, to wait for another process that is at work on the project; a take is written in far less
+
+
+class Project:
+    """A project folder. What changes it holds its lock; what reads it needs none: files are complete or not there.
+
+    Methods raise `ScoreError` where what is in the folder cannot be read, `OutputError` where it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, video: str, sha256: str, drafts: Sequence[Draft]) -> Project:
+        """Make a new project with its first takes, complete or not at all; the first one is the current one."""
+        with complete_folder(folder, parents=False) as temporary:  # a folder that was moved is not to come back
+            made = cls(temporary)
+            for number, draft in enumerate(drafts, 1):
+                made._write(number, draft, folder.name.removesuffix(SUFFIX))
+            made._write_videos([{"name": video, "sha256": sha256}])
+            made._choose(History(), Choice(drafts[0].facts.verb, 1))
+        return cls(folder)
+
+    @property
+    def name(self) -> str:
+        """The name of what it makes: that of the folder without its suffix."""
+        return self.folder.name.removesuffix(SUFFIX)
+
+    def videos(self) -> list[dict[str, str]]:
+        """Give name and SHA-256 of the videos it has takes for."""
+        data = read_json(self.folder / PROJECT)
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ScoreError(f"{self.folder} is no project of cmt-bridge.", hint="Move it away, or score elsewhere.")
+        if data.get("format_version", 0) > VERSION:
+            raise ScoreError(f"{self.folder} was made by a newer cmt-bridge.", hint="Update cmt-bridge.")
+        try:
+            return [{"name": str(video["name"]), "sha256": str(video["sha256"])} for video in data["videos"]]
+        except (KeyError, TypeError) as error:
+            raise ScoreError(f"{self.folder / PROJECT} is damaged: {error!r}.", hint="Move the folder away.") from error
+
+    def takes(self) -> list[Take]:
+        """Give all takes, by number."""
+        found = []
+        for folder in self.folder.iterdir():
+            match = TAKE_FOLDER.fullmatch(folder.name)
+            if match and (folder / TAKE).is_file():
+                source = folder / TAKE
+                found.append(Take(int(match[1]), folder, Facts.from_json(read_json(source), source=str(source))))
+        return sorted(found, key=lambda take: take.number)
+
+    def take(self, number: int) -> Take:
+        """Give a take. Raises `UsageError` where there is none of that number."""
+        takes = self.takes()
+        for take in takes:
+            if take.number == number:
+                return take
+        known = ", ".join(str(take.number) for take in takes) or "none"
+        raise UsageError(f"{self.folder} has no take {number}.", hint=f"There are: {known}.")
+
+    def takes_of(self, key: str) -> list[Take]:
+        """Give the takes of one request."""
+        return [take for take in self.takes() if key and take.facts.key == key]
+
+    def history(self) -> History:
+        """Give all choices of takes."""
+        path = self.folder / HISTORY
+        return History.from_json(read_json(path), source=str(path)) if path.is_file() else History()
+
+    def current(self) -> Take:
+        """Give the current take: the one chosen, or the last where none was. Raises `ScoreError` where it is gone."""
+        takes = self.takes()
+        now = self.history().now
+        if not takes:
+            raise ScoreError(f"{self.folder} holds no take.", hint="Score the video again.")
+        if now is None:
+            return takes[-1]
+        for take in takes:
+            if take.number == now.current:
+                return take
+        raise ScoreError(
+            f"Take {now.current} of {self.folder} is gone.", hint="Choose another with `cmt-bridge choose`."
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others from changing the project meanwhile, and clear away what a killed process left half-written."""
+        try:
+            (self.folder / PROJECT).stat()  # taking a lock would bring a folder back that was moved
+            with FileLock(self.folder / ".lock", timeout=PATIENCE):
+                for path in self.folder.iterdir():
+                    if is_temporary(path.name):
+                        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                yield
+        except Timeout:
+            raise OutputError(
+                f"Another cmt-bridge is at work on {self.folder}.", hint="Wait for it, or end it, then try again."
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write {self.folder}: {error.strerror}.", hint="Check its permissions."
+            ) from error
+
+    def add(self, drafts: Sequence[Draft], video: str = "", sha256: str = "") -> list[Take]:
+        """Write takes with the next numbers; the first of them becomes the current one. Give all of their request.
+
+        What a request has written before, of the same seed, is not written again: a process that was given up for dead
+        may have come to it all the same.
+        """
+        with self.locked():
+            takes = self.takes()
+            there = {(take.facts.key, take.facts.seed) for take in takes if take.facts.key}
+            wanted = drafts
+            drafts = [draft for draft in wanted if (draft.facts.key, draft.facts.seed) not in there]
+            if not drafts:
+                return self.takes_of(wanted[0].facts.key)
+            first = max((take.number for take in takes), default=0) + 1
+            numbers = range(first, first + len(drafts))
+            for number, draft in zip(numbers, drafts, strict=True):
+                self._write(number, draft, self.name)
+            source = {"name": video, "sha256": sha256}
+            if sha256 and source not in (known := self.videos()):
+                self._write_videos([*known, source])
+            history = self.history()
+            self._choose(history, Choice(drafts[0].facts.verb, first, history.marks))
+            return self.takes_of(drafts[0].facts.key) or [self.take(number) for number in numbers]
+
+    def settle(self, take: Take) -> None:
+        """Make a take current whose writer was killed before it could; nothing where it has been current already."""
+        with self.locked():
+            history = self.history()
+            if any(choice.current == take.number for choice in history.choices):
+                self._copy(self.current())
+            else:
+                self._choose(history, Choice(take.facts.verb, take.number, history.marks))
+
+    def choose(self, number: int) -> Take:
+        """Make a take the current one."""
+        return self._step("choose", number, lambda marks: marks)
+
+    def accept(self, number: int | None = None) -> Take:
+        """Accept a take, the current one where none is named; it becomes the current one."""
+        number = self.current().number if number is None else number
+        return self._step("accept", number, lambda marks: {**marks, number: "accepted"})
+
+    def reject(self, number: int | None = None) -> Take:
+        """Reject a take, the current one where none is named.
+
+        Where it was the current one, the next of the same request that is not rejected takes its place, else the one it
+        was made from, else the last. Raises `UsageError` where all others are rejected.
+        """
+        current = self.current().number
+        number = self.take(current if number is None else number).number
+        chosen = self._instead_of(number) if number == current else current
+        return self._step("reject", chosen, lambda marks: {**marks, number: "rejected"})
+
+    def _instead_of(self, number: int) -> int:
+        marks = self.history().marks
+        rejected = self.take(number)
+        others = [t for t in self.takes() if t.number != number and marks.get(t.number) != "rejected"]
+        if not others:
+            raise UsageError(
+                "There is no other take to go to.", hint="Compose one with `regenerate` or `score`, or undo."
+            )
+        siblings = [t.number for t in others if rejected.facts.key and t.facts.key == rejected.facts.key]
+        origins = [t.number for t in others if t.number == rejected.facts.origin]
+        later = [n for n in siblings if n > number]
+        return (later + siblings + origins + [others[-1].number])[0]
+
+    def undo(self) -> Take:
+        """Go back to the take before the last choice, whatever that was; no take is lost by it."""
+        with self.locked():
+            return self._move(self.history().undo())
+
+    def redo(self) -> Take:
+        """Make the choice again that was undone last."""
+        with self.locked():
+            return self._move(self.history().redo())
+
+    def _step(self, verb: str, number: int, marked: Callable[[Mapping[int, Mark]], Mapping[int, Mark]]) -> Take:
+        self.take(number)
+        with self.locked():
+            history = self.history()
+            self._choose(history, Choice(verb, number, marked(history.marks)))
+        return self.take(number)
+
+    def _choose(self, history: History, choice: Choice) -> None:
+        if not history.choices and choice.verb in ("choose", "accept", "reject"):
+            history = history.then(Choice("score", max(take.number for take in self.takes())))
+        self._move(history.then(choice))
+
+    def _move(self, history: History) -> Take:
+        now = history.now
+        take = self.take(now.current if now else self.takes()[-1].number)
+        write_json(history.to_json(), self.folder / HISTORY)
+        self._copy(take)
+        return take
+
+    def _copy(self, take: Take) -> None:
+        """Let score and metadata of the current take lie in the project folder itself."""
+        for name in (SCORE_NAME, METADATA_NAME):
+            source, target = take.folder / name, self.folder / name
+            if source.is_file():
+                with complete_path(target, parents=False) as temporary:
+                    shutil.copyfile(source, temporary)
+            else:
+                target.unlink(missing_ok=True)
+
+    def _write(self, number: int, draft: Draft, title: str) -> None:
+        from cmt_bridge.pipeline import write_take
+
+        folder = self.folder / f"take {number}"
+        also = {TAKE: draft.facts.to_json()}
+        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi, also=also, parents=False)
+
+    def _write_videos(self, videos: list[dict[str, str]]) -> None:
+        write_json({"format": FORMAT, "format_version": VERSION, "videos": videos}, self.folder / PROJECT)

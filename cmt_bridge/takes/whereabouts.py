@@ -1,0 +1,49 @@
+"""Which project a path means, and where a new one goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cmt_bridge.core.files import fresh_path, sha256_of
+from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
+
+__all__ = ["home_of", "project_of", "projects_in"]
+
+
+def projects_in(folder: Path) -> list[Project]:
+    """Give the projects that lie in a folder."""
+    return [Project(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if (path / PROJECT).is_file()]
+
+
+def project_of(path: Path) -> Project | None:
+    """Give the project that a path means: the folder itself, something in it, or the video it is for; else None.
+
+    A video is known by its name, and by its content after it was renamed.
+    """
+    path = path.absolute()
+    for folder in (path, *path.parents):
+        if folder.name.endswith(SUFFIX) and (folder / PROJECT).is_file():
+            return Project(folder)
+    if not path.is_file():
+        return None
+    here = [Project(folder) for folder in _named(path) if (folder / PROJECT).is_file()]
+    for project in here:
+        if any(video["name"] == path.name for video in project.videos()):
+            return project
+    others = projects_in(path.parent)
+    if not others:
+        return None
+    sha256 = sha256_of(path)
+    return next((each for each in others if any(video["sha256"] == sha256 for video in each.videos())), None)
+
+
+def _named(video: Path) -> tuple[Path, Path]:
+    return video.with_name(f"{video.stem}{SUFFIX}"), video.with_name(f"{video.name}{SUFFIX}")
+
+
+def home_of(path: Path, title: str, home: Path | None = None) -> Path:
+    """Give the folder that a new project for a file goes to: beside it, or in `home`."""
+    home = path.absolute().parent if home is None else home.absolute()
+    full = "".join(letter if letter.isprintable() else "_" for letter in path.name)
+    candidates = [home / f"{title}{SUFFIX}", home / f"{full}{SUFFIX}"]
+    return next((each for each in candidates if not each.exists()), fresh_path(candidates[1]))
