@@ -17,7 +17,7 @@ from cmt_bridge.config import Watching, read_config
 from cmt_bridge.core.files import is_temporary
 from cmt_bridge.errors import OutputError, UsageError
 from cmt_bridge.service.jobs import Found, JobTable, Noted
-from cmt_bridge.service.reason import take_back
+from cmt_bridge.service.reason import take_back, tell
 from cmt_bridge.service.scan import Scan, Scanner, Signature
 from cmt_bridge.service.watch import Watch
 
@@ -162,6 +162,10 @@ class Finder:
         self._table.note_files(Noted(path, s.size, s.mtime_ns, s.inode, sha256) for path, (s, sha256) in found.items())
         added = self._table.add_scores((Found(path, sha256, {}) for path, (_, sha256) in found.items()), here=here)
         self._read |= {path: signature for path, (signature, _) in found.items()}
+        for path, (_, sha256) in found.items():
+            failed = self._table.failure(sha256)
+            if failed is not None:  # the same broken clip, at another place
+                tell(self.folder / path, failed.reason.replace(str(self.folder / failed.path), str(self.folder / path)))
         if added:
             log.info("%d new %s", len(added), "clip" if len(added) == 1 else "clips")
             self._looked()

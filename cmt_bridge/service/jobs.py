@@ -188,6 +188,15 @@ class JobTable:
         """Tell whether a content has had an automatic score, or has one coming."""
         return bool(self._database.rows("SELECT 1 FROM contents WHERE sha256 = ?", sha256))
 
+    def failure(self, sha256: str) -> Job | None:
+        """Give the automatic score of a content that failed; None where it did not."""
+        rows = self._database.rows(
+            "SELECT jobs.* FROM jobs JOIN contents ON contents.job = jobs.id "
+            "WHERE contents.sha256 = ? AND jobs.state = 'failed'",
+            sha256,
+        )
+        return self._from_row(rows[0]) if rows else None
+
     def claim(self, lane: str, *, skip: Collection[int] = ()) -> Job | None:
         """Give the oldest waiting job of a lane, running now and tried once more; None where none waits.
 

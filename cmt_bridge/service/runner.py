@@ -299,7 +299,8 @@ class Runner:
         self._tell(self._table.fail(job.id, sentence))
         log.warning("%s was not scored: %s", job.path, sentence)
         if job.lane == BATCH:
-            tell(path, sentence)
+            for copy in {path, *(self.folder / each for each in self._table.paths_of(job.sha256))}:
+                tell(copy, sentence.replace(str(path), str(copy)))
 
     def _is_as_it_was(self, job: Job, path: Path) -> bool:
         try:

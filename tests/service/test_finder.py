@@ -124,3 +124,23 @@ def test_reading_a_large_file_stops_when_it_is_to(folder: Path, monkeypatch: pyt
             assert paths(table) == []
 
     run(test)
+
+
+def test_a_copy_of_a_broken_clip_is_told_of_too(folder: Path) -> None:
+    (folder / "a.mp4").write_bytes(b"1")
+
+    async def test() -> None:
+        async with looking(folder) as (_, table):
+            await until(lambda: len(paths(table)) == 1)
+            job = table.claim("batch")
+            assert job is not None
+            table.fail(job.id, f"{folder / 'a.mp4'} is no video.")
+            (folder / "b.mp4").write_bytes(b"1")
+            await until(reason_file(folder / "b.mp4").exists)
+            assert f"{folder / 'b.mp4'} is no video." in reason_file(folder / "b.mp4").read_text()
+            (folder / "b.mp4").rename(folder / "c.mp4")
+            await until(reason_file(folder / "c.mp4").exists)
+            await until(lambda: not reason_file(folder / "b.mp4").exists())
+            assert len(paths(table)) == 1
+
+    run(test)
