@@ -1,9 +1,9 @@
 """Measure regeneration: from the request for five bars to the new file, and what its right seam is worth.
 
 Time: a score of dense music, five bars in its middle, eight candidates in one batch, as the verb does by default. Warm
-is with the network loaded, as in a daemon, and should take 3 s at most; cold is the whole command, in a process of its
-own, and should take 10 s at most. The ratio is the time over its goal. Warm is the fastest of some runs, composing,
-ranking and writing together: what the candidates have in common is heard once in either.
+is from the request to a daemon, whose worker has the network loaded, to the new take and its MIDI file in the session,
+and should take 3 s at most; cold is the whole command, in a process of its own, and should take 10 s at most. The ratio
+is the time over its goal. Warm is the fastest of some runs.
 
 Seam: bars of held-out music composed anew, and the mean surprise of the bars that follow, in nats per event, beside
 that of the real music. Plain re-sampling hears the left side alone and takes what comes; regeneration hears both sides
@@ -15,10 +15,13 @@ and takes the best of eight. Needs a dataset (`cmt-bridge data build`).
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +31,13 @@ from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Precision
 from cmt_bridge.model.registry import DEFAULT
 from cmt_bridge.model.session import Session, compose
-from cmt_bridge.outputs.scorefile import write_score
-from cmt_bridge.pipeline import fresh_folder, load_engine, write_take
-from cmt_bridge.regeneration import CANDIDATES, Request, regenerate
+from cmt_bridge.pipeline import load_engine
+from cmt_bridge.regeneration import CANDIDATES
+from cmt_bridge.service.client import Client
+from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.take import Draft, Facts
 from cmt_bridge.training.dataset import open_dataset
 from cmt_bridge.training.likelihood import infilling, middles_of
 
@@ -48,27 +52,43 @@ def times(model: str, folder: Path) -> None:
     options = ComposeOptions(density_control=(1.0,))
     (rows,) = compose(Session(load_engine(model)[1], control, options))
     score = engrave(rows, control, options, title="dense")
-    source = folder / "dense score"
-    source.mkdir()
-    write_score(score, source / "score.json")
+    facts = Facts("score", "2026-01-01T00:00:00+00:00")
+    project = Project.create(folder / "dense.cmt", "dense.mp4", "", [Draft(score, facts)])
     notes = sum(len(track.notes) for track in score.tracks)
     print(f"{COUNT} of {BARS} bars, {notes / BARS:.0f} notes a bar, {CANDIDATES} candidates")
     print(f"{'':22} {'s':>6} {'goal':>6} {'x goal':>7}")
-    precisions: tuple[Precision, ...] = ("float32", "int8")
-    for precision in precisions:
-        _, engine = load_engine(model, precision)
-        best = float("inf")
-        for number in range(REPEATS):
-            start = time.perf_counter()
-            request = Request(((FIRST, FIRST + COUNT),))
-            found = regenerate(score, control, request, ComposeOptions(seed=number, density_control=(1.0,)), engine)
-            write_take(found[0].score, None, "dense", fresh_folder(source))
-            best = min(best, time.perf_counter() - start)
-        print(_line(f"warm, {precision}", best, GOALS["warm"]))
-    command = [sys.executable, "-m", "cmt_bridge", "regenerate", str(source), "--bars", f"{FIRST + 1}-{FIRST + COUNT}"]
+    bars = f"{FIRST + 1}-{FIRST + COUNT}"
+    command = [sys.executable, "-m", "cmt_bridge", "regenerate", str(project.folder), "--bars", bars, "--model", model]
     start = time.perf_counter()
-    subprocess.run([*command, "--model", model], check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True)
     print(_line("cold, float32", time.perf_counter() - start, GOALS["cold"]))
+    with daemon(folder) as client:
+        for precision in ("float32", "int8"):
+            wish = {"path": str(project.folder), "bars": bars, "model": model, "precision": precision}
+            best = min(_asked(client, wish | {"seed": seed}) for seed in range(1 + REPEATS))
+            print(_line(f"warm, {precision}", best, GOALS["warm"]))
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[Client]:
+    """Watch a folder while the body runs."""
+    process = subprocess.Popen([sys.executable, "-m", "cmt_bridge", "watch", str(folder)], stderr=subprocess.DEVNULL)
+    try:
+        while (client := Client.for_path(folder)) is None:
+            time.sleep(0.1)
+        yield client
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _asked(client: Client, wish: dict[str, object]) -> float:
+    """Give the seconds from a request to its take."""
+    start = time.perf_counter()
+    job = client.follow(client.request("POST", "/v1/regenerate", wish)["id"], lambda *_: None)
+    if job["state"] != "done":
+        raise SystemExit(job["reason"])
+    return time.perf_counter() - start
 
 
 def _line(name: str, seconds: float, goal: float) -> str:
@@ -100,7 +120,10 @@ def main() -> None:
     arguments = parser.parse_args()
     np.seterr(all="raise", under="ignore")
     with tempfile.TemporaryDirectory() as folder:
-        times(arguments.model, Path(folder))
+        os.environ["CMT_BRIDGE_STATE"] = str(Path(folder) / "state")
+        watched = Path(folder) / "watched"
+        watched.mkdir()
+        times(arguments.model, watched)
     if arguments.data is not None:
         seams(arguments.model, arguments.data, arguments.pieces)
 
