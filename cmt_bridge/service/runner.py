@@ -84,6 +84,7 @@ class Runner:
         self._bells = {name: asyncio.Event() for name in LANES}
         self._running: dict[int, tuple[Job, asyncio.Task[None]]] = {}
         self._held: dict[int, _Held] = {}
+        self._doubted: set[int] = set()
         self._wanted = {
             job.id: job.path for job in table.list("waiting", -1) if job.lane == LIVE and job.kind == "score"
         }
@@ -203,7 +204,11 @@ class Runner:
         self._tell(job)
         path = self._whereabouts(job)
         if path is None:
-            self._changed(job, f"{job.path} is not there any more.")
+            if job.id not in self._doubted and await asyncio.to_thread(_is_bare, self.folder):
+                self._doubted.add(job.id)  # a disk that was taken out a moment ago; the next look will tell
+                self._hold(job, f"{job.path} is not there.", SPACE_EVERY)
+            else:
+                self._changed(job, f"{job.path} is not there any more.")
             return
         if job.lane == BATCH and job.path in self._wanted.values():
             self._hold(job, "Somebody asked for the same.", GIVE_WAY)
@@ -259,6 +264,8 @@ class Runner:
         sentence, kind = str(error["sentence"]), error["kind"]
         if job.lane == LIVE:
             self._tell(self._table.fail(job.id, sentence, code=int(error["code"])))
+        elif kind != "other" and not self._is_as_it_was(job, path):
+            self._changed(job, sentence)
         elif kind == "full" and not await asyncio.to_thread(_has_space, path.parent):
             self._full = path.parent
             self._tell(self._table.release(job.id, sentence))
@@ -267,8 +274,6 @@ class Runner:
             if tell(path, sentence, waits=True):
                 log.warning("%s waits: %s", job.path, sentence)
             self._hold(job, sentence, RETRY_EVERY, _configs(path.parent))
-        elif kind == "clip" and not self._is_as_it_was(job, path):
-            self._changed(job, sentence)
         elif kind == "clip" and job.tries == 1:
             self._held[job.id] = _Held(time.monotonic() + PATIENCE)
             self._tell(self._table.retry(job.id, sentence))
@@ -309,6 +314,14 @@ class Runner:
             return False
         name = path.relative_to(self.folder).as_posix()
         return self._table.known(name, found.st_size, found.st_mtime_ns, found.st_ino) == job.sha256
+
+
+def _is_bare(folder: Path) -> bool:
+    """Tell whether a folder is missing or empty, as the mount point of a disk that is not there is."""
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return True
 
 
 def _has_space(folder: Path) -> bool:

@@ -67,7 +67,7 @@ def run(house: House, test: Callable[[], Awaitable[None]]) -> None:
 
 def test_a_clip_that_is_gone_is_no_failure_of_its_content(house: House) -> None:
     number = house.add("a.mp4")
-    (house.folder / "a.mp4").unlink()
+    (house.folder / "a.mp4").rename(house.folder / "a.txt")
 
     async def test() -> None:
         await until(lambda: house.state(number) == ("failed", 1))
@@ -81,7 +81,7 @@ def test_a_clip_that_is_gone_is_no_failure_of_its_content(house: House) -> None:
 def test_nothing_that_was_found_is_tried_while_the_folder_is_away(house: House) -> None:
     house.there = False
     number = house.add("a.mp4")
-    (house.folder / "a.mp4").unlink()
+    (house.folder / "a.mp4").rename(house.folder / "a.txt")
 
     async def test() -> None:
         await asyncio.sleep(0.2)
@@ -90,6 +90,21 @@ def test_nothing_that_was_found_is_tried_while_the_folder_is_away(house: House) 
         house.there = True
         house.runner.wake()
         await until(lambda: house.state(number) == ("failed", 1))
+
+    run(house, test)
+
+
+def test_a_folder_that_was_emptied_is_looked_at_twice(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be the mount point of a disk that was taken out a moment ago."""
+    monkeypatch.setattr(module, "SPACE_EVERY", 0.5)
+    number = house.add("a.mp4")
+    (house.folder / "a.mp4").unlink()
+
+    async def test() -> None:
+        await until(lambda: bool(house.told) and house.state(number) == ("waiting", 0))
+        assert house.gone == []
+        await until(lambda: house.state(number) == ("failed", 1))
+        assert house.gone == ["a.mp4"]
 
     run(house, test)
 
