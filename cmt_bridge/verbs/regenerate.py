@@ -144,7 +144,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         control = replace(control, density=lively)
     told("compose", 0.0)
     with timings.part("load"):
-        entry, engine = load_engine(request.model or _model_of(piece), precision_of(request.precision))
+        entry, engine = load_engine(request.model or _model_of(piece, source.home), precision_of(request.precision))
     note = {"model": entry.name, "model_sha256": entry.sha256, "precision": request.precision, **_said(request)}
     with timings.part("compose"):
         found = run(
@@ -162,6 +162,8 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     drafts = _drafts(request, source, wanted, kept, edited, metadata)
     more = {"candidates": [{"seed": each.seed, "surprise": each.surprise} for each in found]}
     notes = [_sentence(each, wanted) for each in kept]
+    if not request.model and piece.provenance.model_sha256 not in ("", entry.sha256):
+        notes.append(f"The model that made the score, {piece.provenance.model}, is not at hand: {entry.name} did it.")
     if source.project is None or request.output is not None:
         with timings.part("deliver"):
             takes = _beside(request, source, drafts)
@@ -231,15 +233,15 @@ def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOpt
     return replace(made, seed=secrets.randbelow(2**31) if request.seed is None else request.seed)
 
 
-def _model_of(score: Score) -> str:
-    """Give the model that made a score, where it is at hand; the default else."""
-    from cmt_bridge.errors import CmtBridgeError
-    from cmt_bridge.model.registry import DEFAULT, find_model
+def _model_of(score: Score, home: Path) -> str:
+    """Give the model that made a score, by its weights, where it is at hand or configured; the default else."""
+    from cmt_bridge.model.registry import DEFAULT, find_model, list_models
 
-    try:
-        return find_model(score.provenance.model).name if score.provenance.model else DEFAULT
-    except CmtBridgeError:
-        return DEFAULT
+    made = score.provenance.model_sha256
+    configured = read_config(home).score.get("model")
+    if configured and find_model(configured).sha256 == made:
+        return configured
+    return next((model.name for model in list_models() if model.sha256 == made), DEFAULT)
 
 
 def _said(request: RegenerateRequest) -> dict[str, Any]:

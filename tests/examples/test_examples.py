@@ -17,6 +17,7 @@ import symusic
 
 from cmt_bridge.outputs.scorefile import read_score
 from tests import clips
+from tests.e2e.watcher import Watcher
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +78,26 @@ def test_music_follows_a_drawn_curve(tmp_path: Path, model: Path) -> None:
     density = [sum(bar * 16 <= onset < bar * 16 + 16 for onset in onsets) for bar in range(9)]
     assert density == [2, 2, 4, 4, 6, 8, 10, 12, 1]
     assert {96, 100, 104, 108, 112, 116, 120, 124} <= onsets
+
+
+def test_a_daemon_is_asked_for_bars(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMT_BRIDGE_STATE", str(tmp_path / "state"))
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    (watched / "cmt-bridge.toml").write_text(f"[score]\nmodel = '{model}'\n")
+    clips.write_clip(watched / "clip.mp4", clips.pulsing(6, 25, bpm=100))
+    environment = {**os.environ, "CMT_BRIDGE_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    watcher = Watcher(watched, environment, tmp_path / "said.log")
+    try:
+        watcher.start()
+        watcher.settle(1)
+        said = run("ask_daemon.py", watched / "clip.mp4", "1-2", folder=tmp_path).splitlines()
+        assert [line.partition(":")[0] for line in said] == ["take 2", "take 3"]
+        assert (watched / "clip.cmt" / "take 3" / "clip.mid").is_file()
+        made = [read_score(watched / "clip.cmt" / f"take {n}").provenance for n in (1, 2)]
+        assert made[1].options["regenerated"][0]["model_sha256"] == made[0].model_sha256
+    finally:
+        watcher.end()
 
 
 def test_the_demo_clip_has_the_shots_that_its_list_says(tmp_path: Path) -> None:
