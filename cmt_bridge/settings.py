@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANALYSIS",
     "COMPOSITION",
+    "MOST_VARIATIONS",
     "PRECISIONS",
     "SCORE_SETTINGS",
     "Setting",
@@ -29,6 +30,7 @@ __all__ = [
     "compose_options",
     "instruments_of",
     "named",
+    "option_of",
     "whole_number",
 ]
 

@@ -59,6 +59,21 @@ def network() -> Network:
 
 
 @pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the weights of a tiny network that has learned nothing: enough for all but the taste."""
+    import torch
+
+    from cmt_bridge.model.checkpoint import save_network
+    from cmt_bridge.model.network import Network
+    from cmt_bridge.training.recipe import SIZES
+
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_network(Network(SIZES["tiny"]).eval(), path, record={})
+    return path
+
+
+@pytest.fixture(scope="session")
 def composer() -> Composer:
     """Give a tiny seeded composer that knows two styles."""
     import torch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cmt_bridge.settings import SCORE_SETTINGS, Setting, Settings, as_text
+from cmt_bridge.settings import MOST_VARIATIONS, SCORE_SETTINGS, Setting, Settings, as_text, option_of
 
 if TYPE_CHECKING:
     from cmt_bridge.verbs.outcome import Outcome, Told
@@ -45,7 +45,7 @@ def setting_options(*tables: Sequence[Setting]) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         for setting in reversed([setting for table in tables for setting in table]):
-            names = [f"--{setting.name.replace('_', '-')}"]
+            names = [option_of(setting.name)]
             if setting.name == "variations":
                 names.insert(0, "-n")
             usual = setting.default.replace(",", " ") if setting.kind == "range" else setting.default
@@ -60,7 +60,7 @@ def _click_type(setting: Setting) -> Any:
     if setting.kind == "choice":
         return click.Choice(setting.choices)
     if setting.name == "variations":
-        return click.IntRange(1, 64)
+        return click.IntRange(1, MOST_VARIATIONS)
     return {"number": float, "whole": int, "range": (float, float)}.get(setting.kind, str)
 
 

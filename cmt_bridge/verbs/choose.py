@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.config import read_config
 from cmt_bridge.errors import ScoreError, UsageError
-from cmt_bridge.verbs.outcome import dropped
+from cmt_bridge.verbs.delivery import dropped
 
 if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project

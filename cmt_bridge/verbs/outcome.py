@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cmt_bridge.config import Outputs
     from cmt_bridge.core.score import Score
-    from cmt_bridge.takes.project import Project
-    from cmt_bridge.takes.take import Take
 
-__all__ = ["Outcome", "Told", "dropped", "summary", "written"]
+__all__ = ["Outcome", "Told", "summary"]
 
 Told = Callable[[str, float], None]
 """Called with what is being done (`measure`, `compose`, `deliver`) and the share of it that is done, 0..1."""
@@ -66,20 +63,3 @@ def summary(score: Score, folder: Path, seed: int, number: int | None = None) ->
         "notes": {track.name: len(track.notes) for track in score.tracks},
         "markers": dict(Counter(marker.kind for marker in score.markers)),
     }
-
-
-def written(takes: list[Take]) -> list[dict[str, Any]]:
-    """Give the summaries of takes of a project."""
-    return [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes]
-
-
-def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
-    """Drop the files of the current take; give them, and sentences about those that were left alone."""
-    from cmt_bridge.takes.drop import drop
-
-    found = drop(project, outputs)
-    notes = [
-        f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
-        for path in found.left
-    ]
-    return [str(path) for path in found.written], notes

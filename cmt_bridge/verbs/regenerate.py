@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config
 from cmt_bridge.errors import ScoreError, UsageError
-from cmt_bridge.verbs.outcome import Outcome, Told, dropped, summary, written
-from cmt_bridge.verbs.score import now, precision_of, preview_take
+from cmt_bridge.verbs.delivery import delivered
+from cmt_bridge.verbs.outcome import Outcome, Told, summary
+from cmt_bridge.verbs.score import now, precision_of
 
 if TYPE_CHECKING:
     from cmt_bridge.core.control import ControlTrack
@@ -96,7 +97,7 @@ _WIRE = {"start": "from", "end": "to"}
 
 @dataclass(frozen=True)
 class _Source:
-    """What is composed anew: its score, where it lies, and the edited MIDI file that says what there is, if any."""
+    """What is composed anew: its score, where it lies, and its project and take, if it is in one."""
 
     score: Score
     home: Path
@@ -318,20 +319,9 @@ def _delivered(
     seconds: dict[str, float],
     more: dict[str, Any],
 ) -> Outcome:
-    config = read_config(project.folder.absolute().parent)
+    outputs = read_config(project.folder.absolute().parent).outputs
     video = request.path if request.path.is_file() else _video_of(project)
-    for take in takes:
-        if "preview" in config.outputs.files and video is not None:
-            notes = [*notes, *preview_take(take, video, project.name)]
-    files, left = dropped(project, config.outputs)
-    return Outcome(
-        written(takes),
-        project=str(project.folder),
-        dropped=files,
-        notes=[*notes, *left],
-        seconds=seconds,
-        more=more,
-    )
+    return delivered(project, takes, outputs, video, notes=notes, seconds=seconds, more=more)
 
 
 def _video_of(project: Project) -> Path | None:

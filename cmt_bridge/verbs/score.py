@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import HOSTS, Config, read_config
-from cmt_bridge.errors import MissingError, OutputError, UsageError, VideoError
+from cmt_bridge.errors import OutputError, UsageError, VideoError
 from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
-from cmt_bridge.verbs.outcome import Outcome, Told, dropped, summary, written
+from cmt_bridge.verbs.delivery import delivered
+from cmt_bridge.verbs.outcome import Outcome, Told, summary
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["ScoreRequest", "doubts", "now", "precision_of", "preview_take", "score"]
+__all__ = ["ScoreRequest", "doubts", "now", "precision_of", "score"]
 
 
 @dataclass(frozen=True)
@@ -197,35 +198,9 @@ def _add(request: ScoreRequest, picture: Picture, scores: list[Score]) -> tuple[
 def _delivered(
     path: Path, project: Project, takes: list[Take], config: Config, notes: list[str], seconds: dict[str, float]
 ) -> Outcome:
-    for take in takes:
-        if "preview" in config.outputs.files:
-            notes = [*notes, *preview_take(take, path, project.name)]
-    files, left = dropped(project, config.outputs)
-    host = [HOSTS[config.outputs.host]] if config.outputs.host and files else []
-    return Outcome(
-        written(takes),
-        project=str(project.folder),
-        dropped=files,
-        notes=[*notes, *left, *host],
-        seconds=seconds,
-    )
-
-
-def preview_take(take: Take, video: Path, name: str) -> list[str]:
-    """Put the music of a take under its video, once; give a sentence where that cannot be."""
-    from cmt_bridge.outputs import audio
-    from cmt_bridge.outputs.preview import measure_picture, write_preview
-
-    if any(take.folder.glob("*.preview.*")):
-        return []
-    try:
-        picture = measure_picture(video)
-        sound = audio.render(take.midi.read_bytes(), audio.find_soundfont(None), renderer="auto")
-        sound = audio.level(audio.fit(sound, picture.seconds))
-        write_preview(video, picture, sound, take.folder / f"{name}.preview", exact=False, progress=lambda _: None)
-    except (MissingError, VideoError) as error:
-        return [f"No preview: {error}"]
-    return []
+    outcome = delivered(project, takes, config.outputs, path, notes=notes, seconds=seconds)
+    host = [HOSTS[config.outputs.host]] if config.outputs.host and outcome.dropped else []
+    return replace(outcome, notes=[*outcome.notes, *host])
 
 
 def doubts(video: Path, metadata: VideoMetadata, damage: str) -> list[str]:

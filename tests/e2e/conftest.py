@@ -72,18 +72,9 @@ def run(environment: dict[str, str], folder: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the weights of a tiny network that has learned nothing: enough for all but the taste."""
-    import torch
-
-    from cmt_bridge.model.checkpoint import save_network
-    from cmt_bridge.model.network import Network
-    from cmt_bridge.training.recipe import SIZES
-
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(Network(SIZES["tiny"]).eval(), path, record={})
-    return path
+def model(tiny_model: Path) -> Path:
+    """Give the weights that the program composes with."""
+    return tiny_model
 
 
 @pytest.fixture(scope="session")

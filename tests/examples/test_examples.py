@@ -25,20 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-
-    from cmt_bridge.model.checkpoint import save_network
-    from cmt_bridge.model.network import Network
-    from cmt_bridge.training.recipe import SIZES
-
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(Network(SIZES["tiny"]).eval(), path, record={})
-    return path
-
-
 def run(name: str, *arguments: object, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
@@ -63,16 +49,16 @@ def load(name: str) -> ModuleType:
     return module
 
 
-def test_a_clip_is_scored_from_python(tmp_path: Path, model: Path) -> None:
+def test_a_clip_is_scored_from_python(tmp_path: Path, tiny_model: Path) -> None:
     clip = clips.write_clip(tmp_path / "clip.mp4", clips.pulsing(4, 25, bpm=100))
-    said = run("score_from_python.py", clip, "music", model, folder=tmp_path).splitlines()
+    said = run("score_from_python.py", clip, "music", tiny_model, folder=tmp_path).splitlines()
     assert said[-2:] == ["music", "music take 2"]
     score = read_score(tmp_path / "music")
     assert {track.name for track in score.tracks if track.notes} <= {"Piano", "Strings"}
 
 
-def test_music_follows_a_drawn_curve(tmp_path: Path, model: Path) -> None:
-    run("own_curve.py", "rise.mid", model, folder=tmp_path)
+def test_music_follows_a_drawn_curve(tmp_path: Path, tiny_model: Path) -> None:
+    run("own_curve.py", "rise.mid", tiny_model, folder=tmp_path)
     song = symusic.Score(str(tmp_path / "rise.mid"))
     onsets = {(note.time // 120) for track in song.tracks for note in track.notes}
     density = [sum(bar * 16 <= onset < bar * 16 + 16 for onset in onsets) for bar in range(9)]
@@ -80,11 +66,11 @@ def test_music_follows_a_drawn_curve(tmp_path: Path, model: Path) -> None:
     assert {96, 100, 104, 108, 112, 116, 120, 124} <= onsets
 
 
-def test_a_daemon_is_asked_for_bars(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_is_asked_for_bars(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CMT_BRIDGE_STATE", str(tmp_path / "state"))
     watched = tmp_path / "watched"
     watched.mkdir()
-    (watched / "cmt-bridge.toml").write_text(f"[score]\nmodel = '{model}'\n")
+    (watched / "cmt-bridge.toml").write_text(f"[score]\nmodel = '{tiny_model}'\n")
     clips.write_clip(watched / "clip.mp4", clips.pulsing(6, 25, bpm=100))
     environment = {**os.environ, "CMT_BRIDGE_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
     watcher = Watcher(watched, environment, tmp_path / "said.log")

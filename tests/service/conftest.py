@@ -9,21 +9,6 @@ from tests import clips
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the weights of a tiny network that has learned nothing."""
-    import torch
-
-    from cmt_bridge.model.checkpoint import save_network
-    from cmt_bridge.model.network import Network
-    from cmt_bridge.training.recipe import SIZES
-
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(Network(SIZES["tiny"]).eval(), path, record={})
-    return path
-
-
-@pytest.fixture(scope="session")
 def drawer(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
     """Give the bytes of clips, each number another content."""
     folder = tmp_path_factory.mktemp("drawer")

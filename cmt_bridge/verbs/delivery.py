@@ -1,0 +1,71 @@
+"""Deliver the takes of a project: previews, and the files of the current take where a session wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cmt_bridge.errors import MissingError, VideoError
+from cmt_bridge.verbs.outcome import Outcome, summary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cmt_bridge.config import Outputs
+    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take import Take
+
+__all__ = ["delivered", "dropped"]
+
+
+def delivered(
+    project: Project,
+    takes: list[Take],
+    outputs: Outputs,
+    video: Path | None,
+    *,
+    notes: list[str],
+    seconds: Mapping[str, float],
+    more: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Deliver takes that are written, and give what the request came to; without a `video` there are no previews."""
+    if "preview" in outputs.files and video is not None:
+        notes = [*notes, *(note for take in takes for note in _previewed(take, video, project.name))]
+    files, left = dropped(project, outputs)
+    return Outcome(
+        [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes],
+        project=str(project.folder),
+        dropped=files,
+        notes=[*notes, *left],
+        seconds=dict(seconds),
+        more=dict(more or {}),
+    )
+
+
+def _previewed(take: Take, video: Path, name: str) -> list[str]:
+    """Put the music of a take under its video, once; give a sentence where that cannot be."""
+    from cmt_bridge.outputs import audio
+    from cmt_bridge.outputs.preview import measure_picture, write_preview
+
+    if any(take.folder.glob("*.preview.*")):
+        return []
+    try:
+        picture = measure_picture(video)
+        sound = audio.render(take.midi.read_bytes(), audio.find_soundfont(None), renderer="auto")
+        sound = audio.level(audio.fit(sound, picture.seconds))
+        write_preview(video, picture, sound, take.folder / f"{name}.preview", exact=False, progress=lambda _: None)
+    except (MissingError, VideoError) as error:
+        return [f"No preview: {error}"]
+    return []
+
+
+def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
+    """Drop the files of the current take; give them, and sentences about those that were left alone."""
+    from cmt_bridge.takes.drop import drop
+
+    found = drop(project, outputs)
+    notes = [
+        f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
+        for path in found.left
+    ]
+    return [str(path) for path in found.written], notes
