@@ -1,0 +1,57 @@
+"""Who is followed: MIDI clock, MTC, JACK's transport, Ableton Link. Each turns what it hears into changes of course."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cmt_bridge.player.course import Change
+from cmt_bridge.player.ruler import Ruler
+
+__all__ = ["Follower", "follower"]
+
+
+class Follower(Protocol):
+    """Hear somebody's transport; all times are device times."""
+
+    def hear(self, data: bytes, time: int) -> list[Change]:
+        """Take in a MIDI message."""
+
+    def move(self, rolling: bool, frame: int, bbt: Any, time: int) -> list[Change]:
+        """Take in where JACK's transport is: its frame, and bar, beat and tick where somebody states them."""
+
+    def look(self, time: int) -> list[Change]:
+        """Notice what was not heard."""
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """For people: whether it is there and rolls, its tempo, its jitter."""
+
+
+def follower(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate: tuple[int, int] = (0, 1)) -> Follower:
+    """Give a follower of a kind (`FOLLOWS` of `order`); `rate` in units of device time a second.
+
+    `start` is the timecode of the first bar, empty for the whole hour before it. Raises `MissingError` where a package
+    that it needs is not installed, `UsageError` for a timecode that is none.
+    """
+    del frame_rate
+    match kind:
+        case "clock":
+            from cmt_bridge.player.follow.clock import ClockFollower
+
+            return ClockFollower(ruler, rate)
+        case "ardour-clock":
+            from cmt_bridge.player.follow.clock import ClockFollower
+
+            return ClockFollower(ruler, rate, unit=1)
+        case "mtc":
+            from cmt_bridge.player.follow.timecode import TimecodeFollower
+
+            return TimecodeFollower(rate, start=start)
+        case "link":
+            from cmt_bridge.player.follow.link import LinkFollower
+
+            return LinkFollower(ruler, rate)
+        case _:
+            from cmt_bridge.player.follow.jacktransport import TransportFollower
+
+            return TransportFollower(ruler, rate, by_bars=kind == "jack-bars")

@@ -1,0 +1,418 @@
+"""The sequencer: which message is due when, for whatever course the music takes.
+
+It knows no device and no clock: it is told the course, and asked for what is due before a device time. A bar is looked
+up when its line is reached, so that a new take of it enters there, and a bar that is not there in time is filled from
+those that are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+from typing import Final
+
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+from cmt_bridge.errors import UsageError
+from cmt_bridge.player.course import Change, Course
+from cmt_bridge.player.ruler import NANOSECONDS, TIME, Ruler
+
+__all__ = ["CUT", "DRUMS", "HALT", "KEY_BITS", "Bar", "Event", "Note", "Program", "Sequencer", "prepare"]
+
+Note = tuple[int, int, int, int, int]
+"""Tick of the piece, duration in ticks, channel from 0, pitch, velocity."""
+
+Event = tuple[int, bytes]
+"""Device time, and a message; `CUT` and `HALT` are none, but end all that sounds."""
+
+CUT: Final = b""
+HALT: Final = b"\x00"
+"""A cut after which the music stands."""
+
+DRUMS: Final = 9
+"""The channel whose notes are struck and not held: they are not chased."""
+
+KEY_BITS: Final = 7
+"""Bits that the pitch takes of a key, which is channel and pitch in one number."""
+
+NOTE_ON, NOTE_OFF, PROGRAM = 0x90, 0x80, 0xC0
+PHRASE = 4  # bars
+MOST_BARS = 1024  # kept of a piece whose end is not known
+CHASED = 32  # bars; a note that began longer ago is not chased
+PASSED = 30_000_000  # ns; a note passed by more in a correction of the course is not struck any more
+ALIGNED = 1e-4  # of a unit of device time; a position this near to a whole number of them is meant to be one
+HALF = NANOSECONDS // 2
+
+Row = tuple[int, int, int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The General MIDI program, from 0, of a channel."""
+
+    channel: int
+    program: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar ready to play: rows of (position, position of the end, key, message), in order; `reach` in bars."""
+
+    number: int
+    notes: tuple[Note, ...]
+    rows: tuple[Row, ...]
+    reach: int
+
+
+def prepare(ruler: Ruler, number: int, notes: Sequence[Note]) -> Bar:
+    """Make a bar of its notes, in whatever order they are; what MIDI cannot say and what other bars hold is left out.
+
+    Of notes of one pitch that begin together the longest stays.
+    """
+    first = number * TICKS_PER_BAR
+    chosen: dict[tuple[int, int], Note] = {}
+    for tick, duration, channel, pitch, velocity in notes:
+        if first <= tick < first + TICKS_PER_BAR and 0 <= channel < 16 and 0 <= pitch < 128:
+            place = tick, channel << KEY_BITS | pitch
+            if place not in chosen or duration > chosen[place][1]:
+                chosen[place] = tick, max(1, duration), channel, pitch, min(127, max(1, velocity))
+    ordered = tuple(chosen[place] for place in sorted(chosen))
+    rows = tuple(
+        (
+            ruler.of(tick),
+            ruler.of(tick + duration),
+            channel << KEY_BITS | pitch,
+            bytes((NOTE_ON | channel, pitch, velocity)),
+        )
+        for tick, duration, channel, pitch, velocity in ordered
+    )
+    reach = max((tick - first + duration for tick, duration, *_ in ordered), default=0) // TICKS_PER_BAR
+    return Bar(number, ordered, rows, reach)
+
+
+class Sequencer:
+    """Give what is due, each event once, in order of time.
+
+    With `chase`, notes that should be sounding where the music is entered are struck there; `programs` are sent
+    wherever it is entered.
+    """
+
+    def __init__(self, ruler: Ruler, *, chase: bool = True, programs: Sequence[Program] = ()) -> None:
+        self.ruler = ruler
+        self.course = Course(0, 0.0)
+        """How the music moves at the time that was rendered last; `course_at` is how it moves now."""
+        self.bar = 0
+        """The bar that was rendered last."""
+        self.underruns: list[int] = []
+        """The numbers of the bars that were not there in time; the caller empties the list."""
+        self.wraps: list[Change] = []
+        """The turns of the loop; the caller empties the list. A turn is known before its time where one looks ahead."""
+        self.passed = 0
+        """How many notes were left out since a correction of the course went past them."""
+        self._chase = chase
+        self._programs = tuple(bytes((PROGRAM | each.channel, each.program)) for each in programs)
+        self._bars: dict[int, Bar] = {}
+        self._newest = -1
+        self._reach = 0
+        self._end: int | None = None
+        self._loop: tuple[int, int] | None = None
+        self._now = 0
+        self._out: list[Event] = []
+        self._earlier = self.course  # before the last turn of the loop, at device time `_turn`
+        self._turn: float = -inf
+        self._rate = 0  # where the course is exact: units of device time in a second
+        self._zero = 0  # and the device time of position 0, in billionths of a unit
+        self._line = 0  # position of the next bar line
+        self._rows: tuple[Row, ...] = ()
+        self._next = 0
+        self._oldest: float = -inf  # position before which notes are not struck any more
+        self._ends: dict[int, int] = {}  # position at which each sounding key ends
+        self._struck: dict[int, int] = {}  # position at which it was struck
+        self._queue: list[tuple[int, int]] = []  # (position, key), some of them outdated
+        self._enter(0, 0)
+
+    # What is to be played
+
+    def feed(self, bar: Bar) -> None:
+        """Have a bar from now on, instead of what it was; one that plays goes on as it began.
+
+        Where a note of it that sounds has another end now, it ends there.
+        """
+        self._bars[bar.number] = bar
+        self._reach = max(self._reach, bar.reach)
+        for position, end, key, _ in bar.rows:
+            if self._struck.get(key) == position and self._ends[key] != end:
+                self._ends[key] = end
+                heappush(self._queue, (end, key))
+        if bar.number > self._newest:
+            if self._end is None and len(self._bars) > MOST_BARS:
+                for old in [number for number in self._bars if number <= bar.number - MOST_BARS]:
+                    del self._bars[old]
+            self._newest = bar.number
+
+    def end(self, bars: int | None) -> None:
+        """Know that the piece has so many bars; None where that is open, and then only the last 1024 are kept."""
+        self._end = bars
+
+    def loop(self, bars: tuple[int, int] | None) -> None:
+        """Go back to the first bar where the second is reached, which is not played itself; None goes on.
+
+        Raises `UsageError` where that is no stretch of bars.
+        """
+        if bars is not None and not 0 <= bars[0] < bars[1]:
+            raise UsageError(f"Bars {bars[0]} to {bars[1]} are no loop.", hint="Give a first bar, and a later one.")
+        self._loop = bars
+
+    @property
+    def length(self) -> int | None:
+        """The number of bars, None where that is open."""
+        return self._end
+
+    @property
+    def looping(self) -> tuple[int, int] | None:
+        """The bars that are repeated: the first, and the one after the last."""
+        return self._loop
+
+    def bars_after(self, bar: int) -> int:
+        """Give how many bars without a gap there are from a bar on."""
+        count = 0
+        while bar + count in self._bars:
+            count += 1
+        return count
+
+    # How it moves
+
+    def change(self, change: Change) -> None:
+        """Take another course from its time on.
+
+        What was rendered beyond that time is taken back by a `CUT` where the change is a jump, and stays otherwise. To
+        begin or to stop is always a jump, and so is a correction by more than a bar.
+        """
+        course = change.course
+        time = course.time
+        jump = change.jump or course.rolls != self.course.rolls or self._leaps(course)
+        self._advance(time)
+        if jump:
+            self._jump(course)
+            return
+        if change.flush:
+            self._cut(time)
+        self._follow(course)
+        position = course.position_at(self._now)
+        self._oldest = position - self._margin(position)
+
+    def skip(self, time: int) -> None:
+        """Go on at a device time as if what is due before it had been played, since nobody could play it."""
+        course = self.course
+        if time <= self._now:
+            return
+        if not course.rolls:
+            self._now = time
+            return
+        position = course.position_at(time)
+        if self._loop is not None and self.bar < self._loop[1]:
+            first, last = (self.ruler.of(bar * TICKS_PER_BAR) for bar in self._loop)
+            if position >= last:
+                position = first + (position - last) % (last - first)
+        if self.ruler.domain == TIME:
+            position = round(position)
+        self._jump(Course(time, position, course.speed))
+        self.wraps.append(Change(self.course))
+
+    def render(self, until: int) -> list[Event]:
+        """Give what is due before a device time and was not given yet."""
+        self._advance(until)
+        out = self._out
+        if not out:
+            return []
+        self._out = []
+        if out[-1][0] >= until:
+            self._out = [event for event in out if event[0] >= until]
+            out = [event for event in out if event[0] < until]
+        return out
+
+    def course_at(self, time: int) -> Course:
+        """Give the course at a device time, which may be before a turn of the loop that was rendered already."""
+        return self._earlier if time < self._turn else self.course
+
+    def tick(self, time: int) -> float:
+        """Give the tick at a device time; a position before the first bar is below 0.
+
+        Where the music is to start later it is the one at which it will.
+        """
+        course = self.course_at(time)
+        return self.ruler.tick(course.position_at(max(time, course.time)))
+
+    @property
+    def sounding(self) -> int:
+        """How many notes sound at the time that was rendered last."""
+        return len(self._ends)
+
+    def _advance(self, until: int) -> None:
+        if until <= self._now:
+            return
+        while self.course.rolls:
+            queue, rows = self._queue, self._rows
+            while queue and self._ends.get(queue[0][1]) != queue[0][0]:
+                heappop(queue)  # the note ended sooner, or its end is another one now
+            onset = rows[self._next][0] if self._next < len(rows) else self._line
+            release = bool(queue) and queue[0][0] <= onset
+            time = self._time_of(queue[0][0] if release else onset)
+            if time >= until:
+                break
+            time = max(time, self._now)
+            if release:
+                self._release(heappop(queue)[1], time)
+            elif self._next < len(rows):
+                self._strike(rows[self._next], time)
+                self._next += 1
+            else:
+                self._cross(time)
+        self._now = until
+
+    def _time_of(self, position: int) -> int:
+        """Give the unit of device time nearest to a position."""
+        if not self._rate:
+            return round(self.course.time_of(position))
+        whole, rest = divmod(position * self._rate + self._zero, NANOSECONDS)
+        return whole + (rest > HALF or (rest == HALF and whole & 1))
+
+    def _follow(self, course: Course) -> None:
+        """Take a course, and reckon in whole numbers where its speed is that of the device's clock."""
+        self.course = course
+        self._turn = -inf
+        self._rate = 0
+        if not course.rolls or self.ruler.domain != TIME:
+            return
+        rate = round(NANOSECONDS / course.speed)
+        if not rate or NANOSECONDS / rate != course.speed:
+            return
+        if course.position == int(course.position):
+            self._rate = rate
+            self._zero = course.time * NANOSECONDS - int(course.position) * rate
+            return
+        units = course.position / course.speed
+        if abs(units - round(units)) < ALIGNED:
+            self._rate = rate
+            self._zero = (course.time - round(units)) * NANOSECONDS
+
+    def _jump(self, course: Course) -> None:
+        time = course.time
+        halts = self.course.rolls and not course.rolls
+        self._out = [event for event in self._out if event[0] < time]
+        self._cut(time, HALT if halts else CUT)
+        self._follow(course)
+        self._now = time
+        if course.rolls:
+            self._out += [(time, program) for program in self._programs]
+        self._enter(course.position, time)
+
+    def _leaps(self, course: Course) -> bool:
+        """Say whether a course is more than a bar away from where the music is."""
+        position = course.position
+        leap = abs(position - self.course_at(course.time).position_at(course.time))
+        return leap > abs(self.ruler.of(int(self.ruler.tick(position)) + TICKS_PER_BAR) - position)
+
+    def _margin(self, position: float) -> float:
+        """Give by how much a note may be passed in a correction and still be struck."""
+        return PASSED if self.ruler.domain == TIME else PASSED * self.ruler.speed(1, position) / NANOSECONDS
+
+    def _strike(self, row: Row, time: int) -> None:
+        position, end, key, message = row
+        if key in self._ends:
+            self._release(key, time)
+        if position < self._oldest:
+            self.passed += 1
+            return
+        self._ends[key] = end
+        self._struck[key] = position
+        heappush(self._queue, (end, key))
+        self._out.append((time, message))
+
+    def _release(self, key: int, time: int) -> None:
+        del self._ends[key], self._struck[key]
+        self._out.append((time, bytes((NOTE_OFF | key >> KEY_BITS, key & 0x7F, 64))))
+
+    def _cut(self, time: int, how: bytes = CUT) -> None:
+        self._ends.clear()
+        self._struck.clear()
+        self._queue.clear()
+        self._out.append((time, how))
+
+    # Bars
+
+    def _cross(self, time: int) -> None:
+        """Cross the bar line that is reached."""
+        if self._loop is not None and self.bar + 1 == self._loop[1]:
+            self._wrap(time, *(self.ruler.of(bar * TICKS_PER_BAR) for bar in self._loop))
+            return
+        if self.bar + 1 == self._end:
+            for key in tuple(self._ends):
+                self._release(key, time)
+        self._open(self.bar + 1)
+
+    def _wrap(self, time: int, first: int, last: int) -> None:
+        """Go on at the first position of the loop where its last is reached; what has no rounding keeps having none."""
+        course = self.course
+        self._cut(time)
+        self._earlier, self._turn = course, time
+        self.course = Course(course.time, course.position - (last - first), course.speed)
+        self._zero += (last - first) * self._rate
+        self._oldest = -inf
+        self.wraps.append(Change(Course(time, first, course.speed)))
+        self._enter(first, time)
+
+    def _enter(self, position: float, time: int) -> None:
+        """Begin at a position, in the middle of a bar too; what falls on this very unit of time is to come."""
+        self._oldest = -inf
+        number = int(self.ruler.tick(position) // TICKS_PER_BAR)
+        if not self.course.rolls:
+            self._open(number)
+            return
+        if self._time_of(self.ruler.of((number + 1) * TICKS_PER_BAR)) <= time:
+            number += 1
+        self._open(number)
+        rows = self._rows
+        while self._next < len(rows) and self._time_of(rows[self._next][0]) < time:
+            self._next += 1
+        if not self._chase or number == self._end:
+            return
+        last: dict[int, Row] = {}
+        for earlier in range(max(0, number - min(self._reach, CHASED)), number):
+            last.update((row[2], row) for row in self._rows_of(earlier))
+        last.update((row[2], row) for row in rows[: self._next])
+        for row in sorted(last.values()):
+            if self._time_of(row[1]) > time and row[2] >> KEY_BITS != DRUMS:
+                self._strike(row, time)
+
+    def _rows_of(self, number: int) -> tuple[Row, ...]:
+        bar = self._bars.get(number)
+        return bar.rows if bar is not None and (self._end is None or number < self._end) else ()
+
+    def _open(self, number: int) -> None:
+        """Go to the beginning of a bar; it is an underrun where the music needs it and it is not there."""
+        self.bar = number
+        self._line = self.ruler.of((number + 1) * TICKS_PER_BAR)
+        self._next = 0
+        self._rows = self._rows_of(number)
+        if (
+            not self.course.rolls
+            or number < 0
+            or number in self._bars
+            or (self._end is not None and number >= self._end)
+        ):
+            return
+        self.underruns.append(number)
+        self._rows = self._instead_of(number)
+
+    def _instead_of(self, number: int) -> tuple[Row, ...]:
+        """Give a bar to play where there is none: the latest of the same place in its phrase, else the latest."""
+        earlier = [each for each in self._bars if each < number]
+        if not earlier:
+            return ()
+        alike = [each for each in earlier if (number - each) % PHRASE == 0]
+        found = self._bars[max(alike or earlier)]
+        shift = (number - found.number) * TICKS_PER_BAR
+        notes = [(note[0] + shift, *note[1:]) for note in found.notes]
+        return prepare(self.ruler, number, notes).rows

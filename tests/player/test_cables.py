@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from cmt_bridge.player.cables import Cables
+
+DAW = {"daw:in": ["alsa_pcm:hw:0"], "synth:in": []}
+
+
+def test_what_was_asked_for_is_connected_by_any_of_its_names_or_a_part() -> None:
+    assert Cables({"music": ["daw:in"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
+    assert Cables({"music": ["alsa_pcm:hw:0"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
+    assert Cables({"music": ["SYNTH"]}).look({"music": DAW}, {}) == [("music", "synth:in")]
+
+
+def test_what_is_not_there_is_waited_for() -> None:
+    cables = Cables({"music": ["organ"]})
+    assert cables.look({"music": DAW}, {}) == []
+    assert cables.missing == ["organ"]
+    assert cables.look({"music": {"organ:in": []}}, {}) == [("music", "organ:in")]
+    assert cables.missing == []
+
+
+def test_what_somebody_connected_comes_again_with_its_port() -> None:
+    cables = Cables({})
+    assert cables.look({"music": DAW}, {"music": ["daw:in"]}) == []
+    assert cables.look({"music": DAW}, {"music": []}) == []  # it is closing
+    assert cables.look({"music": {}}, {"music": []}) == []
+    assert cables.look({"music": DAW}, {"music": []}) == [("music", "daw:in")]
+
+
+def test_what_somebody_took_out_stays_out(tmp_path: Path) -> None:
+    memory = tmp_path / "ports.json"
+    cables = Cables({"music": ["daw:in"]}, memory)
+    cables.look({"music": DAW}, {"music": ["daw:in"]})
+    cables.save()
+    assert cables.look({"music": DAW}, {"music": []}) == []
+    assert cables.unsettled
+    assert cables.look({"music": DAW}, {"music": []}) == []
+    assert not cables.unsettled
+    cables.save()
+    assert Cables({}, memory).look({"music": DAW}, {}) == []
+
+
+def test_what_was_connected_is_known_after_a_kill(tmp_path: Path) -> None:
+    memory = tmp_path / "ports.json"
+    cables = Cables({}, memory)
+    cables.look({"music": DAW, "sync in": {"daw:mtc": []}}, {"music": ["synth:in"], "sync in": ["daw:mtc"]})
+    cables.save()
+    again = Cables({}, memory)
+    assert again.look({"music": DAW, "sync in": {}}, {}) == [("music", "synth:in")]
+    assert again.look({"music": {}, "sync in": {"daw:mtc": []}}, {}) == [("sync in", "daw:mtc")]
+
+
+def test_a_memory_that_is_damaged_is_none(tmp_path: Path) -> None:
+    memory = tmp_path / "ports.json"
+    for text in ("", "[1, 2]", '{"music": 3}', "\0"):
+        memory.write_text(text)
+        assert Cables({}, memory).look({"music": DAW}, {}) == []
