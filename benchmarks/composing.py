@@ -4,7 +4,7 @@ Every bar has an onset on each of its 16 ticks and all five instruments may play
 The time is that of really composing, filters and draws included; the first bars of a piece, while little is to be
 heard yet, are left out. The goal is four times real time, so that a slower computer still plays.
 
-    python benchmarks/live.py [MODEL …] [--bars 48]
+    python benchmarks/composing.py [MODEL …] [--bars 48]
 """
 
 from __future__ import annotations

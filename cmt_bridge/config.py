@@ -14,6 +14,12 @@
     [watch]                       # of the watched folder itself
     ignore = ["proxies/*"]
 
+    [live]                        # as the options of `cmt-bridge stream`
+    follow = "mtc"
+    to = ["ardour:MIDI 1/midi_in"]
+    latency = {strings = 30}
+    warm = true                   # a daemon has the model ready, so that music begins at once
+
 A file in a folder further down says what is different there. A file is read anew for every job, so changes hold from
 the next one on.
 """
@@ -21,6 +27,7 @@ the next one on.
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,14 +35,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmt_bridge.errors import UsageError
+from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
 
-__all__ = ["FILE_NAME", "HOSTS", "Config", "Outputs", "Watching", "read_config"]
+__all__ = ["FILE_NAME", "HOSTS", "STATE_VARIABLE", "Config", "Outputs", "Watching", "read_config", "state_root"]
 
 FILE_NAME: Final = "cmt-bridge.toml"
+STATE_VARIABLE: Final = "CMT_BRIDGE_STATE"
 MOST_BYTES = 1 << 20
 ALIASES: Final = {"genre": "style", "C": "control", "c": "control"}
 FILES: Final = ("midi", "score", "preview")
+LIVE_TEXTS: Final = {"follow": ("", *FOLLOWS), "backend": BACKENDS, "name": (), "start": ()}
+LIVE_LISTS: Final = ("lead", "to", "sync_to", "from", "controls_from")
+LIVE_SWITCHES: Final = ("port_per_track", "chase", "warm")
 
 HOSTS: Final[Mapping[str, str]] = {
     "reaper": "Drag the MIDI file to the start of the project, and say yes to importing its tempo map and markers.",
@@ -86,7 +98,16 @@ class Config:
     score: Settings = field(default_factory=dict)
     outputs: Outputs = field(default_factory=Outputs)
     watch: Watching = field(default_factory=Watching)
+    live: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Path, ...] = ()
+
+
+def state_root() -> Path:
+    """Give the folder of all that is remembered from run to run: `CMT_BRIDGE_STATE`, or the person's state folder."""
+    import platformdirs
+
+    said = os.environ.get(STATE_VARIABLE)
+    return Path(said).absolute() if said else platformdirs.user_state_path("cmt-bridge", appauthor=False)
 
 
 def read_config(folder: Path) -> Config:
@@ -99,13 +120,15 @@ def read_config(folder: Path) -> Config:
     score: dict[str, str] = {}
     outputs: dict[str, Any] = {}
     watch: dict[str, Any] = {}
+    live: dict[str, Any] = {}
     for path in files:
         data = _load(path)
-        _known(path, "", data, ("score", "outputs", "watch"))
+        _known(path, "", data, ("score", "outputs", "watch", "live"))
         score |= _score(path, data.get("score", {}))
         outputs |= _outputs(path, data.get("outputs", {}))
         watch = _watch(path, data.get("watch", {})) if path.parent == here else {}
-    return Config(score, Outputs(**outputs), Watching(**watch), tuple(files))
+        live |= _live(path, data.get("live", {}))
+    return Config(score, Outputs(**outputs), Watching(**watch), live, tuple(files))
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -173,6 +196,33 @@ def _watch(path: Path, data: Any) -> dict[str, Any]:
     if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
         raise _wrong(path, "watch.ignore", 'a list of patterns, such as ["proxies/*"]')
     return found | {"ignore": tuple(ignore)}
+
+
+def _live(path: Path, data: Any) -> dict[str, Any]:
+    _known(path, "live", data, (*LIVE_TEXTS, *LIVE_LISTS, *LIVE_SWITCHES, "latency"))
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        wanted = ""
+        if name in LIVE_LISTS:
+            if isinstance(value, str):
+                value = [each.strip() for each in value.split(",")] if name == "lead" else [value]
+            known = LEADS if name == "lead" else ()
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                wanted = "a list of names"
+            elif known and not set(value) <= set(known):
+                wanted = f"a list of {', '.join(known)}"
+        elif name in LIVE_SWITCHES:
+            wanted = "" if isinstance(value, bool) else "true or false"
+        elif name == "latency":
+            each = list(value.values()) if isinstance(value, dict) else [value]
+            if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in each):
+                wanted = "milliseconds, or such as {drums = 5, strings = 30}"
+        elif not isinstance(value, str) or (LIVE_TEXTS[name] and value not in LIVE_TEXTS[name]):
+            wanted = f"one of {', '.join(filter(None, LIVE_TEXTS[name]))}" if LIVE_TEXTS[name] else "text"
+        if wanted:
+            raise _wrong(path, f"live.{name}", wanted)
+        found[name] = value
+    return found
 
 
 def _wrong(path: Path, name: str, wanted: str) -> UsageError:

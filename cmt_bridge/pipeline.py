@@ -37,6 +37,7 @@ __all__ = [
     "load_engine",
     "look_at",
     "score_picture",
+    "titled",
     "write_take",
 ]
 
@@ -87,13 +88,13 @@ def look_at(
     suffix = path.suffix.lower()
     if suffix == ".npz":
         control = read_control(path, TempoMap.constant(_array_tempo(path, options)))
-        return Picture(_title(path.stem), sha256_of(path), control)
+        return Picture(titled(path.stem), sha256_of(path), control)
     if suffix == ".json":
         metadata = read_metadata(path)
         if options.tempo is not None:
             metadata = at_tempo(metadata, options.tempo)
         title = Path(metadata.source.name).stem if metadata.source.sha256 else path.stem
-        return Picture(_title(title), metadata.source.sha256 or sha256_of(path), plan(metadata), metadata)
+        return Picture(titled(title), metadata.source.sha256 or sha256_of(path), plan(metadata), metadata)
     from cmt_bridge.video.analysis import analyze
     from cmt_bridge.video.cache import measured
 
@@ -101,10 +102,10 @@ def look_at(
         measurement = measured(path, progress=progress)
     with timings.part("analyze"):
         metadata = analyze(measurement, options)
-    return Picture(_title(path.stem), metadata.source.sha256, plan(metadata), metadata, measurement.damage)
+    return Picture(titled(path.stem), metadata.source.sha256, plan(metadata), metadata, measurement.damage)
 
 
-def _title(name: str) -> str:
+def titled(name: str) -> str:
     """Give a clip's name as one that files and folders can have anywhere: printable, not hidden, not empty."""
     return "".join(letter if letter.isprintable() else "_" for letter in name).strip(". ") or "clip"
 

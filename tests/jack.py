@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 PATIENCE = 20.0  # s
 RECORDER = Path(__file__).with_name("recorder.py")
-_numbers = itertools.count()
+NAMES = 5  # JACK keeps eight servers in mind, also those that were killed, until one of the same name starts
 
 
 class NoJackError(AssertionError):
@@ -77,8 +79,31 @@ def server(
     """
     if shutil.which("jackd") is None:
         raise NoJackError("JACK is not installed: apt install jackd2")
-    name = f"cmt-test-{os.getpid()}-{next(_numbers)}"
-    log = folder / f"{name}.log"
+    with _name() as name:
+        yield from _running(name, folder, period, rate, realtime=realtime, patient=patient)
+
+
+@contextmanager
+def _name() -> Iterator[str]:
+    """Have one of a few names to ourselves."""
+    until = time.monotonic() + 10 * PATIENCE
+    while True:
+        for number in range(NAMES):
+            lock = FileLock(Path(tempfile.gettempdir()) / f"cmt-test-{number}.lock")
+            with suppress(Timeout):
+                lock.acquire(blocking=False)
+                try:
+                    yield f"cmt-test-{number}"
+                finally:
+                    lock.release()
+                return
+        if time.monotonic() > until:
+            raise NoJackError(f"{NAMES} JACK servers of tests run already")
+        time.sleep(0.5)
+
+
+def _running(name: str, folder: Path, period: int, rate: int, *, realtime: bool, patient: bool) -> Iterator[Server]:
+    log = folder / f"{name}-{time.monotonic_ns()}.log"
     scheduling = [*(["-R", "-P", "70"] if realtime else ["-r"]), *(["-S"] if patient else [])]
     command = ["jackd", "-n", name, *scheduling, "-d", "dummy", "-r", str(rate), "-p", str(period)]
     with log.open("wb") as file:
@@ -102,11 +127,15 @@ def server(
 
 @dataclass(frozen=True)
 class Heard:
-    """A message as it arrived: JACK's frame time, the number of the recorder's port, and the bytes."""
+    """A message as it arrived: JACK's frame time, the number of the recorder's port, the bytes.
+
+    `time` is the monotonic clock in ns, as far as the recorder was woken in time.
+    """
 
     frame: int
     port: int
     data: bytes
+    time: int = 0
 
     @property
     def kind(self) -> int:
@@ -167,7 +196,7 @@ class Recorder:
         self.xruns = heard["xruns"]
         self.courses = [Course(frame, rolls, at) for frame, rolls, at in heard["courses"]]
         self.missed = [(first, last) for first, last in heard["missed"]]
-        return [Heard(frame, port, bytes.fromhex(data)) for frame, port, data in heard["events"]]
+        return [Heard(frame, port, bytes.fromhex(data), at) for frame, port, data, at in heard["events"]]
 
     def close(self) -> None:
         """End the process, if it still runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+import time
 
 import jack
 
@@ -13,12 +14,13 @@ def main() -> None:
     name, count = sys.argv[1], int(sys.argv[2])
     client = jack.Client(name, no_start_server=True)
     inputs = [client.midi_inports.register(f"in {number + 1}") for number in range(count)]
-    events: list[tuple[int, int, bytes]] = []
+    events: list[tuple[int, int, bytes, int]] = []
     courses: list[tuple[int, bool, int]] = []
     xruns = []
     course = [False, 0]  # whether it rolls, and the frame at frame time 0
     missed: list[tuple[int, int]] = []
     last = [0]  # frame time after the last period
+    rate = client.samplerate
 
     @client.set_process_callback
     def process(frames: int) -> None:
@@ -26,16 +28,17 @@ def main() -> None:
         if start != last[0] and last[0]:
             missed.append((last[0], start))
         last[0] = start + frames
+        now = time.monotonic_ns()
         state, position = client.transport_query_struct()
         rolls = state == jack.ROLLING
         frame = position.frame
-        now = [rolls, frame - start if rolls else frame]
-        if now != course:
-            course[:] = now
+        where = [rolls, frame - start if rolls else frame]
+        if where != course:
+            course[:] = where
             courses.append((start, rolls, frame))
         for number, port in enumerate(inputs):
             for offset, data in port.incoming_midi_events():
-                events.append((start + offset, number, bytes(data)))
+                events.append((start + offset, number, bytes(data), now + offset * 1_000_000_000 // rate))
 
     @client.set_xrun_callback
     def xrun(delay: float) -> None:
@@ -46,7 +49,7 @@ def main() -> None:
     print(json.dumps([port.name for port in inputs]), flush=True)
     sys.stdin.read()
     client.deactivate()
-    heard = [(frame, port, data.hex()) for frame, port, data in events]
+    heard = [(frame, port, data.hex(), at) for frame, port, data, at in events]
     print(json.dumps({"events": heard, "courses": courses, "missed": missed, "xruns": len(xruns)}))
     client.close()
 

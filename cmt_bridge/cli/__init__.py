@@ -21,10 +21,13 @@ from cmt_bridge.cli.data import data
 from cmt_bridge.cli.evaluate import evaluate
 from cmt_bridge.cli.match import match
 from cmt_bridge.cli.models import models
+from cmt_bridge.cli.monitor import monitor
+from cmt_bridge.cli.ports import ports
 from cmt_bridge.cli.preview import preview
 from cmt_bridge.cli.regenerate import regenerate
 from cmt_bridge.cli.score import score
 from cmt_bridge.cli.service import service
+from cmt_bridge.cli.stream import stream
 from cmt_bridge.cli.takes import accept, choose, diff, redo, reject, takes, undo
 from cmt_bridge.cli.train import train
 from cmt_bridge.cli.watch import watch
@@ -49,6 +52,7 @@ def cli(debug: bool) -> None:
 for _verb in (
     *(score, regenerate, takes, choose, accept, reject, undo, redo, diff),
     *(watch, daemon, service),
+    *(stream, ports, monitor),
     *(analyze, preview, match, convert, models, data, train, evaluate),
 ):
     cli.add_command(_verb)

@@ -12,7 +12,7 @@ from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR
 from cmt_bridge.errors import MissingError
 from cmt_bridge.player.cables import Cable
 from cmt_bridge.player.ledger import Ledger
-from cmt_bridge.player.order import CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
+from cmt_bridge.player.order import BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import SYNC, Player
 from cmt_bridge.player.ruler import NANOSECONDS
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from cmt_bridge.errors import MissingError, OutputError, UsageError
 from cmt_bridge.player.cables import Cable
 from cmt_bridge.player.ledger import Ledger
-from cmt_bridge.player.order import CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
+from cmt_bridge.player.order import BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import SYNC, Player, Sent
 from cmt_bridge.player.ruler import NANOSECONDS
 

@@ -45,6 +45,11 @@ class Client:
         self.instance = instance
         self._token = instance.token()
 
+    @property
+    def token(self) -> str:
+        """What the daemon must be told."""
+        return self._token
+
     @classmethod
     def for_path(cls, path: Path) -> Client | None:
         """Give a client of the daemon whose folder holds `path`; None where none lives that answers.

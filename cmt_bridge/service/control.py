@@ -100,6 +100,18 @@ class Desk(Protocol):
     async def diff(self, path: str, a: int, b: int) -> Json:
         """Give in what two takes differ."""
 
+    async def stream(self, request: Json) -> Json:
+        """Begin to play a video; tell how that stands."""
+
+    async def stream_status(self) -> Json:
+        """Tell what is played, and how."""
+
+    async def stream_control(self, wanted: Json) -> Json:
+        """Set controls of what is played; give how they stand."""
+
+    async def stream_stop(self) -> Json:
+        """End what is played; tell how it stands then."""
+
     async def stop(self) -> None:
         """Begin to end the daemon; returns at once."""
 
@@ -139,6 +151,14 @@ async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) 
             return await desk.choose(asked["path"], verb, asked.get("take"))
         case "diff":
             return await desk.diff(asked["path"], asked["a"], asked["b"])
+        case "stream":
+            return await desk.stream(asked)
+        case "stream_status":
+            return await desk.stream_status()
+        case "stream_control":
+            return await desk.stream_control(asked)
+        case "stream_stop":
+            return await desk.stream_stop()
         case "stop":
             await desk.stop()
             return {"stopping": True}

@@ -21,6 +21,7 @@ from cmt_bridge.service.instance import Held, hold
 from cmt_bridge.service.jobs import JobTable
 from cmt_bridge.service.osc import OscControl
 from cmt_bridge.service.runner import LANES, Runner
+from cmt_bridge.service.stage import Stage
 from cmt_bridge.verbs.choose import choose, compare, list_takes
 
 __all__ = ["Daemon", "watch"]
@@ -62,6 +63,7 @@ class Daemon:
                 release=config.release * SECONDS_PER_MINUTE,
             )
             started.push_async_callback(self._runner.close)
+            self._stage = Stage(self.folder, self.events.publish, config.release * SECONDS_PER_MINUTE)
             port, osc = self._ports
             control = Control(self, self._held.token, port)
             await control.start()
@@ -70,6 +72,8 @@ class Daemon:
                 listener = OscControl(self, self._held.token, osc or config.osc)
                 log.info("OSC at port %d", await listener.start())
                 started.push_async_callback(listener.stop)
+            started.push_async_callback(self._stage.close)
+            await self._stage.start()
             tasks = [asyncio.create_task(self._runner.run(lane)) for lane in LANES]
             tasks.append(asyncio.create_task(self._finder.run()))
             started.push_async_callback(_end, tasks)
@@ -121,6 +125,7 @@ class Daemon:
             "jobs": self._table.counts(),
             "workers": {name: lane.pid for name, lane in self._runner.lanes.items()},
             "problems": list(self._finder.problems),
+            "stream": self._stage.state()["playing"],
         }
 
     async def jobs(self, state: str | None, limit: int) -> list[Json]:
@@ -166,6 +171,23 @@ class Daemon:
     async def diff(self, path: str, a: int, b: int) -> Json:
         """Give in what two takes differ."""
         return await asyncio.to_thread(compare, self.folder / path, a, b)
+
+    async def stream(self, request: Json) -> Json:
+        """Begin to play a video."""
+        return await self._stage.play(request["path"], request)
+
+    async def stream_status(self) -> Json:
+        """Tell what is played."""
+        return self._stage.state()
+
+    async def stream_control(self, wanted: Json) -> Json:
+        """Set controls of what is played."""
+        return self._stage.control(wanted)
+
+    async def stream_stop(self) -> Json:
+        """End what is played."""
+        await self._stage.stop()
+        return self._stage.state()
 
     async def stop(self) -> None:
         """Begin to end."""

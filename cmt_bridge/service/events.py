@@ -1,12 +1,13 @@
 """Events: what happens in a daemon, told to whoever listens.
 
 An event is a JSON object whose `event` says which: `job` (a job has another state; `job` is all of it), `progress`
-(`id`, `stage`, `share` of a job that runs), `status` (the first of every WebSocket), `lagged` (the last, see below).
+(`id`, `stage`, `share` of a job that runs), `stream` (something happened to the stream; `stream` says what), `position`
+(where the stream is and how it fares), `status` (the first of every WebSocket), `lagged` (the last, see below).
 
-Nobody can hold up the daemon. A subscriber that does not keep up loses its oldest `progress` events first, which later
-ones replace anyway. Where only others are left in its full queue it is let go: it gets what had to wait no more, but
-`lagged`, and may subscribe again and ask for the jobs as they are. So whoever is not told `lagged` has missed no state
-of a job.
+Nobody can hold up the daemon. A subscriber that does not keep up loses its oldest `progress` and `position` events
+first, which later ones replace anyway. Where only others are left in its full queue it is let go: it gets what had to
+wait no more, but `lagged`, and may subscribe again and ask for the jobs as they are. So whoever is not told `lagged`
+has missed no state of a job.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ __all__ = ["LAGGED", "MOST_WAITING", "Event", "Events", "Subscription"]
 Event = Mapping[str, Any]
 
 MOST_WAITING: Final = 256
+FLEETING: Final = ("progress", "position")
 LAGGED: Final[Event] = {"event": "lagged"}
 
 
@@ -38,10 +40,10 @@ class Subscription:
         if self.lagged:
             return
         if len(self._waiting) == MOST_WAITING:
-            oldest = next((index for index, each in enumerate(self._waiting) if each["event"] == "progress"), None)
+            oldest = next((index for index, each in enumerate(self._waiting) if each["event"] in FLEETING), None)
             if oldest is not None:
                 del self._waiting[oldest]
-            elif event["event"] != "progress":
+            elif event["event"] not in FLEETING:
                 self.lagged = True
                 self._waiting.clear()
                 event = LAGGED

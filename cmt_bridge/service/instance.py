@@ -26,18 +26,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from cmt_bridge import __version__
+from cmt_bridge.config import STATE_VARIABLE, state_root
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.errors import CmtBridgeError, MissingError, OutputError, UsageError
 
 __all__ = ["STATE_VARIABLE", "Held", "Instance", "hold", "instance_for", "instances", "state_folder"]
 
-STATE_VARIABLE: Final = "CMT_BRIDGE_STATE"
 LOCK, INSTANCE, TOKEN = "lock", "instance.json", "token"
 TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -157,7 +155,7 @@ def hold(folder: Path) -> Iterator[Held]:
 
 def instances() -> list[Instance]:
     """Give all daemons of this user that live, by folder."""
-    if not _root().is_dir():
+    if not state_root().is_dir():
         return []
     with _root_lock():
         return sorted(_living(), key=lambda instance: instance.folder)
@@ -169,14 +167,9 @@ def instance_for(path: Path) -> Instance | None:
     return next((instance for instance in instances() if _within(real, instance.folder)), None)
 
 
-def _root() -> Path:
-    said = os.environ.get(STATE_VARIABLE)
-    return Path(said).absolute() if said else platformdirs.user_state_path("cmt-bridge", appauthor=False)
-
-
 def _state_path(folder: Path) -> Path:
     name = os.fsencode(os.path.normcase(os.path.realpath(folder)))
-    return _root() / hashlib.sha256(name).hexdigest()[:KEY_DIGITS]
+    return state_root() / hashlib.sha256(name).hexdigest()[:KEY_DIGITS]
 
 
 def _lock(path: Path) -> FileLock:
@@ -186,15 +179,16 @@ def _lock(path: Path) -> FileLock:
 
 @contextmanager
 def _root_lock() -> Iterator[None]:
-    lock = _lock(_root() / LOCK)
+    lock = _lock(state_root() / LOCK)
     try:
         lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise CmtBridgeError(
-            f"{_root()} is locked by another process.", hint="Look for a cmt-bridge process that hangs, and end it."
+            f"{state_root()} is locked by another process.",
+            hint="Look for a cmt-bridge process that hangs, and end it.",
         ) from None
     except OSError as error:
-        raise _refuse(_root(), error) from error
+        raise _refuse(state_root(), error) from error
     try:
         yield
     finally:
@@ -203,7 +197,7 @@ def _root_lock() -> Iterator[None]:
 
 def _living() -> Iterator[Instance]:
     """Give the instances whose lock is held. The caller has the lock of the root."""
-    for path in _root().glob(f"*/{INSTANCE}"):
+    for path in state_root().glob(f"*/{INSTANCE}"):
         instance = _read(path.parent)
         if instance is not None and _is_held(path.parent / LOCK):
             yield instance

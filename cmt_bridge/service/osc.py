@@ -8,6 +8,9 @@ machine can send to a port:
     /cmt-bridge/regenerate  TOKEN path bars [name value]…     names as in POST /v1/regenerate; lists with commas
     /cmt-bridge/accept      TOKEN path [take]                  so too reject, choose; undo and redo take no number
     /cmt-bridge/cancel      TOKEN id
+    /cmt-bridge/stream      TOKEN path [name value]…          names as in POST /v1/stream
+    /cmt-bridge/stream_control  TOKEN name value…             such as mute.drums 1, density 2.0, loop "5-8", stop 1
+    /cmt-bridge/stream_status   TOKEN                         so too stream_stop
     /cmt-bridge/stop        TOKEN
     /cmt-bridge/subscribe   TOKEN                              events are sent from now on to where this came from
 
@@ -55,9 +58,14 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "undo": ("path",),
     "redo": ("path",),
     "cancel": ("id",),
+    "stream": ("path",),
+    "stream_control": (),
+    "stream_status": (),
+    "stream_stop": (),
     "stop": (),
 }
 """What comes after the token, by verb, in this order."""
+PAIRED = ("regenerate", "stream", "stream_control")
 
 logger = logging.getLogger(__name__)
 Address = tuple[str, int]
@@ -221,7 +229,7 @@ def _asked(operation: Operation, arguments: Sequence[Any]) -> dict[str, Any]:
     names = ARGUMENTS[operation.name]
     named = arguments[len(names) :]
     keys = named[::2]
-    if len(named) % 2 or (named and operation.name != "regenerate") or not all(isinstance(key, str) for key in keys):
+    if len(named) % 2 or (named and operation.name not in PAIRED) or not all(isinstance(key, str) for key in keys):
         raise UsageError(
             f"{operation.name} has arguments too many.", hint=f"Send token, {', '.join(names) or 'alone'}."
         )
@@ -240,6 +248,8 @@ def _value(operation: Operation, field: str, value: Any) -> Any:
         value = tidy(float(f"{value:.6g}"))
     if kind == "array" and isinstance(value, str):
         return [each.strip() for each in value.split(",")]
+    if kind == "boolean" and value in (0, 1):
+        return bool(value)
     if kind == "string" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value

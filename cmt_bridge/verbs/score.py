@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["ScoreRequest", "doubts", "now", "precision_of", "score"]
+__all__ = ["ScoreRequest", "add", "doubts", "now", "precision_of", "score"]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     if project is not None and there:
         return _finished(request, project, there, config)
     with timings.part("deliver"):
-        project, made = _add(request, picture, scores)
+        project, made = add(request, picture, scores)
     return _delivered(request.path, project, made, config, notes, timings.seconds)
 
 
@@ -160,7 +160,8 @@ def _signature(path: Path) -> tuple[int, int, int] | None:
 
 def _takes_for(project: Project, sha256: str) -> list[Take]:
     """Give the takes that were scored for a content."""
-    return [t for t in project.takes() if t.facts.verb == "score" and t.facts.request.get("video_sha256") == sha256]
+    scored = [take for take in project.takes() if take.facts.verb != "regenerate"]
+    return [take for take in scored if take.facts.request.get("video_sha256") == sha256]
 
 
 def _finished(request: ScoreRequest, project: Project, takes: list[Take], config: Config) -> Outcome:
@@ -170,8 +171,10 @@ def _finished(request: ScoreRequest, project: Project, takes: list[Take], config
     return _delivered(request.path, project, takes, config, [], {})
 
 
-def _add(request: ScoreRequest, picture: Picture, scores: list[Score]) -> tuple[Project, list[Take]]:
-    """Write takes: into the project if there is one, else into a new one."""
+def add(
+    request: ScoreRequest, picture: Picture, scores: list[Score], verb: str = "score"
+) -> tuple[Project, list[Take]]:
+    """Write takes: into the project of a video if there is one, else into a new one. Raises `OutputError`."""
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Draft, Facts
     from cmt_bridge.takes.whereabouts import home_of, project_of
@@ -180,7 +183,7 @@ def _add(request: ScoreRequest, picture: Picture, scores: list[Score]) -> tuple[
     name = scores[0].provenance.video  # without what no text can hold
     asked = {**request.settings, "video": name, "video_sha256": picture.sha256}
     drafts = [
-        Draft(one, Facts("score", made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores
+        Draft(one, Facts(verb, made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores
     ]
     home = home_of(request.path, picture.title, request.home)
     project = project_of(request.path)

@@ -20,7 +20,7 @@ from cmt_bridge.errors import OutputError, VideoError
 from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure, shown_name
 from cmt_bridge.video.stream import check_file
 
-__all__ = ["cache_folder", "load", "measured", "save"]
+__all__ = ["cache_folder", "keep", "known", "load", "measured", "save"]
 
 ENVIRONMENT: Final = "CMT_BRIDGE_CACHE"
 MOST_BYTES: Final = 1 << 30  # of all measurements together; the longest unused are deleted first
@@ -44,15 +44,28 @@ def measured(path: Path, progress: Callable[[float], None] | None = None, thread
         sha256 = sha256_of(path)
     except OSError as error:
         raise VideoError(f"{path} cannot be read: {error.strerror}.", hint="Copy it to another disk.") from None
-    entry = cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz"
-    found = load(entry)
-    if found is not None and found.source.sha256 == sha256:
-        return replace(found, source=replace(found.source, name=shown_name(path)))
+    found = known(path, sha256)
+    if found is not None:
+        return found
     result = measure(path, sha256=sha256, progress=progress, threads=threads)
-    with suppress(OutputError, OSError):
-        save(result, entry)
-        _tidy(entry.parent)
+    keep(result)
     return result
+
+
+def known(path: Path, sha256: str) -> Measurement | None:
+    """Give the measurement of a video with this content, if there is one."""
+    found = load(cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz")
+    if found is None or found.source.sha256 != sha256:
+        return None
+    return replace(found, source=replace(found.source, name=shown_name(path)))
+
+
+def keep(measurement: Measurement) -> None:
+    """Keep a measurement by the content of its video, where that can be."""
+    entry = cache_folder() / f"{measurement.source.sha256}.v{FORMAT_VERSION}.npz"
+    with suppress(OutputError, OSError):
+        save(measurement, entry)
+        _tidy(entry.parent)
 
 
 def save(measurement: Measurement, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from cmt_bridge.errors import VideoError
 from cmt_bridge.video.flow import DIRECTIONS, Motion, motion_between
 from cmt_bridge.video.stream import THUMB, Frame, VideoStream
 
-__all__ = ["FORMAT_VERSION", "Measurement", "measure", "shown_name"]
+__all__ = ["FORMAT_VERSION", "Measurement", "measure", "measuring", "shown_name"]
 
 FORMAT_VERSION: Final = 1
 """Raise it when the same file would measure otherwise, or is stored otherwise: old cache entries are then not read."""
@@ -93,6 +93,24 @@ def measure(
 
     Raises `VideoError` where the file is no video, cannot be decoded, has only one picture or changes meanwhile.
     """
+    (measurement,) = measuring(path, sha256=lambda: sha256 or sha256_of(path), progress=progress, threads=threads)
+    return measurement
+
+
+def measuring(
+    path: Path,
+    *,
+    sha256: Callable[[], str],
+    due: Callable[[float], bool] = lambda _: False,
+    progress: Callable[[float], None] | None = None,
+    threads: int | None = None,
+) -> Generator[Measurement, None, None]:
+    """Measure as `measure` does, and give what is known whenever it is `due`, by the seconds of picture so far; the
+    whole comes last.
+
+    A measurement before the last has the frames so far, and no SHA-256 yet; its `length` is that of the whole video, as
+    far as the file states it. `sha256` is asked for at the end.
+    """
     threads = threads or min(16, os.cpu_count() or 1)
     state = _stamp(path)
     curves = _Curves()
@@ -101,23 +119,28 @@ def measure(
             curves.add(frame, motion, stream.time_base)
             if progress:
                 progress(stream.position)
+            if len(curves.pts) > 1 and due(float(frame.pts * stream.time_base)):
+                yield curves.measurement(_source(path, stream, ""), stream, stream.stated_length(frame.pts))
         if len(curves.pts) < 2:
             raise VideoError(
                 f"{path} holds a single picture, so nothing moves in it.", hint="Make a clip of a second or more of it."
             )
         if _stamp(path) != state:
             raise VideoError(f"{path} changed while it was measured.", hint="Wait until it is complete.")
-        rate = stream.frame_rate
-        source = VideoSource(
-            name=shown_name(path),
-            sha256=sha256 or sha256_of(path),
-            width=stream.width,
-            height=stream.height,
-            rotation=stream.rotation,
-            frame_rate=(rate.numerator, rate.denominator),
-            frames=stream.decoded,
-        )
-        return curves.measurement(source, stream)
+        yield curves.measurement(_source(path, stream, sha256()), stream, stream.length)
+
+
+def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
+    rate = stream.frame_rate
+    return VideoSource(
+        name=shown_name(path),
+        sha256=sha256,
+        width=stream.width,
+        height=stream.height,
+        rotation=stream.rotation,
+        frame_rate=(rate.numerator, rate.denominator),
+        frames=stream.decoded,
+    )
 
 
 def shown_name(path: Path) -> str:
@@ -199,11 +222,11 @@ class _Curves:
                 self.previews = list(spread.values())
             self._next = (seconds // self._gap + 1) * self._gap
 
-    def measurement(self, source: VideoSource, stream: VideoStream) -> Measurement:
+    def measurement(self, source: VideoSource, stream: VideoStream, length: int) -> Measurement:
         return Measurement(
             source=source,
             time_base=stream.time_base,
-            length=stream.length,
+            length=length,
             pts=np.array(self.pts, np.int64),
             speed=np.array(self.speed, np.float32),
             directogram=np.stack(self.directogram),

@@ -160,6 +160,10 @@ class VideoStream:
             return float(self._stream.duration * self.time_base)
         return self._container.duration / av.time_base if self._container.duration else None
 
+    def stated_length(self, least: int) -> int:
+        """Give the length that the file states, in time-base units, `least` where it states less or none."""
+        return max(least, round(self._stated / self.time_base)) if self._stated else least
+
     @property
     def position(self) -> float:
         """The share of the file that has been decoded, 0..1: by time, or by bytes where no duration is stated."""

@@ -1,8 +1,8 @@
 """Follow MIDI timecode: quarter frames while it rolls, full frames where it turns, and MMC beside it.
 
 Eight quarter frames carry one label, that of the moment of the first of them. Nobody waits for all eight: after a full
-frame the first quarter frame says by its number where in which pair of frames it is, and so it is believed, until the
-eight of them say it in words.
+frame the first quarter frame says by its number where in a pair of frames it is, and by what it carries in which pair
+after that full frame. So it is believed, until the eight of them have said it all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.ruler import NANOSECONDS
-from cmt_bridge.player.timecode import PAIR, RATES, Rate, Timecode, read_timecode
+from cmt_bridge.player.timecode import PAIR, RATES, Rate, Timecode, quarter_frame, read_timecode
 
 __all__ = ["TimecodeFollower"]
 
@@ -24,6 +24,7 @@ FULL_FRAME: Final = b"\x01\x01"
 STOPS: Final = (0x01, 0x09)  # MMC: stop and pause
 LOCATE: Final = bytes((0x44, 0x06, 0x01))
 SUBFRAMES: Final = 100
+PAIRS: Final = 8  # that the first quarter frame can tell from each other
 SILENT: Final = 4  # quarter frames that do not come when it has stopped
 SLACK: Final = 0.008  # s, by which they may be late
 OFF: Final = 0.020  # s, by which the course may be off and be nudged; more is another place
@@ -48,6 +49,7 @@ class TimecodeFollower:
         self._piece: int | None = None
         self._base: int | None = None  # count of the frame of the first piece
         self._believed: int | None = None  # count that a full frame has told, before the first piece
+        self._sure = False  # whether eight have said so
         self._last: int | None = None
         self._course = Course(0, 0.0)
         self._rolling = False
@@ -100,7 +102,7 @@ class TimecodeFollower:
         if before is None or not self._rolling:
             self._nibbles = [None] * PIECES
             self._nibbles[piece] = nibble
-            return self._first(piece, time)
+            return self._first(piece, nibble, time)
         ahead = (piece - before) % PIECES
         if ahead != 1 and ahead != gap % PIECES:  # back, or anywhere: no playing
             changes = self._stand(time) if ahead > PIECES // 2 else []
@@ -112,26 +114,41 @@ class TimecodeFollower:
         if piece < before and self._base is not None:
             self._base += PAIR
         self._nibbles[piece] = nibble
+        if piece == 0 and self._base is not None and not self._sure:
+            base = self._guess(self._base, piece, nibble)
+            if base is not None and base != self._base:
+                self._base = base
+                return self._roll(time)
         if piece == PIECES - 1 and None not in self._nibbles:
             label = self._label()
+            self._sure = self._sure or label is not None
             if label is not None and label.count != self._base:
                 self._base = label.count
-                self._nibbles = [None] * PIECES
-                return self._roll(time)
         if piece == PIECES - 1:
             self._nibbles = [None] * PIECES
         return self._nudge(time) if self._base is not None else []
 
-    def _first(self, piece: int, time: int) -> list[Change]:
+    def _first(self, piece: int, nibble: int, time: int) -> list[Change]:
         """Believe the full frame that came before, or the place where it has stopped."""
-        if self._believed is None:
+        base = None
+        if self._believed is not None:
+            base = self._guess(self._believed, piece, nibble)
+        elif not (self._heard or self._start_text or piece or nibble):
+            base = 0  # who was never heard begins at the beginning of an hour
+        if base is None:
             self._rolling = False
             return self._gather(piece, time)
-        base = self._believed // PAIR * PAIR
-        if base * QUARTERS + piece < self._believed * QUARTERS:
-            base += PAIR
-        self._base = base
+        self._base, self._sure = base, False
         return self._roll(time)
+
+    def _guess(self, count: int, piece: int, nibble: int) -> int | None:
+        """Give the first frame of the pair that a quarter frame belongs to, soon after a frame that was told."""
+        first = count // PAIR * PAIR
+        for base in range(first, first + PAIR * PAIRS, PAIR):
+            late = base * QUARTERS + piece >= count * QUARTERS
+            if late and quarter_frame(self._kind.label(base), piece)[1] & 0x0F == nibble:
+                return base
+        return None
 
     def _gather(self, piece: int, time: int) -> list[Change]:
         """Wait for eight of them in a row where nothing is known yet."""
@@ -183,7 +200,7 @@ class TimecodeFollower:
         self._kind, self._heard = kind, True
         if self._start_text:
             self._start = read_timecode(self._start_text, kind).count
-        elif not self._rolling or self._base is None:  # a run may go on into the next hour
+        elif not (self._rolling and self._sure):  # a run may go on into the next hour
             self._start = Timecode(kind, label.hours, 0, 0, 0).count
         return label
 

@@ -77,12 +77,29 @@ def test_without_a_full_frame_it_joins_as_soon_as_eight_have_said_where() -> Non
     assert max(map(abs, errors)) < 0.02 * MS
 
 
+def test_who_was_never_heard_begins_at_the_beginning_of_an_hour() -> None:
+    sender = Sender(RATES[3])
+    errors = sender.run(80, 30 * 3600 * 4)
+    assert len(errors) == 80
+    assert max(map(abs, errors)) < 0.02 * MS
+    assert sum(change.jump for change in sender.changes) == 1
+
+
 def test_a_wrong_guess_is_put_right_by_the_eight() -> None:
     sender = Sender(RATES[3])
     sender.turn(300)
     errors = sender.run(40, 8 * 200)  # it really rolls from frame 400 on
     assert abs(errors[0]) > SECOND
     assert max(map(abs, errors[8:])) < 0.02 * MS
+
+
+@pytest.mark.parametrize("pairs", range(7))
+def test_who_sends_the_first_quarter_frame_some_frames_after_it_has_begun_to_roll_is_understood(pairs: int) -> None:
+    sender = Sender(RATES[3])  # as Ardour does, which begins with the first piece of a later pair
+    sender.turn(301)
+    errors = sender.run(40, 8 * (151 + pairs))
+    assert len(errors) == 40
+    assert max(map(abs, errors)) < 0.02 * MS
 
 
 def test_late_messages_are_smoothed_and_never_a_jump() -> None:

@@ -1,0 +1,1 @@
+"""What `benchmarks/live.py` plays, to whom, and how it is measured; it computes what must be heard by itself."""

@@ -1,0 +1,370 @@
+"""`cmt-bridge stream`: the music of a clip into the DAW, while it plays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmt_bridge.cli.common import setting_options, settings_of, talk
+from cmt_bridge.errors import UsageError
+from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
+from cmt_bridge.settings import SCORE_SETTINGS, instruments_of
+
+if TYPE_CHECKING:
+    from cmt_bridge.live.conductor import Conductor
+    from cmt_bridge.live.keys import Stream
+    from cmt_bridge.live.request import StreamRequest
+    from cmt_bridge.service.client import Client
+    from cmt_bridge.service.remote import RemoteStream
+
+__all__ = ["stream"]
+
+SETTINGS = tuple(setting for setting in SCORE_SETTINGS if setting.name != "variations")
+INTERRUPTED = 130  # exit code
+WIDE = 100  # columns of the line that shows how it goes
+MOST_TYPED = 32  # bytes
+KEYS = (
+    "space play/stop, ←/→ bar, l loop 4 bars, m1-5 mute, s1-5 solo, +/- density, [/] control, r other dice, "
+    "p panic, q quit"
+)
+
+
+@click.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option("--fresh", is_flag=True, help="Compose anew, although the clip has a take.")
+@click.option("--endless", is_flag=True, help="Go on composing after the video's end, until it is stopped.")
+@click.option(
+    "--follow", type=click.Choice(tuple(FOLLOWS)), help="Follow the DAW by this, instead of playing by itself."
+)
+@click.option("--lead", help=f"Let others follow: {', '.join(LEADS)}; several with commas.")
+@click.option("--to", multiple=True, help="Port to play into, or a part of its name.")
+@click.option("--from", "sources", multiple=True, help="Port to follow, or a part of its name.")
+@click.option("--sync-to", multiple=True, help="Port to send clock, timecode and MMC to.")
+@click.option("--controls-from", "knobs", multiple=True, help="Port of a MIDI controller.")
+@click.option(
+    "--port-per-track", "split", is_flag=True, help="A port for each track instead of one with five channels."
+)
+@click.option("--latency", default="", help="How many ms late your instruments sound: 12, or drums=5,strings=30.")
+@click.option("--start", help="Timecode of bar 1, such as 01:00:00:00; the full hour before it else.")
+@click.option("--loop", default="", help="Repeat these bars: 5-8.")
+@click.option("--wait", is_flag=True, help="Do not begin before somebody starts it.")
+@click.option("--mute", default="", help="Tracks to begin silent, such as drums,bass.")
+@click.option("--solo", default="", help="Tracks to begin alone.")
+@click.option("--no-chase", is_flag=True, help="Do not strike what should be sounding where the music is entered.")
+@click.option("--backend", type=click.Choice(BACKENDS), help="What to play through; the best there is else.")
+@click.option("--name", help="Name of the ports; cmt-bridge else.")
+@click.option(
+    "--learn", multiple=True, help="Have this moved by the next MIDI controller you move, such as mute.drums."
+)
+@click.option("--controls", type=click.Path(path_type=Path), help="File of the MIDI controllers that were learned.")
+@click.option("--here", is_flag=True, help="Play in this process, although a daemon watches the folder.")
+@click.option("--stop", is_flag=True, help="End what the daemon of the folder plays.")
+@click.option("--dry-run", is_flag=True, help="Print every message with its time instead of sending it.")
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON on stdout.")
+@setting_options(SETTINGS)
+def stream(
+    clip: Path, dry_run: bool, as_json: bool, here: bool, stop: bool, controls: Path | None, **given: Any
+) -> None:
+    """Play the music of CLIP into whatever listens, while it is still being composed.
+
+    It plays the clip's current take; where there is none it is composed as it plays, and kept as the first take. What
+    you choose, undo or regenerate meanwhile is heard from the next bar line on.
+
+    Without --follow it plays by itself once its first bar is there. `cmt-bridge ports` lists what it can play through.
+    Where a daemon watches the clip's folder it is the daemon that plays, and has the model at hand.
+
+    \b
+    Examples:
+      cmt-bridge stream clip.mp4
+      cmt-bridge stream clip.mp4 --follow mtc --from ardour --to "MIDI 1"
+      cmt-bridge stream clip.mp4 --lead clock,mtc --loop 5-8
+      cmt-bridge stream clip.mp4 --dry-run
+    """
+    from cmt_bridge.live.request import asked
+
+    said = _said(given)
+    request = asked(clip, said)
+    if dry_run:
+        _rehearse(request, as_json)
+        return
+    client = None if here or controls else _client(clip)
+    if stop:
+        if client is None:
+            raise UsageError(f"No daemon watches the folder of {clip}.", hint="End a stream where it was started.")
+        client.request("POST", "/v1/stream/stop")
+        return
+    learn = given["learn"]
+    if client is not None:
+        asyncio.run(_follow(client, {**said, "path": str(clip.absolute()), "learn": list(learn)}, as_json))
+        return
+    asyncio.run(_play(request, controls, learn, as_json))
+
+
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    """Give what was said as the control API has it."""
+    fields = {
+        "options": settings_of(given),
+        "fresh": given["fresh"],
+        "endless": given["endless"],
+        "loop": given["loop"],
+        "wait": given["wait"],
+        "mute": _tracks("--mute", given["mute"]),
+        "solo": _tracks("--solo", given["solo"]),
+        "backend": given["backend"],
+        "name": given["name"],
+        "port_per_track": given["split"],
+        "to": list(given["to"]),
+        "sync_to": list(given["sync_to"]),
+        "from": list(given["sources"]),
+        "controls_from": list(given["knobs"]),
+        "follow": given["follow"],
+        "lead": [each.strip() for each in (given["lead"] or "").split(",") if each.strip()],
+        "latency": _latency(given["latency"]),
+        "start": given["start"],
+    }
+    said = {name: value for name, value in fields.items() if value}
+    return {**said, "chase": False} if given["no_chase"] else said
+
+
+def _client(clip: Path) -> Client | None:
+    from cmt_bridge.service.client import Client
+
+    return Client.for_path(clip.absolute())
+
+
+def _tracks(option: str, text: str) -> list[str]:
+    return [instrument.name.lower() for instrument in instruments_of(option, text)]
+
+
+def _latency(text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.rpartition("=")
+        try:
+            found[name.strip().lower()] = float(value)
+        except ValueError:
+            raise UsageError(f"--latency cannot read {part!r}.", hint="Give ms: 12, or drums=5,strings=30.") from None
+    return found
+
+
+def _rehearse(request: StreamRequest, as_json: bool) -> None:
+    """Print what would be sent; what has no take yet is composed as `score` does it, and not kept."""
+    from cmt_bridge.live.rehearsal import rehearse
+    from cmt_bridge.takes.whereabouts import project_of
+
+    project = None if request.fresh else project_of(request.path)
+    score = project.current().score() if project is not None else _composed(request)
+    for each in rehearse(score, request):
+        if as_json:
+            click.echo(json.dumps(each.to_json()))
+            continue
+        rest = " ".join(str(byte) for byte in each.data[1:])
+        click.echo(f"{each.seconds:10.4f}  {each.position:>10}  {each.track:8} {each.kind:14} {rest}")
+
+
+def _composed(request: StreamRequest) -> Any:
+    from cmt_bridge.config import read_config
+    from cmt_bridge.model.registry import DEFAULT
+    from cmt_bridge.pipeline import look_at, score_picture
+    from cmt_bridge.settings import analysis_options, compose_options
+    from cmt_bridge.verbs.score import precision_of
+
+    settings = {**read_config(request.path.absolute().parent).score, **request.settings}
+    picture = look_at(request.path, analysis_options(settings))
+    precision = precision_of(settings.get("precision") or "float32")
+    model = settings.get("model") or DEFAULT
+    return score_picture(picture, compose_options(settings), model=model, precision=precision)[0]
+
+
+async def _play(request: StreamRequest, controls: Path | None, learn: Sequence[str], as_json: bool) -> None:
+    from cmt_bridge.config import state_root
+    from cmt_bridge.live.conductor import Conductor
+    from cmt_bridge.live.learn import FILE_NAME, Learned
+
+    show = _as_lines if as_json else _Line()
+    learned = Learned(controls or state_root() / FILE_NAME, learn)
+    await _run(Conductor(request, show, learned=learned), show, as_json)
+
+
+async def _follow(client: Client, said: dict[str, Any], as_json: bool) -> None:
+    from cmt_bridge.service.remote import RemoteStream
+
+    show = _as_lines if as_json else _Line()
+    await _run(RemoteStream(client, said, show), show, as_json)
+
+
+async def _run(playing: Conductor | RemoteStream, show: Any, as_json: bool) -> None:
+    """Play to the end, or until somebody has enough."""
+    loop = asyncio.get_running_loop()
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if interrupted:
+            os._exit(INTERRUPTED)  # the player ends what sounds when its input ends
+        interrupted = True
+        playing.stop()
+
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, lambda *_: loop.call_soon_threadsafe(interrupt))
+    else:
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(name) is not signal.SIG_IGN:  # as nohup and shells have it
+                loop.add_signal_handler(name, interrupt)
+    try:
+        with _keys(loop, playing, as_json):
+            await playing.run()
+    finally:
+        if isinstance(show, _Line):
+            show.end()
+    if interrupted:
+        talk("stopped; every note was ended")
+        raise SystemExit(INTERRUPTED)
+
+
+def _as_lines(message: dict[str, Any]) -> None:
+    click.echo(json.dumps(message))
+
+
+class _Line:
+    """Show on one line of the terminal how it goes, and above it what happens."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._shown = False
+        self._controls: dict[str, Any] = {}
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        match message["event"]:
+            case "state":
+                if self._live:
+                    self._show(_state(message, self._controls))
+            case "controls":
+                self._controls = message
+            case _:
+                for sentence in _sentences(message):
+                    self.end()
+                    talk(sentence)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._shown:
+            click.echo("\r" + " " * WIDE + "\r", err=True, nl=False)
+            self._shown = False
+
+    def _show(self, text: str) -> None:
+        click.echo("\r" + text[:WIDE].ljust(WIDE), err=True, nl=False)
+        self._shown = True
+
+
+def _state(state: dict[str, Any], controls: dict[str, Any]) -> str:
+    bar, beat = divmod(int(state["tick"] // 4), 4)
+    parts = [
+        "▶" if state["rolling"] else "■",
+        f"{bar + 1}|{beat + 1}",
+        f"{state['tempo']:.1f} BPM",
+        f"{state['in_hand']} bars in hand",
+    ]
+    parts += [f"{state[name]} {name}" for name in ("underruns", "late", "xruns") if state.get(name)]
+    follow = state.get("follow")
+    if follow and follow.get("lost"):
+        parts.append("waiting for the clock")
+    for name in ("muted", "soloed"):
+        if controls.get(name):
+            parts.append(f"{name}: {', '.join(controls[name])}")
+    for name in ("density", "control", "loop"):
+        if controls.get(name):
+            parts.append(f"{name} {controls[name]}")
+    return "  ".join(parts)
+
+
+def _sentences(message: dict[str, Any]) -> Sequence[str]:
+    match message["event"]:
+        case "picture":
+            take = f"take {message['take']}" if message.get("take") else "composed as it plays"
+            bars = f"{message['bars']} bars" if message["bars"] else "bars"
+            head = f"{message['title']}: {bars} at {message['tempo']:.1f} BPM, {take}"
+            return [*message.get("notes", ()), head]
+        case "ready":
+            ports = ", ".join(name for names in message["ports"].values() for name in names)
+            found = [f"{message['backend']}: {ports}", *_missing(message["missing"])]
+            return [*found, f"keys: {KEYS}"] if sys.stdin.isatty() else found
+        case "cables":
+            return _missing(message["missing"])
+        case "take":
+            if "project" in message:
+                return [f"kept as take {message['take']}: {message['project']}", *message["notes"]]
+            return [f"take {message['take']} from the next bar line on"]
+        case "underrun":
+            return [f"bar {message['bar'] + 1} was not composed in time; another was played"]
+        case "restart":
+            return [f"the {message['process']} ended by itself and was started again"]
+        case "learned":
+            where = f"controller {message['controller']} of channel {message['channel']}"
+            return [f"{message['control']} is moved by {where} from now on"]
+        case "note":
+            return [str(message["text"])]
+    return ()
+
+
+def _missing(names: Sequence[str]) -> list[str]:
+    return [f"There is no port {name!r} yet: it is connected when it is there." for name in names]
+
+
+@contextmanager
+def _keys(loop: asyncio.AbstractEventLoop, playing: Stream, as_json: bool) -> Iterator[None]:
+    """Let keys control it while the body runs, where there is a terminal."""
+    if as_json or not sys.stdin.isatty():
+        yield
+        return
+    from cmt_bridge.live.keys import Keys
+
+    keys = Keys(playing)
+    if sys.platform == "win32":
+        threading.Thread(target=_console, args=(loop, keys.press), daemon=True).start()
+        yield
+        return
+    import termios
+    import tty
+
+    number = sys.stdin.fileno()
+    before = termios.tcgetattr(number)
+    tty.setcbreak(number)
+
+    def read() -> None:
+        typed = b""
+        with suppress(OSError):
+            typed = os.read(number, MOST_TYPED)
+        if typed:
+            keys.press(typed)
+        else:  # the terminal is gone, and nobody could end it any more
+            loop.remove_reader(number)
+            playing.stop()
+
+    loop.add_reader(number, read)
+    try:
+        yield
+    finally:
+        loop.remove_reader(number)
+        with suppress(termios.error):
+            termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def _console(loop: asyncio.AbstractEventLoop, press: Any) -> None:
+    """Read the keys of Windows' console."""
+    import msvcrt
+
+    with suppress(RuntimeError):  # the loop has ended
+        while True:
+            key = msvcrt.getch()  # type: ignore[attr-defined]
+            loop.call_soon_threadsafe(press, key + msvcrt.getch() if key in (b"\0", b"\xe0") else key)  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Live: music composed while it plays, and what conducts it."""

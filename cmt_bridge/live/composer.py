@@ -1,0 +1,559 @@
+"""The composer's process: measures and composes while the music plays, and keeps what became of it as a take.
+
+A conductor starts it (`python -m cmt_bridge.live.composer`), writes requests to its standard input and reads messages
+from its standard output, a line of JSON each. It ends with its input, and leaves nothing half-written.
+
+    in    {"do": "warm", "model", "precision"}                 load the model before it is needed
+          {"do": "open", "path", "settings", "density", "endless", "home", "hear": [[bar, notes], …]}
+          {"do": "playing", "bar"}                             the bar that is heard at the moment
+          {"do": "change", "settings", "density", "from", "left"}  from a bar on, or the next there is time for, by the
+                                                               share of the bar that is heard that is left
+          {"do": "close"}                                      no more of this piece; the model stays
+    out   {"event": "stage", "stage", "share"}
+          {"event": "picture", "title", "tempo_map", "bars", "duration", "frame_rate", "notes"}
+          {"event": "bars", "bars": [[bar, [[tick, duration, channel, pitch, velocity], …]], …]}
+          {"event": "end", "bars"}                             the length of the piece, where it has one
+          {"event": "complete"} {"event": "take", "project", "take", "dropped", "notes"}
+          {"event": "warm"} {"event": "closed"} {"event": "error", "sentence", "code"}
+
+Bars count from 0. Bars may come again, with other notes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+
+from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError, VideoError
+from cmt_bridge.settings import PRECISIONS, Settings, as_text
+
+if TYPE_CHECKING:
+    from cmt_bridge.compose.codec import GridNotes
+    from cmt_bridge.live.measuring import Look
+    from cmt_bridge.live.rolling import Plan, Rolling
+    from cmt_bridge.pipeline import Picture
+
+__all__ = ["main"]
+
+NICENESS = 5  # music that plays goes before music that is being made
+AHEAD: Final = 16  # bars in hand of an endless piece
+MARGIN: Final = 0.6  # s, to compose the first bar of a change
+REACH: Final = 2  # bars before the end of what a file states that are not composed before it is known to be the end
+WAIT: Final = 0.02  # s
+COLD, WARM = 2.5, 0.9  # s, to look at the beginning of the picture: as long as the model takes to load, and if it is
+LEAD: Final = 4  # bars beyond the one that is heard that are composed even where the picture is not known yet
+TIDYING = 3.0  # s, to clear away what is half-written when it has to end
+ARRAYS = (".npz", ".json")
+ERRORS: Final = {kind.exit_code: kind for kind in (CmtBridgeError, UsageError, VideoError, MissingError, OutputError)}
+
+Message = dict[str, Any]
+Say = Callable[[Message], None]
+
+
+class _ClosedError(Exception):
+    """This piece is over."""
+
+
+class _SupersededError(Exception):
+    """This piece is over, and another one is wanted, or the end."""
+
+
+class _Inbox:
+    """What the conductor says, read by a thread; with the input the process ends."""
+
+    def __init__(self) -> None:
+        self._messages: queue.Queue[Message] = queue.Queue()
+        self._again: Message | None = None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def take(self, *, wait: bool) -> Message | None:
+        if self._again is not None:
+            said, self._again = self._again, None
+            return said
+        with suppress(queue.Empty):
+            return self._messages.get(block=wait)
+        return None
+
+    def put_back(self, said: Message) -> None:
+        """Have it said again, as the next."""
+        self._again = said
+
+    def _read(self) -> None:
+        with suppress(OSError, ValueError):
+            for line in sys.stdin:
+                self._messages.put(json.loads(line))
+        self._messages.put({"do": "end"})
+        time.sleep(TIDYING)
+        os._exit(0)
+
+
+class _Measuring:
+    """A process that measures a video, or waits to: what it says is read by a thread."""
+
+    def __init__(self) -> None:
+        from cmt_bridge.live.measuring import COMMAND
+
+        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._lines: queue.Queue[Message | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    def begin(self, order: str) -> None:
+        """Have it measure."""
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended, which is seen where it is read from
+            self._process.stdin.write(order + "\n")
+            self._process.stdin.flush()
+
+    def look(self, *, wait: bool) -> Look | None:
+        """Give what is known by now; None for nothing new. Raises the error that it met."""
+        from cmt_bridge.live.measuring import Look
+
+        found = None
+        while True:
+            try:
+                said = self._lines.get(block=wait and found is None, timeout=WAIT)
+            except queue.Empty:
+                return found
+            if said is None:
+                raise VideoError("The measuring ended by itself.", hint="Try again; is there enough memory?")
+            if "sentence" in said:
+                raise ERRORS.get(said["code"], CmtBridgeError)(said["sentence"])
+            found = Look.from_json(said)
+            if found.whole:
+                return found
+
+    def end(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(json.loads(line))
+        self._lines.put(None)
+
+
+class _Bench:
+    """A process that measures, started before there is anything to measure."""
+
+    def __init__(self) -> None:
+        self._waiting: _Measuring | None = None
+
+    def fill(self) -> None:
+        """Have one wait."""
+        if self._waiting is None or not self._waiting.lives:
+            self._waiting = _Measuring()
+
+    def take(self) -> _Measuring:
+        """Give the one that waits, or another."""
+        self.fill()
+        found, self._waiting = self._waiting, None
+        assert found is not None
+        return found
+
+    def clear(self) -> None:
+        """Let none wait."""
+        if self._waiting is not None:
+            self._waiting.end()
+            self._waiting = None
+
+
+class _Piece:
+    """One piece: from its opening to its end."""
+
+    def __init__(self, order: Message, inbox: _Inbox, say: Say, bench: _Bench) -> None:
+        from cmt_bridge.config import read_config
+
+        self.path = Path(order["path"])
+        self._endless = bool(order.get("endless"))
+        self._home = Path(order["home"]) if order.get("home") else None
+        self._hear: dict[int, list[list[int]]] = {int(bar): notes for bar, notes in order.get("hear") or []}
+        self._density = int(order.get("density", 0))
+        self._inbox, self._say, self._bench = inbox, say, bench
+        config = read_config(self.path.absolute().parent)
+        self._asked = {name: as_text(value) for name, value in order.get("settings", {}).items()}
+        self._settings: Settings = {**config.score, **self._asked}
+        self._changes: list[Message] = []
+        self._playing = max(self._hear, default=0)
+        if self._density or self._hear:
+            self._changes.append({"bar": max(self._hear, default=-1) + 2, **self._asked, "density": self._density})
+        self._measuring: _Measuring | None = None
+        self._rolling: Rolling | None = None
+        self._told_length: int | None = None
+        self._looked = 0.0
+        self._picture: Picture | None = None
+
+    def play(self) -> None:
+        """Compose it all. Raises `_ClosedError` where that is not wanted any more."""
+        from cmt_bridge.settings import analysis_options, compose_options
+
+        compose_options(self._settings)  # so that what cannot be read is refused at once
+        analysis = analysis_options(self._settings)
+        if not self.path.is_file():
+            raise InputError(f"There is no {self.path}.", hint="Check its name.")
+        try:
+            if self.path.suffix.lower() in ARRAYS:
+                from cmt_bridge.pipeline import look_at
+
+                self._see(look_at(self.path, analysis))
+            else:
+                from cmt_bridge.live.measuring import order
+
+                patience = WARM if "torch" in sys.modules else COLD
+                self._measuring = self._bench.take()
+                self._measuring.begin(order(self.path.absolute(), analysis, patience))
+            self._compose()
+        finally:
+            if self._measuring is not None:
+                self._measuring.end()
+
+    def _compose(self) -> None:
+        from cmt_bridge.live.rolling import Rolling
+        from cmt_bridge.pipeline import load_engine
+        from cmt_bridge.settings import PRECISIONS, compose_options
+        from cmt_bridge.verbs.score import precision_of
+
+        model = self._model()
+        entry, engine = load_engine(model, precision_of(self._settings.get("precision") or PRECISIONS[0]))
+        self._entry = entry
+        while self._picture is None:
+            self._mind()
+            self._measure(wait=True)
+        options = compose_options(self._settings)  # something may have been changed meanwhile
+        rolling = Rolling(engine, self._plan(), options, density=self._density, pulse=self._pulse)
+        self._rolling = rolling
+        if self._hear:
+            rolling.take_up({bar: _grid(notes) for bar, notes in self._hear.items()})
+        if self._endless:
+            rolling.limit = self._playing + AHEAD
+        self._tell_length()
+        self._grow()
+
+    def go_on(self, said: Message) -> None:
+        """Change a piece that was complete already, and complete it again. Raises `_ClosedError` as `play` does."""
+        self._change(said)
+        self._grow()
+
+    def _grow(self) -> None:
+        assert self._rolling is not None
+        while not self._rolling.is_complete:
+            for bars in self._rolling.grow():
+                if bars:
+                    self._say({"event": "bars", "bars": [[bar, _plain(notes)] for bar, notes in bars.items()]})
+                else:
+                    self._pulse()
+                    time.sleep(WAIT)
+            self._mind()  # the last moment for a change
+        self._say({"event": "complete"})
+        self._keep()
+
+    def _model(self) -> str:
+        from cmt_bridge.model.registry import DEFAULT
+
+        return self._settings.get("model") or DEFAULT
+
+    # The picture
+
+    def _measure(self, *, wait: bool = False) -> None:
+        """Take in what is known of the picture by now."""
+        from cmt_bridge.compose.plan import plan
+        from cmt_bridge.pipeline import Picture, titled
+
+        if self._measuring is None:
+            return
+        look = self._measuring.look(wait=wait)
+        if look is None:
+            return
+        metadata = look.metadata
+        self._say({"event": "stage", "stage": "measure", "share": round(look.seconds / metadata.duration, 3)})
+        picture = Picture(titled(self.path.stem), metadata.source.sha256, plan(metadata), metadata, look.damage)
+        self._known = int(look.seconds * metadata.tempo / 240.0)
+        self._whole = look.whole
+        if look.whole:
+            self._measuring.end()
+            self._measuring = None
+        self._see(picture, whole=look.whole)
+
+    def _see(self, picture: Picture, *, whole: bool = True) -> None:
+        from cmt_bridge.verbs.score import doubts
+
+        first = self._picture is None
+        self._picture, self._whole = picture, whole
+        control, metadata = picture.control, picture.metadata
+        if whole:
+            self._known = control.bars
+        if first:
+            notes = doubts(self.path, metadata, picture.damage) if metadata is not None else []
+            self._say(
+                {
+                    "event": "picture",
+                    "title": picture.title,
+                    "tempo_map": [[change.tick, change.uspq] for change in control.tempo_map.changes],
+                    "bars": control.bars,
+                    "duration": metadata.duration if metadata else float(control.tempo_map.seconds(control.n_beat)),
+                    "frame_rate": list(metadata.source.frame_rate) if metadata else [0, 1],
+                    "notes": notes,
+                }
+            )
+        if self._rolling is not None:
+            self._rolling.plan = self._plan()
+            self._tell_length()
+
+    def _plan(self) -> Plan:
+        from cmt_bridge.live.rolling import Plan
+
+        assert self._picture is not None
+        control = self._picture.control
+        known = control.bars
+        if not self._whole:  # where measuring falls behind the music goes on as the picture was
+            known = max(1, min(max(self._known, self._playing + LEAD), control.bars - REACH))
+        return Plan(control, known, self._whole, self._endless, self._picture.metadata)
+
+    def _tell_length(self) -> None:
+        assert self._rolling is not None
+        length = self._rolling.length
+        if length is not None and length != self._told_length:
+            self._told_length = length
+            self._say({"event": "end", "bars": length})
+
+    # What is asked meanwhile
+
+    def _pulse(self) -> None:
+        """Take in what came: from the conductor, and of the picture."""
+        self._mind()
+        now = time.monotonic()
+        if now - self._looked > WAIT:
+            self._looked = now
+            self._measure()
+
+    def _mind(self) -> None:
+        while (said := self._inbox.take(wait=False)) is not None:
+            match said["do"]:
+                case "playing":
+                    self._playing = int(said["bar"])
+                    if self._rolling is not None and not self._whole:
+                        self._rolling.plan = self._plan()
+                    if self._endless and self._rolling is not None:
+                        self._rolling.limit = self._playing + AHEAD
+                case "change":
+                    self._change(said)
+                case "close":
+                    raise _ClosedError
+                case "open" | "end":  # this piece is not wanted any more
+                    self._inbox.put_back(said)
+                    raise _SupersededError
+
+    def _change(self, said: Message) -> None:
+        from cmt_bridge.settings import compose_options
+
+        settings = {name: as_text(value) for name, value in said.get("settings", {}).items()}
+        self._settings = {**self._settings, **settings}
+        self._density = int(said.get("density", self._density))
+        rolling = self._rolling
+        if rolling is None:
+            return
+        rolling.options = compose_options(self._settings)
+        rolling.density = self._density
+        bar = min(rolling.bars, max(int(said.get("from") or 0), self._playing + self._soonest(said)))
+        self._changes.append({"bar": bar + 1, **settings, "density": self._density})
+        rolling.go_back(bar)
+
+    def _soonest(self, said: Message) -> int:
+        """Give how many bars ahead of the one that is heard there is time to compose another."""
+        assert self._picture is not None
+        bar = 4 * self._picture.control.tempo_map.changes[0].uspq / 1e6
+        return 1 if float(said.get("left", 0.0)) * bar > MARGIN else 2
+
+    # The take
+
+    def _keep(self) -> None:
+        """Write the piece as a take of its clip, as `score` does."""
+        from cmt_bridge import __version__
+        from cmt_bridge.config import read_config
+        from cmt_bridge.core.score import Provenance
+        from cmt_bridge.verbs.delivery import delivered
+        from cmt_bridge.verbs.score import ScoreRequest, add
+
+        rolling, picture = self._rolling, self._picture
+        assert rolling is not None
+        assert picture is not None
+        options = rolling.options
+        streamed = {} if rolling.is_plain else {"streamed": self._changes}
+        precision = self._settings.get("precision") or PRECISIONS[0]
+        provenance = Provenance(
+            version=__version__,
+            model=self._entry.name,
+            model_sha256=self._entry.sha256,
+            video=picture.metadata.source.name if picture.metadata else picture.title,
+            video_sha256=picture.sha256,
+            seed=options.seed,
+            options={
+                **options.to_json(),
+                "precision": precision,
+                "first_seed": options.seed,
+                "variations": 1,
+                **streamed,
+            },
+        )
+        score = rolling.score(picture.title, provenance)
+        request = ScoreRequest(self.path, self._asked, home=self._home)
+        project, made = add(request, picture, [score], "stream")
+        config = read_config(self.path.absolute().parent)
+        outputs = replace(config.outputs, files=tuple(name for name in config.outputs.files if name != "preview"))
+        outcome = delivered(project, made, outputs, self.path, notes=[], seconds={})
+        self._say(
+            {
+                "event": "take",
+                "project": str(project.folder),
+                "take": made[0].number,
+                "dropped": outcome.dropped,
+                "notes": outcome.notes,
+            }
+        )
+
+
+def _plain(notes: GridNotes) -> list[list[int]]:
+    """Give notes as the player knows them: tick, duration, channel, pitch, velocity."""
+    from cmt_bridge.compose.codec import Grid
+    from cmt_bridge.core.instruments import PARTS, Instrument
+
+    channels = {int(instrument): PARTS[instrument].channel for instrument in Instrument}
+    return [
+        [
+            row[Grid.ONSET],
+            max(1, row[Grid.DURATION]),
+            channels[row[Grid.INSTRUMENT]],
+            row[Grid.PITCH],
+            row[Grid.VELOCITY],
+        ]
+        for row in notes.tolist()
+    ]
+
+
+def _grid(notes: list[list[int]]) -> GridNotes:
+    """Give notes of the player as the composer knows them."""
+    import numpy as np
+
+    from cmt_bridge.compose.codec import Grid, in_word_order
+    from cmt_bridge.core.instruments import PARTS, Instrument
+
+    players = {PARTS[instrument].channel: int(instrument) for instrument in Instrument}
+    rows = [(tick, players[channel], pitch, length, velocity) for tick, length, channel, pitch, velocity in notes]
+    return in_word_order(np.array(rows, np.int64).reshape(-1, len(Grid)))
+
+
+def _tried(work: Callable[[], None], say: Say, closed: Callable[[], None]) -> None:
+    """Do something with a piece, whatever comes of it."""
+    try:
+        work()
+    except _ClosedError:
+        closed()
+    except _SupersededError:
+        pass
+    except CmtBridgeError as error:
+        say({"event": "error", "sentence": str(error), "code": error.exit_code})
+    except OSError as error:
+        sentence = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
+        say({"event": "error", "sentence": sentence, "code": OutputError.exit_code})
+    except Exception as error:
+        with suppress(OSError):
+            traceback.print_exc()
+        say({"event": "error", "sentence": f"internal error: {error!r}.", "code": CmtBridgeError.exit_code})
+
+
+def _warm(order: Mapping[str, Any], say: Say) -> None:
+    """Load what composing needs, and use it once: the first time takes longest."""
+    from cmt_bridge.core.control import ControlTrack
+    from cmt_bridge.core.options import ComposeOptions
+    from cmt_bridge.core.tempo import TempoMap
+    from cmt_bridge.model.registry import DEFAULT
+    from cmt_bridge.model.session import Session, compose
+    from cmt_bridge.pipeline import load_engine
+    from cmt_bridge.verbs.score import precision_of
+
+    with suppress(CmtBridgeError):
+        _, engine = load_engine(order.get("model") or DEFAULT, precision_of(order.get("precision") or PRECISIONS[0]))
+        compose(Session(engine, ControlTrack(TempoMap.constant(120), (2, 1), (), 32), ComposeOptions()))
+    say({"event": "warm"})
+
+
+def _stop(*_: Any) -> NoReturn:
+    raise SystemExit(0)
+
+
+def main() -> None:
+    """Serve a conductor until it ends."""
+    channel: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is talk and no message
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it decides
+    signal.signal(signal.SIGTERM, _stop)
+    with suppress(OSError, AttributeError):
+        os.nice(NICENESS)
+
+    def say(message: Message) -> None:
+        try:
+            channel.write(json.dumps(message) + "\n")
+            channel.flush()
+        except (OSError, ValueError):
+            raise SystemExit(0) from None
+
+    inbox, bench = _Inbox(), _Bench()
+    piece: _Piece | None = None
+
+    def play(order: Message) -> None:
+        nonlocal piece
+        piece = None
+        opened = _Piece(order, inbox, say, bench)
+        opened.play()
+        piece = opened
+
+    def go_on(order: Message) -> None:
+        nonlocal piece
+        changed, piece = piece, None
+        if changed is not None:
+            changed.go_on(order)
+        piece = changed
+
+    def closed() -> None:
+        bench.fill()  # whoever closes a piece means to open another
+        say({"event": "closed"})
+
+    while (said := inbox.take(wait=True)) is not None and said["do"] != "end":
+        match said["do"]:
+            case "warm":
+                bench.fill()
+                _warm(said, say)
+            case "open":
+                _tried(partial(play, said), say, closed)
+            case "change":
+                _tried(partial(go_on, said), say, closed)
+            case "close":
+                piece = None
+                closed()
+    bench.clear()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The sheet: every bar as it is to be played at the moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+from cmt_bridge.core.instruments import PARTS
+from cmt_bridge.core.score import Score
+from cmt_bridge.core.tempo import TICKS_PER_BAR
+
+__all__ = ["Notes", "Sheet"]
+
+Notes = list[list[int]]
+"""Tick, duration, channel, pitch, velocity of each note of a bar."""
+
+MOST_BARS: Final = 1024
+"""Kept of a piece without an end: as many as the player keeps."""
+
+
+class Sheet:
+    """Bars by number, from 0, and how many the piece has; None where that is open."""
+
+    def __init__(self) -> None:
+        self.bars: dict[int, Notes] = {}
+        self.length: int | None = None
+
+    def put(self, bars: Iterable[tuple[int, Notes]]) -> list[tuple[int, Notes]]:
+        """Have bars as they are now; give those that are other ones than before."""
+        changed = [(bar, notes) for bar, notes in bars if self.bars.get(bar) != notes]
+        self.bars.update(changed)
+        if self.length is None:
+            for bar in sorted(self.bars)[: max(0, len(self.bars) - MOST_BARS)]:
+                del self.bars[bar]
+        return changed
+
+    def ahead(self, bar: int) -> int:
+        """Give how many bars without a gap there are from a bar on."""
+        count = 0
+        while bar + count in self.bars:
+            count += 1
+        return count
+
+    def before(self, bar: int) -> list[tuple[int, Notes]]:
+        """Give the bars up to one, where there are all of them from the first on."""
+        return [(number, self.bars[number]) for number in range(min(bar, self.ahead(0)))]
+
+    @staticmethod
+    def of(score: Score) -> list[tuple[int, Notes]]:
+        """Give the bars of a score, empty ones too."""
+        found: dict[int, Notes] = defaultdict(list)
+        for instrument, note in score.notes():
+            row = [note.onset, max(1, note.duration), PARTS[instrument].channel, note.pitch, note.velocity]
+            found[note.onset // TICKS_PER_BAR].append(row)
+        return [(bar, sorted(found[bar])) for bar in range(score.bars)]

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.errors import InputError, MissingError, UsageError
+from cmt_bridge.live.conductor import held_name
+from cmt_bridge.live.learn import Learned
+from cmt_bridge.live.request import StreamRequest
+from cmt_bridge.takes.whereabouts import project_of
+from tests.e2e.conftest import write_metadata
+from tests.jack import Server, hanging, recorder
+from tests.live.playing import piece, playing, project, struck, written
+
+pytestmark = pytest.mark.slow
+
+MUSIC = "cmt-bridge:music"
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def body() -> None:
+        await test()
+
+    asyncio.run(body())
+
+
+def test_the_current_take_is_played_to_its_end(jack: Server, tmp_path: Path) -> None:
+    score = piece()
+    project(tmp_path, piece(pitch=40), score)
+
+    async def test() -> None:
+        with recorder(jack) as ear:
+            async with playing(StreamRequest(tmp_path / "clip.mp4", wait=True)) as stream:
+                await stream.hear("ready")
+                ear.listen(MUSIC)
+                stream.conductor.request = StreamRequest(tmp_path / "clip.mp4")
+                stream.conductor.turn({"play": True})
+                await stream.end()
+            heard = ear.stop()
+        assert struck(heard) == written(score)
+        assert not hanging(heard)
+        assert stream.said[0]["take"] == 2
+        assert stream.conductor.state["underruns"] == 0
+
+    run(test)
+
+
+def test_without_a_take_it_is_composed_as_it_plays_and_kept(jack: Server, tmp_path: Path, tiny_model: Path) -> None:
+    clip = write_metadata(tmp_path / "clip.json", 6.0)
+    request = StreamRequest(clip, {"model": str(tiny_model), "tempo": "240"})
+
+    async def test() -> None:
+        with recorder(jack) as ear:
+            async with playing(request) as stream:
+                await stream.hear("ready")
+                ear.listen(MUSIC)
+                await stream.end()
+            heard = ear.stop()
+        kept = project_of(clip)
+        assert kept is not None
+        assert kept.current().number == 1
+        assert not hanging(heard)
+        assert sum(struck(heard).values()) > 0
+        assert struck(heard) <= written(kept.current().score())  # the ear was connected after the first ones
+        assert stream.conductor.state["restarts"] == {"player": 0, "composer": 0}
+
+    run(test)
+
+
+def test_another_take_enters_at_the_next_pass_of_a_loop(jack: Server, tmp_path: Path) -> None:
+    takes = project(tmp_path, piece(4, 72, length=8), piece(4, 48, length=8))
+
+    async def test() -> None:
+        with recorder(jack) as ear:
+            async with playing(StreamRequest(tmp_path / "clip.mp4", loop=(0, 2))) as stream:
+                await stream.hear("ready")
+                ear.listen(MUSIC)
+                await stream.hear("state", bar=1)
+                said = len(stream.said)
+                await asyncio.to_thread(takes.choose, 1)
+                await stream.hear("take", take=1)
+                for _ in range(2):
+                    said = len(stream.said)
+                    await stream.hear("state", said, bar=1)
+                    said = len(stream.said)
+                    await stream.hear("state", said, bar=0)
+                stream.conductor.turn({"take": 2})
+                await stream.hear("take", said, take=2)
+                stream.conductor.turn({"take": 9})
+                assert "9" in (await stream.hear("note"))["text"]
+            heard = ear.stop()
+        assert not hanging(heard)
+        pitches = [each.data[1] for each in heard if each.is_on and each.key[0] == 0]
+        turns = [a for a, b in zip(pitches, pitches[1:], strict=False) if a != b]
+        assert turns[:1] == [pitches[0]]
+        assert len(set(pitches)) == 2
+        assert max(pitches) - min(pitches) == 24
+
+    run(test)
+
+
+@pytest.mark.parametrize("victim", ["player", "composer"])
+def test_a_process_that_is_killed_is_started_again_where_it_was(
+    jack: Server, tmp_path: Path, tiny_model: Path, victim: str
+) -> None:
+    clip = write_metadata(tmp_path / "clip.json", 16.0)
+    request = StreamRequest(clip, {"model": str(tiny_model), "tempo": "120"})
+
+    async def test() -> None:
+        with recorder(jack) as ear:
+            async with playing(request) as stream:
+                if victim == "composer":
+                    await stream.until(lambda: stream.conductor._composer)
+                else:
+                    await stream.hear("ready")
+                    ear.listen(MUSIC)
+                    await stream.hear("state", bar=1)
+                child = getattr(stream.conductor, f"_{victim}")
+                os.kill(child.pid, 9)
+                await stream.hear("restart", process=victim)
+                said = len(stream.said)
+                if victim == "composer":
+                    await stream.hear("ready")
+                    ear.listen(MUSIC)
+                else:
+                    await stream.hear("ready", said)
+                await stream.hear("state", said, rolling=True, bar=3)
+                assert stream.conductor.state["restarts"][victim] == 1
+            heard = ear.stop()
+        assert not hanging(heard)
+        assert struck(heard)
+
+    run(test)
+
+
+def test_controls_are_heard(jack: Server, tmp_path: Path, tiny_model: Path) -> None:
+    import jack as library
+
+    clip = write_metadata(tmp_path / "clip.json", 12.0)
+    request = StreamRequest(clip, {"model": str(tiny_model)}, solo=("drums",), endless=True, controls=("knobs",))
+    learned = Learned(tmp_path / "learned.toml", ["solo.piano", "density"])
+    waiting: list[tuple[int, ...]] = []
+
+    async def test() -> None:
+        client = library.Client("knobs", servername=jack.name, no_start_server=True)
+        out = client.midi_outports.register("out")
+
+        @client.set_process_callback
+        def process(_: int) -> None:
+            out.clear_buffer()
+            if waiting:
+                out.write_midi_event(0, waiting.pop(0))
+
+        try:
+            with client, recorder(jack) as ear:
+                async with playing(request, learned) as stream:
+                    await stream.hear("ready")
+                    ear.listen(MUSIC)
+                    await stream.hear("state", bar=1)
+                    waiting.append((0xB0, 20, 127))
+                    await stream.hear("learned", control="solo.piano", channel=1, controller=20)
+                    assert (await stream.hear("controls"))["soloed"] == ["drums", "piano"]
+                    waiting.append((0xB2, 7, 127))
+                    await stream.hear("learned", control="density", channel=3, controller=7)
+                    assert (await stream.hear("controls", density=8))["soloed"] == ["drums", "piano"]
+                    now = stream.conductor.state["bar"]
+                    await stream.until(lambda: stream.conductor.state["bar"] >= now + 4)
+                    sheet = stream.conductor._sheet.bars
+                    before, after = (len({note[0] for note in sheet[bar]}) for bar in (0, now + 3))
+                    assert after > before
+                    with pytest.raises(UsageError, match="density cannot be set to 9"):
+                        stream.conductor.turn({"density": 9})
+                heard = ear.stop()
+        finally:
+            client.close()
+        assert {each.key[0] for each in heard if each.is_on} <= {9, 0}
+        assert not hanging(heard)
+        assert Learned(tmp_path / "learned.toml").knobs == learned.knobs == {(0, 20): "solo.piano", (2, 7): "density"}
+
+    run(test)
+
+
+def test_what_keeps_it_from_being_played_is_raised(jack: Server, tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "broken.json").write_text("{}")
+
+    async def test() -> None:
+        for name in ("nothing.mp4", "broken.json"):
+            async with playing(StreamRequest(tmp_path / name, {"model": str(tiny_model)})) as stream:
+                with pytest.raises(InputError, match=name.replace(".", r"\.")):
+                    await stream.end()
+
+    run(test)
+
+
+def test_without_a_server_it_is_said_what_to_start(
+    jack: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(tmp_path, piece())
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", f"{jack.name}-other")
+
+    async def test() -> None:
+        async with playing(StreamRequest(tmp_path / "clip.mp4", backend="jack")) as stream:
+            with pytest.raises(MissingError, match="No JACK server runs"):
+                await stream.end()
+
+    run(test)
+
+
+def test_a_name_is_held_by_one_stream_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMT_BRIDGE_STATE", str(tmp_path))
+    with held_name("a") as (first, ledger), held_name("a") as (second, other):
+        assert (first, second) == ("a", "a 2")
+        assert ledger != other
+    with held_name("a") as (again, same):
+        assert (again, same) == ("a", ledger)

@@ -1,0 +1,93 @@
+"""A video that is measured while its music plays."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.core.options import AnalysisOptions
+from cmt_bridge.errors import VideoError
+from cmt_bridge.live.measuring import COMMAND, Look, looks, main, order
+from cmt_bridge.video.analysis import analyze
+from cmt_bridge.video.cache import measured
+from tests.clips import panning, pulsing, write_clip
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CMT_BRIDGE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", pulsing(16, 25, 100), 25)
+
+
+def test_more_and_more_is_known_at_the_tempo_of_the_beginning(clip: Path) -> None:
+    seen = list(looks(clip, AnalysisOptions(), patience=0.0))
+    assert [look.whole for look in seen] == [*(False for _ in seen[1:]), True]
+    assert len(seen) > 4
+    assert [look.seconds for look in seen] == sorted(look.seconds for look in seen)
+    assert len({look.metadata.tempo for look in seen}) == 1
+    assert len({look.metadata.duration for look in seen}) == 1
+    for before, after in zip(seen, seen[1:], strict=False):
+        known = len(before.metadata.flow_per_bar)
+        assert after.metadata.flow_per_bar[: known - 1] == pytest.approx(before.metadata.flow_per_bar[:-1])
+
+
+def test_with_time_the_tempo_is_taken_from_enough_of_the_picture(clip: Path) -> None:
+    first = next(looks(clip, AnalysisOptions(), patience=PATIENCE))
+    assert 10.0 <= first.seconds < 12.0
+    assert first.metadata.tempo == pytest.approx(100, abs=2)
+
+
+def test_what_is_kept_is_what_measuring_at_once_keeps(clip: Path, cache: Path) -> None:
+    *_, last = looks(clip, AnalysisOptions(tempo=96.0), patience=0.0)
+    (entry,) = cache.glob("measurements/*.npz")
+    streamed = entry.read_bytes()
+    entry.unlink()
+    whole = measured(clip)
+    assert entry.read_bytes() == streamed
+    assert last.metadata == analyze(whole, AnalysisOptions(tempo=96.0))
+
+
+def test_what_was_measured_before_is_known_at_once(clip: Path) -> None:
+    expected = analyze(measured(clip), AnalysisOptions())
+    (look,) = looks(clip, AnalysisOptions(), patience=0.0)
+    assert look.whole
+    assert look.metadata == expected
+
+
+def test_a_look_is_the_same_when_it_was_said(clip: Path) -> None:
+    said: list[str] = []
+    assert main(order(clip, AnalysisOptions(), 0.0), said.append) == 0
+    import json
+
+    first = Look.from_json(json.loads(said[0]))
+    assert first.to_json() == json.loads(said[0])
+
+
+def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    with pytest.raises(VideoError):
+        next(looks(text, AnalysisOptions(), patience=0.0))
+
+
+def test_it_ends_with_its_input(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "long.mp4", panning(60, 25, 30), 25)
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(order(clip, AnalysisOptions(), 0.0) + "\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdin.close()
+        process.stdout.read()
+        assert process.wait(PATIENCE) != 0
