@@ -27,13 +27,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from living.figures import Result
 from living.following import FIRST, follow
+from living.kills import kill
 from living.playing import play
 from living.recording import take_down
 
 SCENARIOS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
-    "playing": lambda folder, given: play(folder, given.minutes, loaded=not given.idle, realtime=given.realtime),
+    "playing": lambda folder, given: play(
+        folder, given.minutes, loaded=not given.idle, realtime=given.realtime, patient=given.patient
+    ),
     "following": lambda folder, given: follow(folder, given.kinds.split(","), given.locates, given.seed),
     "recording": lambda folder, _: take_down(folder),
+    "kills": lambda folder, given: kill(folder, given.kills, given.seed),
 }
 
 
@@ -47,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--idle", action="store_true", help="let no composer compute meanwhile")
     parser.add_argument("--realtime", action="store_true", help="let JACK run with realtime priority")
+    parser.add_argument("--patient", action="store_true", help="let JACK wait for who is late: for a busy machine")
     given = parser.parse_args()
     chosen = [name for name in given.only.split(",") if name]
     if unknown := set(chosen) - set(SCENARIOS):

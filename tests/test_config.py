@@ -41,6 +41,22 @@ def test_the_nearest_file_holds(tmp_path: Path) -> None:
     assert (analysis.tempo_low, analysis.tempo_high) == (80, 110.5)
 
 
+def test_what_is_said_of_streams_holds_in_the_folder_and_below(tmp_path: Path) -> None:
+    below = tmp_path / "a"
+    below.mkdir()
+    (tmp_path / "cmt-bridge.toml").write_text(
+        '[live]\nfollow = "mtc"\nlead = "clock, mmc"\nto = "synth"\nchase = false\n'
+    )
+    (below / "cmt-bridge.toml").write_text('[live]\nfollow = ""\nlatency = {drums = 5}\n')
+    assert read_config(below).live == {
+        "follow": "",
+        "lead": ["clock", "mmc"],
+        "to": ["synth"],
+        "chase": False,
+        "latency": {"drums": 5},
+    }
+
+
 def test_a_file_is_read_anew(tmp_path: Path) -> None:
     path = tmp_path / "cmt-bridge.toml"
     path.write_text('[score]\nstyle = "rock"\n')
@@ -56,6 +72,13 @@ def test_a_file_is_read_anew(tmp_path: Path) -> None:
         ("\x00", "not valid TOML"),
         ("[scores]", "no setting scores.*mean score"),
         ("score = 1", "score is not a section"),
+        ('[live]\nfollow = "me"', "live.follow.*one of clock"),
+        ("[live]\nto = 5", "live.to.*a list of names"),
+        ('[live]\nlead = ["x"]', "live.lead.*a list of clock"),
+        ("[live]\nwarm = 1", "live.warm.*true or false"),
+        ('[live]\nlatency = {drums = "5"}', "live.latency.*milliseconds"),
+        ("[live]\nname = 5", "live.name.*text"),
+        ('[live]\nfolow = "mtc"', "no setting live.folow.*mean follow"),
         ('[score]\ninstrument = "x"', "score.instrument.*mean instruments"),
         ("[score]\nxyz = 1", "score.xyz.*Known are"),
         ("[outputs]\ndrop = 1", "outputs.drop"),

@@ -61,13 +61,16 @@ def monitor(port: str, seconds: float | None, raw: bool, backend: str, as_json: 
     now = listener.now
     listener.close()
     if as_json:
-        found = {"port": listener.name, **watched.to_json(now)}
+        found = {"port": listener.name, "missed_periods": listener.missed, **watched.to_json(now)}
         click.echo(json.dumps(found)) if raw else print_json(found)
         return
     for line in watched.lines(now):
         click.echo(line)
-    for channel, pitch, age in watched.hanging(now):
-        click.echo(f"channel {channel:2}  pitch {pitch} still sounds, for {age:.1f} s")
+    if listener.missed:
+        talk(f"JACK did not let this program listen {listener.missed} times: what came then is not counted.")
+    ages = [age for _, _, age in watched.hanging(now)]
+    if ages:
+        click.echo(f"{len(ages)} notes still sound, the first of them for {max(ages):.1f} s")
 
 
 def _listen(

@@ -242,15 +242,18 @@ class _Line:
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
         self._shown = False
+        self._state: dict[str, Any] = {}
         self._controls: dict[str, Any] = {}
 
     def __call__(self, message: dict[str, Any]) -> None:
         match message["event"]:
-            case "state":
-                if self._live:
-                    self._show(_state(message, self._controls))
-            case "controls":
-                self._controls = message
+            case "state" | "controls" as what:
+                if what == "state":
+                    self._state = message
+                else:
+                    self._controls = message
+                if self._live and self._state:
+                    self._show(_state(self._state, self._controls))
             case _:
                 for sentence in _sentences(message):
                     self.end()

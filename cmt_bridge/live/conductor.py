@@ -27,7 +27,7 @@ from cmt_bridge.live.learn import Knob, Learned
 from cmt_bridge.live.request import StreamRequest
 from cmt_bridge.live.sheet import Sheet
 
-__all__ = ["COMPOSER", "ERRORS", "Conductor", "Lend", "Tell", "held_name"]
+__all__ = ["COMPOSER", "ERRORS", "SECONDS_OF_TICK", "Conductor", "Lend", "Tell", "held_name"]
 
 COMPOSER: Final = "cmt_bridge.live.composer"
 PLAYER: Final = "cmt_bridge.player"
@@ -35,6 +35,8 @@ LOOK_EVERY: Final = 0.3  # s, between two looks at which take is the current one
 AMPLE: Final = 0.6  # of a bar that is left, in which the next one can be composed
 BARS_AT_ONCE: Final = 2  # told the player in a line
 WAIT_FOR_SERVER: Final = 1.0  # s, between two tries to reach a server of ports that ended
+SECONDS_OF_TICK: Final = 15.0  # at 1 BPM
+JOIN: Final = 2  # ticks ahead of the music at which a player is put that takes the place of another
 GATHER: Final = 0.1  # s, in which turns of a knob are one
 FAREWELL: Final = 10.0  # s, for a composer that stays to let go of a piece; it may be loading a model
 MOST_NAMES: Final = 16
@@ -99,6 +101,9 @@ class Conductor:
         self._frame_rate = (0, 1)
         self._complete = False
         self._take: tuple[Path, int] | None = None
+        self._backend = ""  # the one that was found at first is the one that is waited for
+        self._stated: int | None = None
+        """The length that the file states, while its true one is not known."""
         self._playing = 0
         self._started = False
         self._ended = False
@@ -114,6 +119,8 @@ class Conductor:
     async def run(self) -> None:
         """Play until it has ended or is stopped. Raises what keeps it from being played."""
         with held_name(self.request.name) as (self._name, self._ledger):
+            if self.controls != Controls():
+                self._tell({"event": "controls", **self.controls.to_json()})
             try:
                 self._player = await Child.start("player", PLAYER, self._inbox)
                 await self._begin()
@@ -158,7 +165,7 @@ class Conductor:
         """The tick that is heard at the moment, as far as that can be known."""
         tick = float(self.state.get("tick", 0.0))
         if self.state.get("rolling"):
-            tick += (time.monotonic() - self._heard_at) * float(self.state["tempo"]) / 15.0
+            tick += (time.monotonic() - self._heard_at) * float(self.state["tempo"]) / SECONDS_OF_TICK
         return tick
 
     # The piece
@@ -285,14 +292,14 @@ class Conductor:
                 self._tempo_map = TempoMap.of((int(tick), int(uspq)) for tick, uspq in said["tempo_map"])
                 self._frame_rate = (int(said["frame_rate"][0]), int(said["frame_rate"][1]))
                 if first:
+                    self._stated = None if self.request.endless else int(said["bars"])
                     self._tell({**said, "tempo": self._tempo_map.bpm_at(0)})
                     self._open_player()
             case "bars":
                 self._feed(self._sheet.put((int(bar), notes) for bar, notes in said["bars"]))
                 self._start()
             case "end":
-                self._sheet.length = said["bars"]
-                self._to_player("end", bars=said["bars"])
+                self._end_at(int(said["bars"]))
             case "take":  # the last that it says of a piece
                 self._complete = True
                 self._take = Path(said["project"]), int(said["take"])
@@ -302,16 +309,28 @@ class Conductor:
             case "error":
                 raise ERRORS.get(int(said["code"]), CmtBridgeError)(said["sentence"])
 
+    def _end_at(self, bars: int) -> None:
+        """Know the length of the piece; music that has stopped at the length that the file states goes on to it."""
+        stated, self._stated = self._stated, None
+        self._sheet.length = bars
+        self._to_player("end", bars=bars)
+        if stated is not None and not self.state.get("rolling") and self.state.get("tick", 0) >= stated * TICKS_PER_BAR:
+            if stated < bars and self._started:
+                self._to_player("play")
+            else:
+                self._see_end()
+
     # Playing
 
     def _open_player(self) -> None:
         """Tell the player all it has to know; also one that takes the place of another."""
         assert self._player is not None
         assert self._tempo_map is not None
-        request = replace(self.request, name=self._name)
+        request = replace(self.request, name=self._name, backend=self._backend or self.request.backend)
         self._player.tell(request.order(self._tempo_map, self._frame_rate, self._ledger).to_json())
-        if self._sheet.length is not None:
-            self._to_player("end", bars=self._sheet.length)
+        length = self._stated if self._sheet.length is None else self._sheet.length
+        if length is not None:
+            self._to_player("end", bars=length)
         if self.controls.silent:
             self._to_player("mute", channels=sorted(self.controls.silent))
         if self.controls.loop is not None:
@@ -348,6 +367,7 @@ class Conductor:
         match said["event"]:
             case "ready":
                 self._tell(said)
+                self._backend = said["backend"]
                 if self._resume is not None:
                     self._do(self._join())
                     return
@@ -399,7 +419,6 @@ class Conductor:
         task.add_done_callback(self._tasks.discard)
 
     def _hear(self, said: Message) -> None:
-        rolled = bool(self.state.get("rolling"))
         self.state = {**said, "in_hand": self._sheet.ahead(max(0, said["bar"])), "restarts": dict(self._restarts)}
         self._heard_at = time.monotonic()
         if said["bar"] != self._playing:
@@ -407,10 +426,13 @@ class Conductor:
             if self._composer is not None and not self._complete:
                 self._composer.say("playing", bar=max(0, self._playing))
         self._tell(self.state)
-        length = self._sheet.length
-        over = rolled and not said["rolling"] and length is not None and said["tick"] >= length * TICKS_PER_BAR
-        request = self.request
-        if over and not (request.follow or request.wait or self.controls.loop or request.endless):
+        self._see_end()
+
+    def _see_end(self) -> None:
+        """Look whether the music has come to its end, and that is the end of the stream too."""
+        length, request = self._sheet.length, self.request
+        over = length is not None and not self.state.get("rolling") and self.state["tick"] >= length * TICKS_PER_BAR
+        if over and self._started and not (request.follow or request.wait or self.controls.loop or request.endless):
             self._ended = True
 
     # Processes
@@ -448,10 +470,11 @@ class Conductor:
             return  # it has said why
         if len(self._deaths) > MOST_ENDS and child.code != MissingError.exit_code:
             raise CmtBridgeError(f"The {child.name} ends again and again.", hint="Report what it prints.")
-        self._restarts[child.name] += 1
-        self._tell({"event": "restart", "process": child.name})
+        if child.code != MissingError.exit_code:
+            self._restarts[child.name] += 1
+            self._tell({"event": "restart", "process": child.name})
         if child is self._composer:
-            await self._compose(self._sheet.before(self._sheet.ahead(0)))
+            await self._compose(self._sheet.before())
             return
         if self._resume is None:
             self._resume = bool(self.state.get("rolling")), self.position, now
@@ -469,11 +492,16 @@ class Conductor:
         if not rolled or self.request.follow:
             self._to_player("locate", tick=int(position))
             return
-        now = position + (time.monotonic() - at) * tempo / 15.0
-        tick = int(now) + 2
+        now = self._turned(position + (time.monotonic() - at) * tempo / SECONDS_OF_TICK)
+        tick = int(now) + JOIN
         self._to_player("locate", tick=tick)
-        await asyncio.sleep((tick - now) * 15.0 / tempo)
+        await asyncio.sleep((tick - now) * SECONDS_OF_TICK / tempo)
         self._to_player("play")
+
+    def _turned(self, tick: float) -> float:
+        """Give where the loop has brought the music that would be at a tick without it."""
+        first, last = (bar * TICKS_PER_BAR for bar in self.controls.loop or (0, 0))
+        return tick if tick < last or first == last else first + (tick - first) % (last - first)
 
     async def _end(self) -> None:
         """End the player first, so that it is silent, then the composer, if it is ours."""

@@ -138,7 +138,7 @@ class Controls:
 
 
 def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Give values of controls as what they are. Raises `UsageError` where one cannot be set."""
+    """Give values of controls as what they are; twice is as once. Raises `UsageError` where one cannot be set."""
     found: dict[str, Any] = {}
     for name, value in wanted.items():
         control = BY_NAME.get(name)
@@ -147,7 +147,7 @@ def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
         if control.kind in ("switch", "action"):
             found[name] = bool(value)
         elif control.kind == "bars":
-            found[name] = stretch(str(value or ""), name)
+            found[name] = value if isinstance(value, tuple) else stretch(str(value or ""), name)
         elif isinstance(value, bool) or not isinstance(value, int | float) or not control.low <= value <= control.high:
             raise UsageError(
                 f"{name} cannot be set to {value!r}.", hint=f"Give a number from {control.low:g} to {control.high:g}."

@@ -45,7 +45,7 @@ class Keys:
         stream = self._stream
         if data in ARROWS:
             bar = int(stream.position // TICKS_PER_BAR) + 1
-            self._turn(locate=max(1, bar + (ARROWS[data])))
+            self._turn(locate=max(1, bar + ARROWS[data]))
             return
         for key in data.decode("ascii", "replace"):
             self._press(key)

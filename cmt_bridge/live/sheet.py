@@ -27,8 +27,9 @@ class Sheet:
         self.length: int | None = None
 
     def put(self, bars: Iterable[tuple[int, Notes]]) -> list[tuple[int, Notes]]:
-        """Have bars as they are now; give those that are other ones than before."""
-        changed = [(bar, notes) for bar, notes in bars if self.bars.get(bar) != notes]
+        """Have bars as they are now, in order of time; give those that are other ones than before."""
+        sorted_bars = ((bar, sorted(notes)) for bar, notes in bars)
+        changed = [(bar, notes) for bar, notes in sorted_bars if self.bars.get(bar) != notes]
         self.bars.update(changed)
         if self.length is None:
             for bar in sorted(self.bars)[: max(0, len(self.bars) - MOST_BARS)]:
@@ -42,9 +43,11 @@ class Sheet:
             count += 1
         return count
 
-    def before(self, bar: int) -> list[tuple[int, Notes]]:
-        """Give the bars up to one, where there are all of them from the first on."""
-        return [(number, self.bars[number]) for number in range(min(bar, self.ahead(0)))]
+    def before(self, bar: int | None = None) -> list[tuple[int, Notes]]:
+        """Give the bars up to one, or all, from the first that is kept on and without a gap."""
+        first = min(self.bars, default=0)
+        last = first + self.ahead(first)
+        return [(number, self.bars[number]) for number in range(first, last if bar is None else min(bar, last))]
 
     @staticmethod
     def of(score: Score) -> list[tuple[int, Notes]]:
@@ -53,4 +56,4 @@ class Sheet:
         for instrument, note in score.notes():
             row = [note.onset, max(1, note.duration), PARTS[instrument].channel, note.pitch, note.velocity]
             found[note.onset // TICKS_PER_BAR].append(row)
-        return [(bar, sorted(found[bar])) for bar in range(score.bars)]
+        return [(bar, found[bar]) for bar in range(score.bars)]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic_ns
 from typing import Any, Final
 
 from cmt_bridge.errors import MissingError
+from cmt_bridge.player.ruler import NANOSECONDS
 
 __all__ = ["QUANTUM", "LinkClock", "join"]
 
@@ -44,7 +46,9 @@ class LinkClock:
         return bool(self._offsets)
 
     def note(self, time: int) -> None:
-        """Note that a period begins at a device time, right now."""
+        """Note that a period begins at a device time, right now; where that is the monotonic clock, it knows better."""
+        if self._rate == NANOSECONDS:
+            time = monotonic_ns()
         self._add(time, self._clock.micros() - time * MICROSECONDS / self._rate)
 
     def micros(self, time: int) -> int:

@@ -25,10 +25,15 @@ Arrived = tuple[int, bytes]
 
 
 class Listener(Protocol):
-    """An input; `rate` is how many units of device time a second has, `name` what others connect to."""
+    """An input; `rate` is how many units of device time a second has, `name` what others connect to.
+
+    `missed` is how many times the device did not let it listen, so that what came then is lost, through nobody's fault
+    who sent it. `gone` says that the device is there no more.
+    """
 
     rate: int
     name: str
+    missed: int
     gone: bool
 
     @property
@@ -67,9 +72,11 @@ class JackListener:
             raise MissingError("No JACK server runs.", hint=REMEDIES["jack"]) from error
         self._jack = jack
         self.rate: int = self._client.samplerate
+        self.missed = 0
         self.gone = False
         self._waiting: deque[Arrived] = deque(maxlen=MOST)
         self._frame: int | None = None
+        self._until: int | None = None
         self._input = self._client.midi_inports.register(INPUT)
         self.name: str = self._input.name
         self._client.set_process_callback(self._process)
@@ -111,8 +118,10 @@ class JackListener:
         return self._frame + (frame - self._frame + WRAP // 2) % WRAP - WRAP // 2
 
     def _process(self, frames: int) -> None:
-        del frames
         self._frame = start = self._unwrapped(self._client.last_frame_time)
+        if self._until not in (None, start):
+            self.missed += 1
+        self._until = start + frames
         for offset, data in self._input.incoming_midi_events():
             self._waiting.append((start + offset, bytes(data)))
 
@@ -129,6 +138,7 @@ class SystemListener:
         if lack := lacking(api):
             raise MissingError(lack, hint=REMEDIES[api])
         self.rate = NANOSECONDS
+        self.missed = 0
         self.gone = False
         self._waiting: deque[Arrived] = deque(maxlen=MOST)
         self._time: int | None = None

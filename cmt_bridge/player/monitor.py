@@ -19,7 +19,7 @@ __all__ = ["ClockWatch", "Monitor", "Spread", "TimecodeWatch", "describe"]
 PULSES: Final = 24  # a quarter
 PER_SIXTEENTH: Final = 6
 WINDOW: Final = 13  # intervals; each is compared with the median of those around it
-LONGEST: Final = 4  # usual intervals; a longer one is a gap
+LONGEST: Final = 1.6  # usual intervals; a longer one is a gap, unless the next is as long
 KEPT_TURNS: Final = 12
 BIN: Final = 100_000  # of a second, in which deviations are counted: 10 µs
 PITCHES: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
@@ -67,6 +67,7 @@ class ClockWatch:
         self.gaps = 0
         self.rolling = False
         self.jitter = Spread()
+        self._long = False  # whether the last interval was too long
         self._next: int | None = None  # the pulse that comes next; None where nobody told
         self._last: int | None = None
         self._around: deque[int] = deque(maxlen=WINDOW)
@@ -81,10 +82,16 @@ class ClockWatch:
         if last is None:
             return
         interval = time - last
-        if len(self._around) == WINDOW and interval > LONGEST * median(self._around):
-            self.gaps += 1
-            self._forget()
+        long = len(self._around) == WINDOW and interval > LONGEST * median(self._around)
+        gap, self._long = self._long, long
+        if long and gap:  # no gap, but another tempo
+            self._around.clear()
+            self._recent.clear()
+            self._long = False
+        elif long:
             return
+        elif gap:
+            self.gaps += 1
         self._around.append(interval)
         self._recent.append(interval)
         if len(self._around) == WINDOW:
@@ -118,6 +125,7 @@ class ClockWatch:
 
     def _forget(self) -> None:
         self._last = None
+        self._long = False
         self._around.clear()
         self._recent.clear()
 
@@ -396,4 +404,4 @@ def _jitter(spread: Spread) -> str:
     found = spread.to_json()
     if found is None:
         return "jitter ?"
-    return f"jitter {found['p50']:.2f} / {found['p99']:.2f} / {found['max']:.2f} ms (half, 99 %, all)"
+    return f"jitter {found['p50']:.2f} ms, 99 % {found['p99']:.2f}, most {found['max']:.2f}"

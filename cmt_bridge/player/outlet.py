@@ -6,6 +6,7 @@ cut, and every note that went out is ended.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Final
@@ -19,6 +20,7 @@ KIND, WHOSE, STATUS = 0xF0, 0x0F, 0x80
 NOTE_ON, NOTE_OFF, CONTROLLER = 0x90, 0x80, 0xB0
 SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
 LATEST: Final = 0.030  # s; a note that would come later than this after its time is not struck any more
+DOUBT: Final = 0.3  # s, for which a note counts as one that may hang after its end: a kill can cost periods before it
 GAP: Final = 0.250  # s; where the device was away for longer, the music is entered anew
 
 Due = tuple[int, bytes]
@@ -59,7 +61,8 @@ class Outlet:
         self._soonest = [0] * CHANNELS  # since the last cut of a channel, nothing of it is due before that
         self._outdated = [0] * CHANNELS  # serials up to which it takes back what waits
         self._sounding: dict[int, None] = {}
-        self._ended: list[int] = []  # keys whose end was given last time, so that it has left by now
+        self._ended: deque[tuple[int, int]] = deque()  # device time and key of the ends that were given of late
+        self._doubt = int(DOUBT * rate)
 
     @property
     def ahead(self) -> int:
@@ -95,14 +98,15 @@ class Outlet:
         What was due before `start` comes then, but notes that are too late by 30 ms are left out. Where more than
         250 ms passed since the last call, the music is entered anew. Device time may only run back with a jump.
         """
-        self.settle()
+        if self._ended:
+            self._forget(start - self._doubt)
         if self._until is not None and start - self._until > self._gap:
             self.sequencer.skip(start)
         self._until = until
         out: list[Due] = []
         if self._hushed:
             out = [(start, _off(key)) for key in self._hushed]
-            self._ended += self._hushed
+            self._ended += [(start, key) for key in self._hushed]
             self._hushed.clear()
         for time, message in self.sequencer.render(until + self._ahead):
             self._serial += 1
@@ -117,17 +121,21 @@ class Outlet:
         return out
 
     def settle(self) -> None:
-        """Know that all that was given has gone out; to be called after the last of it too."""
-        if self._ended:
-            for key in self._ended:
-                if key not in self._sounding:
-                    self._ledger.clear(key)
-            self._ended.clear()
+        """Know that all that was given has arrived; to be called after the last of it."""
+        self._forget(None)
+
+    def _forget(self, before: int | None) -> None:
+        """Let the ledger know of the ends given before a device time, of all where it is None."""
+        ended = self._ended
+        while ended and (before is None or ended[0][0] < before):
+            _, key = ended.popleft()
+            if key not in self._sounding and key not in self._hushed:
+                self._ledger.clear(key)
 
     def clear(self) -> list[bytes]:
         """Give what ends every note that somebody before left hanging on this port; to be sent before all else."""
         hanging = self._ledger.hanging
-        self._ended += hanging
+        self._ended += [(self._until or 0, key) for key in hanging]
         channels = sorted({*self._channels, *(key >> KEY_BITS for key in hanging)})
         return [*(_off(key) for key in hanging), *_controllers(channels, SUSTAIN, ALL_NOTES_OFF)]
 
@@ -137,7 +145,7 @@ class Outlet:
         self._waiting.clear()
         self._hushed.clear()
         self._sounding.clear()
-        self._ended += keys
+        self._ended += [(self._until or 0, key) for key in keys]
         last = (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF) if panic else (SUSTAIN, ALL_NOTES_OFF)
         return [*(_off(key) for key in keys), *_controllers(self._channels, *last)]
 
@@ -175,13 +183,13 @@ class Outlet:
                 if key not in sounding:
                     continue
                 del sounding[key]
-                self._ended.append(key)
+                self._ended.append((at, key))
             out.append((at if at > start else start, message))
 
     def _end_channel(self, time: int, channel: int, out: list[Due], *, halts: bool) -> None:
         for key in [key for key in self._sounding if key >> KEY_BITS == channel]:
             del self._sounding[key]
-            self._ended.append(key)
+            self._ended.append((time, key))
             out.append((time, _off(key)))
         if halts and channel in self._channels:
             out.append((time, _controllers((channel,), ALL_NOTES_OFF)[0]))

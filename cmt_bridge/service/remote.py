@@ -8,15 +8,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cmt_bridge.core.tempo import TICKS_PER_QUARTER
 from cmt_bridge.errors import CmtBridgeError
-from cmt_bridge.live.conductor import ERRORS, Tell
+from cmt_bridge.live.conductor import ERRORS, SECONDS_OF_TICK, Tell
 from cmt_bridge.live.controls import Controls
 from cmt_bridge.service.client import HEARTBEAT, HOST, MOST_MESSAGE, Client
 
 __all__ = ["RemoteStream"]
 
-MINUTE: Final = 60.0  # s
 GOING_AWAY: Final = 1001
 MOST_RETRIES: Final = 3
 
@@ -38,7 +36,7 @@ class RemoteStream:
         """The tick that is heard at the moment, as far as that can be known."""
         tick = float(self.state.get("tick", 0.0))
         if self.state.get("rolling"):
-            tick += (time.monotonic() - self._heard_at) * float(self.state["tempo"]) * TICKS_PER_QUARTER / MINUTE
+            tick += (time.monotonic() - self._heard_at) * float(self.state["tempo"]) / SECONDS_OF_TICK
         return tick
 
     def turn(self, wanted: Mapping[str, Any]) -> Any:

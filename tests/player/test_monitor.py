@@ -15,7 +15,7 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import MissingError, UsageError
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead import leader
-from cmt_bridge.player.listener import JackListener
+from cmt_bridge.player.listener import JackListener, SystemListener
 from cmt_bridge.player.monitor import Monitor, describe
 from cmt_bridge.player.ruler import Ruler
 from tests.jack import PATIENCE, Server, server
@@ -69,7 +69,17 @@ def test_a_gap_of_a_clock_is_counted() -> None:
     told = led("clock", 6)
     missing = [each for each in told if not 2 * RATE < each[0] < 3 * RATE]
     found, now = hear(missing)
-    assert found.to_json(now)["clock"]["gaps"] == 1
+    clock = found.to_json(now)["clock"]
+    assert clock["gaps"] == 1
+    assert clock["jitter_ms"]["max"] == 0
+
+
+def test_half_the_tempo_is_no_gap() -> None:
+    found, now = hear(led("clock", 12, TempoMap.of([(0, 300_000), (20, 600_000)])))
+    clock = found.to_json(now)["clock"]
+    assert clock["gaps"] == 0
+    assert clock["tempo"] == pytest.approx(100, abs=0.01)
+    assert clock["jitter_ms"]["max"] < 0.03
 
 
 def test_timecode_has_its_rate_its_position_its_drift_and_its_jitter() -> None:
@@ -196,3 +206,27 @@ def test_where_there_is_no_port_at_all_the_command_says_what_to_do() -> None:
     )
     assert done.returncode == MissingError.exit_code
     assert "No JACK server runs." in done.stderr
+
+
+def test_the_system_s_own_way_of_listening_hears_it_too(jack: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", jack.name)
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+    with stage(jack, lead=["clock"]) as player:
+        player.wait_for("ready")
+        with pytest.raises(UsageError, match="cmt-bridge:sync out"):
+            SystemListener("piano roll", api="jack")
+        listener = SystemListener("sync out", api="jack")
+        try:
+            player.say(do="bar", bar=0, notes=[])
+            player.say(do="play")
+            found = Monitor(listener.rate)
+            until = time.monotonic() + PATIENCE
+            while found.clock.pulses < 48 and time.monotonic() < until:
+                for at, data in listener.take():
+                    found.hear(data, at)
+                time.sleep(0.02)
+            assert found.clock.tempo == pytest.approx(120, rel=0.05)
+            assert found.clock.place
+            assert [said for _, said in found.turns] == ["start"]
+        finally:
+            listener.close()

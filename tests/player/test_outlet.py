@@ -209,6 +209,8 @@ def test_what_sounds_is_in_the_ledger_from_before_it_is_sent_until_its_end_has_l
     assert offs(played.due(TICK, TICK + 256))
     assert ledger.sounding() == (128 + 60,)
     played.due(TICK + 256, TICK + 512)
+    assert ledger.sounding() == (128 + 60,)  # a kill may still cost the period in which it left
+    play(played, TICK + 512, TICK + 48_000)
     assert ledger.sounding() == ()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cmt_bridge.live.controls import Controls
 from cmt_bridge.service.control import Control, Json
 from cmt_bridge.service.events import Events
 
@@ -67,6 +68,23 @@ class MemoryDesk:
     async def diff(self, path: str, a: int, b: int) -> Json:
         self._note("diff", path, a, b)
         return {"path": path}
+
+    async def stream(self, request: Json) -> Json:
+        self._note("stream", request)
+        return {"playing": request["path"]}
+
+    async def stream_status(self) -> Json:
+        self._note("stream_status")
+        return {"playing": ""}
+
+    async def stream_control(self, wanted: Json) -> Json:
+        self._note("stream_control", wanted)
+        known = {name: value for name, value in wanted.items() if name not in ("learn", "loop")}
+        return Controls().turned(known).to_json()
+
+    async def stream_stop(self) -> Json:
+        self._note("stream_stop")
+        return {"playing": ""}
 
     async def stop(self) -> None:
         self._note("stop")

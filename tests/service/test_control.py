@@ -125,6 +125,12 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
     assert _ask(served, "POST", "/v1/takes/choose", {"path": "clip.mp4", "take": 2})[0] == 200
     assert _ask(served, "GET", "/v1/diff?path=clip.mp4&a=1&b=2")[0] == 200
     assert _ask(served, "GET", "/v1/openapi.json")[2] == document()
+    stream = {"path": "clip.mp4", "follow": "mtc", "to": ["synth"], "latency": {"drums": 5}, "options": {"seed": 3}}
+    assert _ask(served, "POST", "/v1/stream", stream)[::2] == (202, {"playing": "clip.mp4"})
+    assert _ask(served, "GET", "/v1/stream")[::2] == (200, {"playing": ""})
+    wanted = {"mute.drums": True, "density": 2, "loop": "5-8", "learn": "control"}
+    assert _ask(served, "POST", "/v1/stream/control", wanted)[2]["muted"] == ["drums"]
+    assert _ask(served, "POST", "/v1/stream/stop")[0] == 200
     assert _ask(served, "POST", "/v1/stop")[::2] == (202, {"stopping": True})
     assert asked == [
         ("status",),
@@ -142,6 +148,10 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
         ("choose", "clip.mp4", "redo", None),
         ("choose", "clip.mp4", "choose", 2),
         ("diff", "clip.mp4", 1, 2),
+        ("stream", stream),
+        ("stream_status",),
+        ("stream_control", wanted),
+        ("stream_stop",),
         ("stop",),
     ]
 
@@ -218,6 +228,15 @@ def test_what_nobody_foresaw_is_told_in_the_log_alone(served: Served, caplog: py
         ("takes/choose", {"path": "c"}, "lacks 'take'"),
         ("takes/undo", {"path": "c", "take": 1}, "no field 'take'"),
         ("jobs/1/cancel", {"id": 2}, "no field 'id'"),
+        ("stream", {}, "lacks 'path'"),
+        ("stream", {"path": "c", "follow": "me"}, "follow must be one of"),
+        ("stream", {"path": "c", "lead": "clock"}, "lead must be a list"),
+        ("stream", {"path": "c", "loop": "5 to 8"}, "loop must be of the form"),
+        ("stream", {"path": "c", "latency": {"drums": "5"}}, "drums must be a number"),
+        ("stream/control", {"mute.flute": True}, "no field 'mute.flute'"),
+        ("stream/control", {"mute.drums": 1}, "mute.drums must be true or false"),
+        ("stream/control", {"density": 9}, "density must be -8 to 8"),
+        ("stream/control", {"learn": "loop"}, "learn must be one of"),
         ("stop", {"now": True}, "no field 'now'"),
     ],
 )

@@ -51,6 +51,7 @@ def test_the_oldest_progress_is_lost_first_and_no_state_of_a_job() -> None:
         events = Events()
         with events.subscribe() as subscription:
             events.publish(_job(1))
+            events.publish({"event": "position", "tick": 0.0})
             for index in range(2 * MOST_WAITING):
                 events.publish(_progress(index))
             events.publish(_job(2))

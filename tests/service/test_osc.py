@@ -88,6 +88,10 @@ def test_every_verb_reaches_the_desk(served: Served, sender: Sender) -> None:
     for verb in ("accept", "undo", "redo"):
         assert sender.ask(verb, "clip.mp4")[0] == "ok"
     assert sender.ask("cancel", 1)[0] == "ok"
+    assert sender.ask("stream", "clip.mp4", "follow", "clock", "to", "synth, piano", "wait", 1)[0] == "ok"
+    wanted = ("mute.drums", 1.0, "solo.bass", False, "density", 2.0, "control", 0.4, "loop", 3)
+    assert json.loads(sender.ask("stream_control", *wanted)[1])["muted"] == ["drums"]
+    assert sender.ask("stream_status") == sender.ask("stream_stop") == ("ok", '{"playing": ""}')
     assert sender.ask("stop") == ("ok", '{"stopping": true}')
     assert served.desk.asked == [
         ("status",),
@@ -99,6 +103,10 @@ def test_every_verb_reaches_the_desk(served: Served, sender: Sender) -> None:
         ("choose", "clip.mp4", "undo", None),
         ("choose", "clip.mp4", "redo", None),
         ("cancel", 1),
+        ("stream", {"path": "clip.mp4", "follow": "clock", "to": ["synth", "piano"], "wait": True}),
+        ("stream_control", {"mute.drums": True, "solo.bass": False, "density": 2, "control": 0.4, "loop": "3"}),
+        ("stream_status",),
+        ("stream_stop",),
         ("stop",),
     ]
 

@@ -1,16 +1,17 @@
 """Follow MIDI clock: Start, Stop, Continue, song position, and 24 clocks a quarter.
 
-A clock says that a 24th of a quarter has passed, and when. Times come with jitter, up to half a period of the sender, so
-a delay-locked loop (Adriaensen, *Using a DLL to filter time*, 2005) tells when a clock was meant. A step of the
-tempo is taken for one when two clocks in a row say so. A clock that is missing between two that fit is counted.
+A clock says that a 24th of a quarter has passed, and when. Times come with jitter, up to half a period of the sender or
+several clocks at once, so `Pace` tells when a clock was meant. What counts is how many came: only where they come well
+in time is one that is missing between two counted too.
 """
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from math import remainder
 from typing import Any, Final
 
 from cmt_bridge.player.course import Change, Course
+from cmt_bridge.player.follow.pace import Pace
 from cmt_bridge.player.ruler import Ruler
 
 __all__ = ["CLOCKS_PER_SIXTEENTH", "ClockFollower"]
@@ -22,11 +23,10 @@ FLUSHES: Final = (120, 123)  # controllers by which hosts ask for silence before
 CLOCKS_PER_SIXTEENTH: Final = 6
 CLOCKS_PER_QUARTER: Final = 24
 SECONDS_PER_MINUTE: Final = 60
-SETTLED: Final = 24  # clocks over which the loop grows as slow as it gets
-BANDWIDTH: Final = 0.03  # of the loop, per clock, when it has settled
-STEP: Final = 0.12  # of a clock, by which two in a row are off the same way where the tempo has changed
-UNRULY: Final = 4.0  # times the usual jitter, by which they are
-MISSING: Final = 0.35  # of a clock, by which a gap may differ from whole clocks and still be some that got lost
+IN_TIME: Final = 0.02  # of a clock, the deviation up to which one that is missing is told from one that is late
+WHOLE: Final = 0.25  # of a clock, by which a gap may differ from whole clocks and still be some that got lost
+KNOWN: Final = 4  # clocks after which that can be told
+PERIOD: Final = 256  # units of device time; who sends at whole multiples of that sends when it can, and is late at times
 MOST_MISSING: Final = 3
 LOST: Final = 5  # clocks that do not come
 LEAST_LOST: Final = 0.080  # s
@@ -43,13 +43,11 @@ class ClockFollower:
     def __init__(self, ruler: Ruler, rate: int, *, unit: int = CLOCKS_PER_SIXTEENTH) -> None:
         self._rate = rate
         self._unit = unit
-        self._interval = rate * SECONDS_PER_MINUTE / (ruler.tempo_map.bpm_at(0) * CLOCKS_PER_QUARTER)  # device time
+        self._pace = Pace(rate, ruler.tempo_map.bpm_at(0))
         self._number = 0  # of the last clock, since the beginning of the song
         self._next: int | None = None  # number of the next one, where that is not the one after the last
         self._last: int | None = None  # device time of the last clock
-        self._meant = 0.0  # and when it was meant
-        self._count = 0  # clocks since the loop began anew
-        self._off = 0.0  # error of the last clock where that was a doubtful one
+        self._missing = 0  # clocks that were counted before the last one, though they did not come
         self._jitter = 0.0
         self._rolling = False
         self._lost = False
@@ -80,7 +78,7 @@ class ClockFollower:
         """Notice that clocks do not come any more."""
         if not self._rolling or self._lost or self._last is None or self._next is not None:
             return []
-        if time - self._last <= max(LOST * self._interval, LEAST_LOST * self._rate):
+        if time - self._last <= self._patience:
             return []
         self._lost = True
         return [Change(Course(time, self._number / CLOCKS_PER_SIXTEENTH), note="lost")]
@@ -91,7 +89,7 @@ class ClockFollower:
         return {
             "rolling": self._rolling and not self._lost,
             "lost": self._lost,
-            "tempo": round(self._rate * SECONDS_PER_MINUTE / (self._interval * CLOCKS_PER_QUARTER), 2),
+            "tempo": round(self._rate * SECONDS_PER_MINUTE / (self._pace.interval * CLOCKS_PER_QUARTER), 2),
             "jitter_ms": round(1000 * self._jitter / self._rate, 3),
         }
 
@@ -121,69 +119,64 @@ class ClockFollower:
         if self._next is not None:
             self._number, self._next = self._next, None
             self._lost = False
-            self._anchor(time)
+            self._begin_pace(time)
             return [Change(self._course(time))]
         if self._lost:
             return self._found(time)
-        missing = self._tick(time)
-        self._number += 1 + missing
+        self._number += 1 + self._tick(time)
         return [Change(self._course(time), jump=False)]
 
     def _found(self, time: int) -> list[Change]:
         """Join clocks that come again: the sender has gone on meanwhile, by whole clocks."""
         assert self._last is not None
-        self._number += max(1, round((time - self._last) / self._interval))
+        self._number += max(1, round((time - self._last) / self._pace.interval))
         self._lost = False
-        self._anchor(time)
+        self._begin_pace(time)
         return [Change(self._course(time), note="found")]
 
-    def _anchor(self, time: int) -> None:
-        """Begin the loop anew at a clock; the interval stays until another is known."""
-        self._last, self._meant = time, float(time)
-        self._count, self._off = 0, 0.0
+    def _begin_pace(self, time: int) -> None:
+        self._pace.begin(time)
+        self._last, self._missing = time, 0
 
     def _tick(self, time: int) -> int:
-        """Let the loop take in a clock; give how many were missing before it."""
-        last, self._last = self._last, time
-        if last is None or time <= last or time - last > LEAST_LOST * self._rate + LOST * self._interval:
-            self._anchor(time)
+        """Take in the next clock; give how many more there are than it, which may be less than none."""
+        last, pace = self._last, self._pace
+        if last is None or time - last > self._patience:
+            self._begin_pace(time)
             return 0
-        self._count += 1
-        error = time - (self._meant + self._interval)
-        whole = round(error / self._interval)
-        if 1 <= whole <= MOST_MISSING and not self._off and self._fits(error - whole * self._interval):
-            self._meant += whole * self._interval
-            self._off = error
-            self._follow(error - whole * self._interval)
-            return whole
-        if self._count == 1 and abs(error) > STEP * self._interval:  # the tempo of before is not that of now
-            self._interval = float(time - last)
-            self._meant = float(time)
+        self._last = time
+        gap, missing = time - last, self._missing
+        self._missing = 0
+        if missing and abs(gap - pace.interval * (missing + 1)) < WHOLE * pace.interval:
+            pace.forget(1)  # as far apart again: none was missing, the tempo is another one
+            pace.interval = float(gap)
+            pace.add(time)
+            return -missing
+        self._missing = self._lacks(gap)
+        for number in range(self._missing):
+            pace.add(last + gap * (number + 1) / (self._missing + 1))
+        pace.add(time)
+        self._jitter += SMOOTH * (abs(time - pace.meant) - self._jitter)
+        return self._missing
+
+    def _lacks(self, gap: int) -> int:
+        """Give how many clocks are missing in a gap, where that can be told."""
+        pace = self._pace
+        if pace.count < KNOWN or pace.off > IN_TIME * pace.interval or abs(remainder(pace.interval, PERIOD)) < 1:
             return 0
-        doubtful = abs(error) > max(STEP * self._interval, UNRULY * self._jitter)
-        if doubtful and self._off * error > 0:
-            taken_back = -round(self._off / self._interval) if abs(self._off) > (1 - MISSING) * self._interval else 0
-            self._interval, self._meant = float(time - last), float(time)
-            self._count, self._off = 1, 0.0
-            return min(0, taken_back)
-        self._off = error if doubtful else 0.0
-        self._follow(error)
-        return 0
+        whole = round(gap / pace.interval)
+        fits = abs(gap / pace.interval - whole) < WHOLE
+        return whole - 1 if fits and 1 < whole <= MOST_MISSING + 1 else 0
 
-    def _fits(self, rest: float) -> bool:
-        return self._count > 2 and abs(rest) < MISSING * self._interval
-
-    def _follow(self, error: float) -> None:
-        """Move by a share of the error: a large one at the beginning, when little is known yet."""
-        omega = 2 * pi * max(BANDWIDTH, 0.25 * (1 - self._count / SETTLED))
-        self._meant += self._interval + min(1.0, sqrt(2) * omega) * error
-        self._interval += min(0.5, omega * omega) * error
-        self._jitter += SMOOTH * (abs(error) - self._jitter)
+    @property
+    def _patience(self) -> float:
+        """Device time after which clocks do not come any more."""
+        return max(LOST * self._pace.interval, LEAST_LOST * self._rate)
 
     def _course(self, time: int) -> Course:
         """Give the course as it is meant at a device time."""
-        speed = 1.0 / (CLOCKS_PER_SIXTEENTH * self._interval)
+        speed = 1.0 / (CLOCKS_PER_SIXTEENTH * self._pace.interval)
         position = self._number / CLOCKS_PER_SIXTEENTH
         if not self._rolling or self._lost:
             return Course(time, position)
-        return Course(time, position + (time - self._meant) * speed, speed)
+        return Course(time, position + (time - self._pace.meant) * speed, speed)

@@ -12,7 +12,7 @@ from cmt_bridge.player.timecode import PAIR, PIECES, QUARTERS, Rate, full_frame,
 
 __all__ = ["SLACK", "TimecodeLeader", "frame_at"]
 
-SLACK: Final = Fraction(1, 200)
+SLACK: Final = Fraction(1, 1000)
 """Frames by which a position may be short of a frame and still be meant to be on it: it may have been rounded."""
 
 

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from cmt_bridge.live.sheet import MOST_BARS, Sheet
+from tests.live.playing import piece
+
+NOTE = [0, 4, 0, 60, 90]
+
+
+def test_only_what_has_changed_is_given_again() -> None:
+    sheet = Sheet()
+    assert sheet.put([(0, [NOTE]), (1, [])]) == [(0, [NOTE]), (1, [])]
+    assert sheet.put([(0, [NOTE]), (1, [NOTE])]) == [(1, [NOTE])]
+    assert sheet.bars == {0: [NOTE], 1: [NOTE]}
+
+
+def test_bars_in_hand_end_at_a_gap() -> None:
+    sheet = Sheet()
+    sheet.put([(0, []), (1, []), (3, [])])
+    assert [sheet.ahead(bar) for bar in range(5)] == [2, 1, 0, 1, 0]
+    assert [bar for bar, _ in sheet.before()] == [0, 1]
+    assert [bar for bar, _ in sheet.before(1)] == [0]
+
+
+def test_of_a_piece_without_an_end_the_last_bars_are_kept() -> None:
+    sheet = Sheet()
+    sheet.put((bar, []) for bar in range(MOST_BARS + 10))
+    assert [bar for bar, _ in sheet.before()] == list(range(10, MOST_BARS + 10))
+    assert sheet.ahead(10) == MOST_BARS
+
+
+def test_a_score_is_read_bar_by_bar() -> None:
+    bars = Sheet.of(piece(2))
+    assert [bar for bar, _ in bars] == [0, 1]
+    assert [len(notes) for _, notes in bars] == [20, 20]
+    assert all(bar * 16 <= note[0] < bar * 16 + 16 for bar, notes in bars for note in notes)
