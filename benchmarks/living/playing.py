@@ -225,11 +225,9 @@ def _sync(result: Result, names: Sequence[str], run: Run, tempos: Tempos, bars: 
             times = [float(at) for at in wanted]
             found: dict[int, float] = {}
             wrong = 0
-            for each in sync:
-                at = (clock(each) - clock(music)) / rate
-                if each.data[0] != kind or at > length - quarter / 2:
-                    continue
-                index = _nearest(times, at)
+            told = [(each, (clock(each) - clock(music)) / rate) for each in sync if each.data[0] == kind][: len(times)]
+            for order, (each, at) in enumerate(told):
+                index = order if len(told) == len(times) else _nearest(times, at)
                 wrong += index in found or (kind == 0xF1 and each.data != _piece(index))
                 found[index] = (at - times[index]) * 1000
             gone = [music.frame + round(times[index] * rate) for index in range(len(times)) if index not in found]

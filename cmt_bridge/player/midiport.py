@@ -229,7 +229,8 @@ class MidiPort:
     # The thread that sends
 
     def _run(self) -> None:
-        _hurry()
+        if self._api != "jack":  # where a server that is stuck would keep this thread busy for ever, before all others
+            _hurry()
         player, heard = self.player, self._heard
         until = time.monotonic_ns()
         try:

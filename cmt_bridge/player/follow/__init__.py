@@ -30,10 +30,10 @@ class Follower(Protocol):
 def follower(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate: tuple[int, int] = (0, 1)) -> Follower:
     """Give a follower of a kind (`FOLLOWS` of `order`); `rate` in units of device time a second.
 
-    `start` is the timecode of the first bar, empty for the whole hour before it. Raises `MissingError` where a package
-    that it needs is not installed, `UsageError` for a timecode that is none.
+    `start` is the timecode of the first bar, empty for the whole hour before it; `frame_rate` is the picture's, as
+    numerator and denominator. Raises `MissingError` where a package that it needs is not installed, `UsageError` for a
+    timecode that is none.
     """
-    del frame_rate
     match kind:
         case "clock":
             from cmt_bridge.player.follow.clock import ClockFollower
@@ -46,7 +46,7 @@ def follower(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate:
         case "mtc":
             from cmt_bridge.player.follow.timecode import TimecodeFollower
 
-            return TimecodeFollower(rate, start=start)
+            return TimecodeFollower(rate, start=start, frame_rate=frame_rate)
         case "link":
             from cmt_bridge.player.follow.link import LinkFollower
 

@@ -25,8 +25,10 @@ CLOCKS_PER_QUARTER: Final = 24
 SECONDS_PER_MINUTE: Final = 60
 IN_TIME: Final = 0.02  # of a clock, the deviation up to which one that is missing is told from one that is late
 WHOLE: Final = 0.25  # of a clock, by which a gap may differ from whole clocks and still be some that got lost
-KNOWN: Final = 4  # clocks after which that can be told
-PERIOD: Final = 256  # units of device time; who sends at whole multiples of that sends when it can, and is late at times
+KNOWN: Final = 5  # clocks after which that can be told
+PERIOD: Final = (
+    256  # units of device time; who sends at whole multiples of that sends when it can, and is late at times
+)
 MOST_MISSING: Final = 3
 LOST: Final = 5  # clocks that do not come
 LEAST_LOST: Final = 0.080  # s
@@ -43,7 +45,7 @@ class ClockFollower:
     def __init__(self, ruler: Ruler, rate: int, *, unit: int = CLOCKS_PER_SIXTEENTH) -> None:
         self._rate = rate
         self._unit = unit
-        self._pace = Pace(rate, ruler.tempo_map.bpm_at(0))
+        self._pace = Pace(rate, rate * SECONDS_PER_MINUTE / (ruler.tempo_map.bpm_at(0) * CLOCKS_PER_QUARTER))
         self._number = 0  # of the last clock, since the beginning of the song
         self._next: int | None = None  # number of the next one, where that is not the one after the last
         self._last: int | None = None  # device time of the last clock

@@ -11,6 +11,7 @@ from cmt_bridge.player.ruler import NANOSECONDS, Ruler
 __all__ = ["TransportFollower"]
 
 SECONDS_PER_MINUTE = 60
+LATE: Final = 0.030  # s, by which the transport may fall behind frame time where JACK itself was late
 SLIP: Final = 0.02  # sixteenths by which a position by beats may differ from where the course leads
 
 
@@ -47,6 +48,7 @@ class TransportFollower:
         else:
             self._stated = True
         expected = self._frame + (time - self._time if self._time is not None and self._rolling else 0)
+        slipped = rolling and self._rolling and abs(frame - expected) < LATE * self._rate
         moved = self._time is None or rolling != self._rolling or frame != expected
         self._frame, self._time, self._rolling = frame, time, rolling
         if not self._by_bars:
@@ -54,14 +56,14 @@ class TransportFollower:
                 return []
             speed = NANOSECONDS / self._rate if rolling else 0.0
             self._course = Course(time, frame * NANOSECONDS / self._rate, speed)
-            return [Change(self._course)]
+            return [Change(self._course, jump=not slipped)]
         position, self._tempo = self._bars(bbt) if self._stated else (self._course.position_at(time), self._tempo)
         speed = self._tempo * TICKS_PER_QUARTER / SECONDS_PER_MINUTE / self._rate if rolling else 0.0
         slip = abs(position - self._course.position_at(time))
         if not moved and slip < SLIP and abs(speed - self._course.speed) <= 1e-12:
             return []
         self._course = Course(time, position, speed)
-        return [Change(self._course, jump=moved or slip >= TICKS_PER_QUARTER)]
+        return [Change(self._course, jump=(moved and not slipped) or slip >= TICKS_PER_QUARTER)]
 
     @staticmethod
     def _bars(bbt: Any) -> tuple[float, float]:

@@ -21,8 +21,7 @@ AGREES: Final = 2.5  # standard deviations
 EXTREME: Final = 3.0  # standard deviations that the worst of so many clocks is off
 FINEST: Final = 30e-6  # s, to which senders are exact
 FAMILIAR: Final = 0.02  # by which a first interval may differ from the last known one and still be that
-FASTEST, SLOWEST = 600, 15  # BPM
-PER_MINUTE: Final = 24 / 60
+SHORTEST, LONGEST = 0.004, 0.170  # s
 
 
 def _weights(count: int) -> tuple[list[float], list[float], float, float]:
@@ -40,18 +39,20 @@ LINES: Final = {count: _weights(count) for count in WINDOWS}
 class Pace:
     """Take the times of clocks; give when the last was meant, and the interval from one to the next.
 
-    Times are device time, of which a second has `rate` units.
+    Times are device time, of which a second has `rate` units. `interval` is the one to begin with; where it is `sure`,
+    a single other one is not believed.
     """
 
-    def __init__(self, rate: int, bpm: float) -> None:
-        self.interval = rate / (bpm * PER_MINUTE)
+    def __init__(self, rate: int, interval: float, *, sure: bool = False) -> None:
+        self.interval = interval
         """Device time from one clock to the next."""
         self.meant = 0.0
         """Device time at which the last clock was meant to come."""
         self.off = 0.0
         """By how much device time a clock is off, as a standard deviation."""
         self._finest = FINEST * rate
-        self._shortest, self._longest = rate / (FASTEST * PER_MINUTE), rate / (SLOWEST * PER_MINUTE)
+        self._sure = sure
+        self._shortest, self._longest = SHORTEST * rate, LONGEST * rate
         self._times: deque[float] = deque(maxlen=KEPT)
         self._made_up: deque[float] = deque([0.0], maxlen=KEPT)  # by how much clocks were off that others made up for
 
@@ -59,6 +60,11 @@ class Pace:
     def count(self) -> int:
         """How many clocks the line may go through."""
         return len(self._times)
+
+    @property
+    def last(self) -> float:
+        """Device time at which the last came."""
+        return self._times[-1]
 
     @property
     def gap(self) -> float:
@@ -97,7 +103,7 @@ class Pace:
     def _meet(self) -> None:
         """Judge the first interval: that which was known, or another."""
         gap = self.gap
-        if abs(gap - self.interval) > AGREES * self.off + FAMILIAR * self.interval:
+        if not self._sure and abs(gap - self.interval) > AGREES * self.off + FAMILIAR * self.interval:
             self.interval = self._bounded(gap)
         self.meant = self._times[-1]
 

@@ -12,48 +12,70 @@ from math import ceil
 from typing import Any, Final
 
 from cmt_bridge.player.course import Change, Course
+from cmt_bridge.player.follow.pace import Pace
 from cmt_bridge.player.ruler import NANOSECONDS
-from cmt_bridge.player.timecode import PAIR, RATES, Rate, Timecode, quarter_frame, read_timecode
+from cmt_bridge.player.timecode import (
+    PAIR,
+    PIECES,
+    QUARTERS,
+    RATES,
+    Rate,
+    Timecode,
+    quarter_frame,
+    rate_of,
+    read_timecode,
+)
 
 __all__ = ["TimecodeFollower"]
 
 QUARTER_FRAME: Final = 0xF1
-PIECES: Final = 8
-QUARTERS: Final = 4  # of a frame
 FULL_FRAME: Final = b"\x01\x01"
 STOPS: Final = (0x01, 0x09)  # MMC: stop and pause
 LOCATE: Final = bytes((0x44, 0x06, 0x01))
 SUBFRAMES: Final = 100
 PAIRS: Final = 8  # that the first quarter frame can tell from each other
 SILENT: Final = 4  # quarter frames that do not come when it has stopped
-SLACK: Final = 0.008  # s, by which they may be late
-OFF: Final = 0.020  # s, by which the course may be off and be nudged; more is another place
+SLACK: Final = 0.016  # s, by which they may be late
+ELSEWHERE: Final = 0.100  # s, from which on a label is another place, and not the same a little late
 EXACT: Final = 0.75  # of a unit of device time, by which a quarter frame may be off and be none the less on time
-GAIN: Final = 0.15  # of an error, by which the course follows it
 FASTER: Final = 0.12  # by which it may run faster or slower than it should
+SLOWED: Final = Fraction(1001, 1000)  # in 23.976 and 29.97 frames a second without drop, which MTC calls 24 and 30
+TELLING: Final = 0.0003  # by which a speed may be off and be told from that
+SETTLED: Final = 96  # quarter frames after which the speed is measured
+LAST_MINUTE: Final = 59
 
 
 class TimecodeFollower:
     """Turn MTC into a course by time; positions are nanoseconds since the first bar.
 
-    `start` is the timecode of the first bar; where it is empty, that is the whole hour before what is heard.
+    `start` is the timecode of the first bar; where it is empty, that is the whole hour before what is heard, or the
+    next one where it begins in the last minute before that. `frame_rate` is the picture's: MTC does not tell 23.976
+    from 24 frames a second nor 29.97 without drop from 30, but how fast its quarter frames come does.
     """
 
-    def __init__(self, rate: int, *, start: str = "") -> None:
+    def __init__(self, rate: int, *, start: str = "", frame_rate: tuple[int, int] = (0, 1)) -> None:
         self._rate = rate
         self._start_text = start
         read_timecode(start, RATES[3] if start else RATES[0])  # so that one that is none is refused at once
-        self._kind: Rate = RATES[3]
+        self._kind: Rate = rate_of(frame_rate)
+        picture = frame_rate[0] / (frame_rate[1] or 1)
+        slowed = picture * float(SLOWED)
+        self._slowed = {0} if abs(slowed - round(slowed)) < abs(picture - round(picture)) else set()  # by number
         self._start = 0  # count of the first bar
+        self._hours: int | None = None  # of the first bar, where no timecode was given for it
         self._nibbles: list[int | None] = [None] * PIECES
         self._piece: int | None = None
         self._base: int | None = None  # count of the frame of the first piece
+        self._parity = 0  # of the frames whose labels are sent
         self._believed: int | None = None  # count that a full frame has told, before the first piece
         self._sure = False  # whether eight have said so
         self._last: int | None = None
         self._course = Course(0, 0.0)
         self._rolling = False
         self._heard = False
+        self._pace = Pace(rate, self._interval, sure=True)
+        self._quarters = 0  # since it rolls
+        self._settled = 0.0  # when the quarter frame was meant from which on the speed is measured
         self._jitter = 0.0
 
     def hear(self, data: bytes, time: int) -> list[Change]:
@@ -80,18 +102,24 @@ class TimecodeFollower:
     def state(self) -> dict[str, Any]:
         """Tell whether it rolls, its rate, the label, and its jitter in ms."""
         label = str(self._kind.label(self._base + (self._piece or 0) // QUARTERS)) if self._base is not None else ""
+        slowed = {0: "23.976", 3: "29.97"} if self._kind.code in self._slowed else {}
         return {
-            "rolling": self._rolling,
+            "rolling": self._course.rolls,
             "lost": False,
-            "rate": self._kind.name if self._heard else "",
+            "rate": slowed.get(self._kind.code, self._kind.name) if self._heard else "",
             "timecode": label,
             "jitter_ms": round(1000 * self._jitter / self._rate, 3),
         }
 
     @property
+    def _frames(self) -> Fraction:
+        """Frames of a second."""
+        return self._kind.frames / SLOWED if self._kind.code in self._slowed else self._kind.frames
+
+    @property
     def _interval(self) -> float:
         """Device time of a quarter frame."""
-        return float(self._rate / (self._kind.frames * QUARTERS))
+        return float(self._rate / (self._frames * QUARTERS))
 
     # Quarter frames
 
@@ -119,14 +147,16 @@ class TimecodeFollower:
             if base is not None and base != self._base:
                 self._base = base
                 return self._roll(time)
-        if piece == PIECES - 1 and None not in self._nibbles:
-            label = self._label()
-            self._sure = self._sure or label is not None
-            if label is not None and label.count != self._base:
-                self._base = label.count
         if piece == PIECES - 1:
+            label = self._label() if None not in self._nibbles else None
             self._nibbles = [None] * PIECES
-        return self._nudge(time) if self._base is not None else []
+            if label is not None:
+                self._sure, self._parity = True, label.count % PAIR
+                known, self._base = self._base is not None, label.count
+                off = self._position() - self._course.position_at(time)
+                if not known or abs(off) > ELSEWHERE * NANOSECONDS:
+                    return self._roll(time)
+        return self._nudge(time, ahead) if self._base is not None else []
 
     def _first(self, piece: int, nibble: int, time: int) -> list[Change]:
         """Believe the full frame that came before, or the place where it has stopped."""
@@ -143,8 +173,9 @@ class TimecodeFollower:
 
     def _guess(self, count: int, piece: int, nibble: int) -> int | None:
         """Give the first frame of the pair that a quarter frame belongs to, soon after a frame that was told."""
-        first = count // PAIR * PAIR
-        for base in range(first, first + PAIR * PAIRS, PAIR):
+        step = PAIR if piece else 1  # the first piece tells the frame
+        first = count - (count - self._parity) % step
+        for base in range(first, first + PAIR * PAIRS, step):
             late = base * QUARTERS + piece >= count * QUARTERS
             if late and quarter_frame(self._kind.label(base), piece)[1] & 0x0F == nibble:
                 return base
@@ -159,41 +190,64 @@ class TimecodeFollower:
 
     def _roll(self, time: int) -> list[Change]:
         self._rolling = True
-        position = self._position()
-        self._course = Course(time, position, NANOSECONDS / self._rate)
+        self._course = Course(time, self._position(), NANOSECONDS / self._rate)
         self._believed = None
+        self._pace = Pace(self._rate, self._interval, sure=True)
+        self._pace.begin(time)
+        self._quarters = 0
         return [Change(self._course)]
 
-    def _nudge(self, time: int) -> list[Change]:
-        """Follow a quarter frame that comes a little early or late."""
-        error = (self._position() - self._course.position_at(time)) / (NANOSECONDS / self._rate)
-        self._jitter += 0.1 * (abs(error) - self._jitter)
-        if abs(error) < EXACT:
-            return []
-        if abs(error) > OFF * self._rate:
-            return self._roll(time)
+    def _nudge(self, time: int, ahead: int) -> list[Change]:
+        """Follow a quarter frame that comes a little early or late; it is the `ahead`th since the last."""
+        pace = self._pace
+        last = pace.last
+        for number in range(1, ahead + 1):
+            pace.add(last + (time - last) * number / ahead)
+        self._quarters += ahead
+        self._jitter += 0.1 * (abs(time - pace.meant) - self._jitter)
+        self._measure()
+        position = self._position()
         usual = NANOSECONDS / self._rate
-        position = self._course.position_at(time) + GAIN * error * usual
-        drift = GAIN * GAIN / 4 * error / self._interval
-        speed = min(1 + FASTER, max(1 - FASTER, self._course.speed / usual + drift)) * usual
-        self._course = Course(time, position, speed)
+        if abs(position / usual - self._course.position_at(pace.meant) / usual) < EXACT:
+            return []
+        speed = min(1 + FASTER, max(1 - FASTER, self._interval / pace.interval)) * usual
+        self._course = Course(time, position + (time - pace.meant) * speed, speed)
         return [Change(self._course, jump=False)]
+
+    def _measure(self) -> None:
+        """Tell by the speed a rate from that which is slower by a thousandth and has the same number."""
+        pace, count = self._pace, self._quarters - SETTLED
+        if count <= 0:
+            self._settled = pace.meant
+            return
+        usual = float(self._rate / (self._kind.frames * QUARTERS))
+        if pace.off > TELLING * usual * count or self._kind.code not in (0, 3):
+            return
+        speed = (pace.meant - self._settled) / (count * usual)
+        if abs(speed - float(SLOWED)) < TELLING:
+            self._slowed.add(self._kind.code)
+        elif abs(speed - 1) < TELLING:
+            self._slowed.discard(self._kind.code)
+
+    def _place(self, frames: Fraction) -> int:
+        """Give the position of a count of frames; a little before the first bar it is below 0."""
+        day = self._kind.day
+        since = (frames - self._start) % day
+        return round((since - day if since >= day * 3 // 4 else since) * NANOSECONDS / self._frames)
 
     def _position(self) -> int:
         """Give the position of the last quarter frame."""
         assert self._base is not None
-        quarters = (self._base - self._start) * QUARTERS + (self._piece or 0)
-        return round(self._kind.ns(Fraction(quarters, QUARTERS)))
+        return self._place(self._base + Fraction(self._piece or 0, QUARTERS))
 
     def _label(self) -> Timecode | None:
         """Read the eight; None where they say what is no label."""
         low = [each or 0 for each in self._nibbles[::2]]
         high = [each or 0 for each in self._nibbles[1::2]]
         frame, seconds, minutes, hours = (a | b << 4 for a, b in zip(low, high, strict=True))
-        return self._read(hours, minutes, seconds, frame)
+        return self._read(RATES[hours >> 5 & 3], hours, minutes, seconds, frame)
 
-    def _read(self, hours: int, minutes: int, seconds: int, frame: int) -> Timecode | None:
-        kind = RATES[hours >> 5 & 3]
+    def _read(self, kind: Rate, hours: int, minutes: int, seconds: int, frame: int) -> Timecode | None:
         label = Timecode(kind, hours & 0x1F, minutes & 0x3F, seconds & 0x3F, frame & 0x1F)
         if label.hours > 23 or label.minutes > 59 or label.seconds > 59 or label.frame >= kind.counted:
             return None
@@ -201,45 +255,48 @@ class TimecodeFollower:
         if self._start_text:
             self._start = read_timecode(self._start_text, kind).count
         elif not (self._rolling and self._sure):  # a run may go on into the next hour
-            self._start = Timecode(kind, label.hours, 0, 0, 0).count
+            early = label.minutes == LAST_MINUTE and label.hours != self._hours
+            self._hours = label.hours + early
+            self._start = Timecode(kind, self._hours, 0, 0, 0).count
         return label
 
     # Full frames and MMC
 
     def _exclusive(self, said: bytes, time: int) -> list[Change]:
         if said[:2] == FULL_FRAME and len(said) == 6:
-            return self._turn(said[2:6], 0, time)
+            return self._turn(RATES[said[2] >> 5 & 3], said[2:6], 0, time)
         if said[:1] == b"\x06" and len(said) > 1:
             command = said[1:]
             if command[0] in STOPS:
                 return self._stand(time)
             if command[:3] == LOCATE and len(command) >= 8:
-                return self._turn(command[3:7], command[7], time)
+                stated = RATES[command[3] >> 5 & 3]  # some leave out the rate, which then reads as 24
+                known = self._heard or not stated.code
+                return self._turn(self._kind if known else stated, command[3:7], command[7], time)
         return []
 
-    def _turn(self, label: bytes, part: int, time: int) -> list[Change]:
+    def _turn(self, kind: Rate, label: bytes, part: int, time: int) -> list[Change]:
         """Go to a label and stand there; it rolls from the next quarter frame on."""
-        rolled, base, self._rolling = self._rolling, self._base, False
-        found = self._read(*label)
+        rolled, self._rolling = self._rolling, False
+        found = self._read(kind, *label)
         if found is None:
-            self._rolling, self._base = rolled, base
+            self._rolling = rolled
             return []
         exact = found.count + Fraction(min(part, SUBFRAMES - 1), SUBFRAMES)
         self._believed = ceil(exact)
         self._base = self._piece = None
-        self._course = Course(time, round(self._kind.ns(exact - self._start)))
+        self._course = Course(time, self._place(exact))
         return [Change(self._course)]
 
     def _stand(self, time: int) -> list[Change]:
         """Stop where the last quarter frame was."""
-        rolled, self._rolling = self._rolling, False
-        if not rolled:
+        self._rolling = False
+        if not self._course.rolls:
             return []
-        if self._base is None:
-            return []
-        place = self._position()
-        quarters = self._base * QUARTERS + (self._piece or 0)
-        self._believed = ceil(Fraction(quarters, QUARTERS))
+        position: float = round(self._course.position_at(time))
+        if self._base is not None:
+            position = self._position()
+            self._believed = ceil(self._base + Fraction(self._piece or 0, QUARTERS))
         self._base = self._piece = None
-        self._course = Course(time, place)
+        self._course = Course(time, position)
         return [Change(self._course)]

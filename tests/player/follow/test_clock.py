@@ -116,6 +116,36 @@ def test_a_clock_that_got_lost_is_counted() -> None:
     assert max(map(abs, errors[24:])) < 0.05
 
 
+@pytest.mark.parametrize("bpm", [60, 90, 117.19, 120, 155, 240])
+@pytest.mark.parametrize("period", [1024, 2048])
+def test_clocks_that_come_several_at_once_are_each_one_clock(bpm: float, period: int) -> None:
+    sender = Sender(follower(), lambda time: int(time // period) * period + period)
+    sender.say(START)
+    errors = sender.clocks(960, bpm)
+    period_of_sixteenth = period * bpm * 4 / 60 / RATE
+    assert max(map(abs, errors[96:])) < 1.3 * period_of_sixteenth
+    assert not any(change.jump for change in sender.changes[1:])
+
+
+@pytest.mark.parametrize("jitter", [0.002, 0.005, 0.010])
+def test_clocks_that_are_late_by_chance_are_smoothed(jitter: float) -> None:
+    dice = random.Random(1)
+    sender = Sender(follower(), lambda time: int(time + dice.random() * jitter * RATE))
+    sender.say(START)
+    errors = sender.clocks(960, 140)
+    late = jitter / 2 * 140 * 4 / 60
+    assert max(abs(error + late) for error in errors[96:]) < late
+    assert sender.follower.state["tempo"] == pytest.approx(140, rel=0.01)
+
+
+def test_half_the_tempo_is_no_clocks_that_got_lost() -> None:
+    sender = Sender(follower())
+    sender.say(START)
+    sender.clocks(96, 150)
+    errors = sender.clocks(96, 75, first=96)
+    assert max(map(abs, errors[3:])) < 0.01
+
+
 def test_reaper_begins_elsewhere_by_song_position_and_continue() -> None:
     sender = Sender(follower())
     for controller in (120, 123):

@@ -59,7 +59,7 @@ class Sender:
 
 
 @pytest.mark.parametrize("kind", RATES, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("frames", [0, 2, 3, 17_983, 107_892, 108_000 + 17, 200_001])
+@pytest.mark.parametrize("frames", [0, 2, 3, 17_983, 80_892, 108_000 + 17, 200_001])
 def test_after_a_full_frame_the_first_quarter_frame_is_believed(kind: Rate, frames: int) -> None:
     sender = Sender(kind)
     (change,) = sender.turn(frames)
@@ -159,6 +159,81 @@ def test_mmc_stops_and_locates() -> None:
     assert change.course.position == pytest.approx((2 + 10 / 30) * SECOND)
 
 
+def test_mmc_that_leaves_out_the_rate_is_read_in_that_of_the_timecode() -> None:
+    sender = Sender(RATES[3])  # as Ardour does
+    sender.turn(104)
+    (change,) = sender.say(bytes.fromhex("f07f000644060100 00030e40 f7"))
+    assert change.course.position == pytest.approx((3 + 14.64 / 30) * SECOND)
+    errors = sender.run(40, 4 * 106)
+    assert len(errors) == 40
+    assert max(map(abs, errors)) < 0.02 * MS
+
+
+def test_what_is_torn_and_then_ends_is_a_stop() -> None:
+    sender = Sender(RATES[3])
+    sender.turn(0)
+    sender.run(33, 0)
+    sender.run(4, 35)  # two are missing, and time did not pass
+    sender.time += RATE / 10
+    sender.take(sender.follower.look(int(sender.time)))
+    assert not sender.course.rolls
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_who_tells_odd_frames_is_believed_too(odd: int) -> None:
+    sender = Sender(RATES[3])
+    sender.turn(300 + odd)
+    for number in range(80):
+        base = 300 + odd + number // 8 * 2
+        sender.say(quarter_frame(RATES[3].label(base), number % 8))
+        assert sender.course.position_at(sender.time) == pytest.approx((300 + odd + number / 4) / 30 * SECOND)
+        sender.time += RATE / 120
+
+
+@pytest.mark.parametrize("period", [1024, 2048])
+def test_quarter_frames_that_come_several_at_once_do_not_cut_the_music(period: int) -> None:
+    sender = Sender(RATES[3], late=lambda time: int(time // period) * period + period)
+    sender.turn(0)
+    errors = sender.run(1200, 0)
+    assert max(errors[200:]) - min(errors[200:]) < 0.5 * period / RATE * SECOND
+    assert sum(change.jump for change in sender.changes) == 2
+
+
+@pytest.mark.parametrize(("code", "rate"), [(3, "29.97"), (0, "23.976")])
+def test_timecode_a_thousandth_too_slow_is_of_the_rate_that_has_the_same_number(code: int, rate: str) -> None:
+    kind = RATES[code]
+    sender = Sender(kind)
+    sender.turn(60 * kind.counted)
+    for number in range(60 * kind.counted * 4, 60 * kind.counted * 4 + 400):
+        sender.run(1, number)
+        sender.time += float(RATE / kind.frames / 4) / 1000
+    assert sender.follower.state["rate"] == rate
+    place = 60 * 1.001 + 400 * 1.001 / 4 / kind.counted
+    assert sender.course.position_at(sender.time) == pytest.approx(place * SECOND, abs=0.1 * MS)
+    assert sender.turn(600 * kind.counted)[0].course.position == pytest.approx(600.6 * SECOND)
+
+
+def test_a_picture_of_23_976_frames_a_second_says_what_24_means() -> None:
+    follower = TimecodeFollower(RATE, frame_rate=(24000, 1001))
+    (change,) = follower.hear(full_frame(RATES[0].label(24_000)), 0)
+    assert change.course.position == 1001 * SECOND
+    follower = TimecodeFollower(RATE, frame_rate=(24, 1))
+    (change,) = follower.hear(full_frame(RATES[0].label(24_000)), 0)
+    assert change.course.position == 1000 * SECOND
+
+
+def test_who_begins_a_little_before_the_hour_or_at_the_end_of_the_day_has_the_music_before_him() -> None:
+    hour = 25 * 3600
+    assert Sender(RATES[1]).turn(hour - 50)[0].course.position == -2 * SECOND
+    assert Sender(RATES[1]).turn(24 * hour - 50)[0].course.position == -2 * SECOND
+    assert Sender(RATES[1], "00:00:00:00").turn(24 * hour - 50)[0].course.position == -2 * SECOND
+    sender = Sender(RATES[1])
+    sender.turn(24 * hour - 50)
+    sender.run(400, 4 * (24 * hour - 50))
+    assert sender.course.position_at(sender.time) == pytest.approx(2 * SECOND, abs=0.02 * MS)
+    assert sum(change.jump for change in sender.changes) == 2
+
+
 def test_hours_before_the_first_bar_are_taken_off_or_said() -> None:
     hour = 30 * 3600
     assert Sender(RATES[3]).turn(hour + 30)[0].course.position == SECOND
@@ -172,6 +247,7 @@ def test_hours_before_the_first_bar_are_taken_off_or_said() -> None:
 def test_a_run_goes_on_over_a_full_hour() -> None:
     sender = Sender(RATES[1])
     last = 25 * 3600
+    sender.turn(0)
     sender.turn(last - 10)
     sender.run(160, (last - 10) * 4)
     assert sender.course.position_at(sender.time) == pytest.approx((3600 + 30 / 25) * SECOND, rel=1e-6)
