@@ -6,6 +6,8 @@
                callback). Our MIDI clock and MTC of that run: jitter, drift, and whether they state the right time.
     following  `hardour` plays, stops and locates at random, and players follow its MTC, its MIDI clock and JACK's
                transport at once: time to the first right note, error of position afterwards, wrong and hanging notes
+    tempos     the same where Ardour's session changes its tempo, by all but its clock, which passes over that
+    clock      a sender whose clock changes its tempo, jumps and loops, on time and late
     recording  Ardour records what is played over JACK, and its session is read back: every note on its tick
     kills      composer, player and parent are killed at random moments: notes that hang after the restart
 
@@ -25,8 +27,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from living.clocked import clocked
 from living.figures import Result
-from living.following import FIRST, follow
+from living.following import CHANGING, FIRST, follow
 from living.kills import kill
 from living.playing import play
 from living.recording import take_down
@@ -36,6 +39,8 @@ SCENARIOS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
         folder, given.minutes, loaded=not given.idle, realtime=given.realtime, patient=given.patient
     ),
     "following": lambda folder, given: follow(folder, given.kinds.split(","), given.locates, given.seed),
+    "tempos": lambda folder, given: follow(folder, CHANGING, max(1, given.locates // 5), given.seed, changing=True),
+    "clock": lambda folder, given: clocked(folder, given.seed),
     "recording": lambda folder, _: take_down(folder),
     "kills": lambda folder, given: kill(folder, given.kills, given.seed),
 }

@@ -21,7 +21,7 @@ from living.players import player
 from tests.ardour import Hardour, build, hardour
 from tests.jack import Course, Heard, recorder, server
 
-__all__ = ["follow"]
+__all__ = ["CHANGING", "FIRST", "Stretch", "follow", "judge"]
 
 BARS = 168  # beyond bar 170 Ardour's song position, which counts clocks, does not fit its 14 bits
 USPQ = 500_000  # that of Ardour's session
@@ -34,6 +34,9 @@ REACTION = 0.3  # s, in which the end of a stretch must be noticed
 
 FIRST = {"mtc": 0.05, "jack": 0.05, "jack-bars": 0.05, "clock": 2.0}
 """Seconds from the first that is heard of Ardour's rolling to the first right note; a bar by clock."""
+
+CHANGING = ("mtc", "jack", "jack-bars")
+"""What is followed where Ardour changes its tempo; its clock does not tell that."""
 
 SOURCES = {"mtc": "MTC out", "clock": "MIDI Clock out"}
 
@@ -81,11 +84,12 @@ def stretches(courses: Sequence[Course], end: int, rate: int) -> list[Stretch]:
 
 def judge(
     ons: Sequence[Heard], offs: Sequence[Heard], those: Sequence[Stretch], sync: Sequence[int],
-    tick: Callable[[int], Fraction], frame: Callable[[int], float], rate: int,
+    tick: Callable[[int], Fraction], frame: Callable[[int, Stretch], float], rate: int,
 ) -> Count:  # fmt: skip
     """Count how notes fit.
 
-    `tick` gives that of a frame of the transport, `frame` the other way; `sync` is when Ardour told that it rolls.
+    `tick` gives that of a frame of the transport, `frame` the other way in a stretch; `sync` is when Ardour
+    told that it rolls.
     """
     count = Count()
 
@@ -96,7 +100,7 @@ def judge(
             reach = round(RIGHT * rate)
             near = {long_pitch(int(tick(max(0, at + off)))) for off in (-reach, 0, reach)}
             return 0.0 if note.key[1] in near else None
-        off = (at - frame(place(note.data[1], note.data[2]))) / rate
+        off = (at - frame(place(note.data[1], note.data[2]), stretch)) / rate
         return off if abs(off) <= RIGHT else None
 
     previous: Stretch | None = None
@@ -111,7 +115,7 @@ def judge(
             elif off is not None:
                 if first is None:
                     first = note.frame
-                elif note.key[0] == SHORT:
+                elif note.key[0] == SHORT and note.frame != first:  # what is chased there began before
                     count.errors.append(off * 1000)
             elif (
                 previous is not None
@@ -263,7 +267,7 @@ def _report(
         those,
         sync,
         lambda frame: tempos.tick(Fraction(frame, rate)),
-        lambda tick: float(tempos.seconds(tick) * rate),
+        lambda tick, _: float(tempos.seconds(tick) * rate),
         rate,
     )
     errors = [abs(error) for error in count.errors]

@@ -43,6 +43,8 @@ class TransportFollower:
     def move(self, rolling: bool, frame: int, bbt: Any, time: int) -> list[Change]:
         """Compare where the transport is with where it was to be."""
         if self._by_bars and bbt is None:
+            if not self._stated:
+                return []
             self._stated = False
             rolling = False
         else:

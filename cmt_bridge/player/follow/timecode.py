@@ -34,6 +34,7 @@ STOPS: Final = (0x01, 0x09)  # MMC: stop and pause
 LOCATE: Final = bytes((0x44, 0x06, 0x01))
 SUBFRAMES: Final = 100
 PAIRS: Final = 8  # that the first quarter frame can tell from each other
+SOON: Final = 4  # frames after the first bar, with which some begin that have begun there
 SILENT: Final = 4  # quarter frames that do not come when it has stopped
 SLACK: Final = 0.016  # s, by which they may be late
 ELSEWHERE: Final = 0.100  # s, from which on a label is another place, and not the same a little late
@@ -163,8 +164,10 @@ class TimecodeFollower:
         base = None
         if self._believed is not None:
             base = self._guess(self._believed, piece, nibble)
-        elif not (self._heard or self._start_text or piece or nibble):
-            base = 0  # who was never heard begins at the beginning of an hour
+        elif not (self._heard or piece or nibble > SOON):  # who was never heard begins at the first bar
+            self._start = read_timecode(self._start_text, self._kind).count if self._start_text else 0
+            found = self._guess(self._start, piece, nibble)
+            base = found if found is not None and found - self._start <= SOON else None
         if base is None:
             self._rolling = False
             return self._gather(piece, time)

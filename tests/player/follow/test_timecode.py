@@ -85,6 +85,16 @@ def test_who_was_never_heard_begins_at_the_beginning_of_an_hour() -> None:
     assert sum(change.jump for change in sender.changes) == 1
 
 
+@pytest.mark.parametrize("start", ["", "01:00:00:00"])
+@pytest.mark.parametrize("frames", [2, 4])
+def test_who_was_never_heard_may_have_begun_a_little_before_his_first_quarter_frame(frames: int, start: str) -> None:
+    sender = Sender(RATES[3], start)  # as Ardour does
+    errors = sender.run(80, (30 * 3600 + frames) * 4)
+    assert len(errors) == 80
+    assert max(map(abs, errors)) < 0.02 * MS
+    assert sum(change.jump for change in sender.changes) == 1
+
+
 def test_a_wrong_guess_is_put_right_by_the_eight() -> None:
     sender = Sender(RATES[3])
     sender.turn(300)
