@@ -51,7 +51,7 @@ __all__ = ["main"]
 NICENESS = 5  # music that plays goes before music that is being made
 AHEAD: Final = 16  # bars in hand of an endless piece
 MARGIN: Final = 0.6  # s, to compose the first bar of a change
-REACH: Final = 2  # bars before the end that a file states; composed when it is known to be the end, or nearly heard
+REACH: Final = 2  # bars before the end of what a file states that are not composed before it is known to be the end
 WAIT: Final = 0.02  # s
 COLD, WARM = 2.5, 0.9  # s, to look at the beginning of the picture: as long as the model takes to load, and if it is
 LEAD: Final = 4  # bars beyond the one that is heard that are composed even where the picture is not known yet
@@ -328,9 +328,7 @@ class _Piece:
         control = self._picture.control
         known = control.bars
         if not self._whole:  # where measuring falls behind the music goes on as the picture was
-            ahead = self._playing + LEAD
-            last = control.bars if ahead >= control.bars else control.bars - REACH
-            known = max(1, min(max(self._known, ahead), last))
+            known = max(1, min(max(self._known, self._playing + LEAD), control.bars - REACH))
         return Plan(control, known, self._whole, self._endless, self._picture.metadata)
 
     def _tell_length(self) -> None:

@@ -56,4 +56,4 @@ class Sheet:
         for instrument, note in score.notes():
             row = [note.onset, max(1, note.duration), PARTS[instrument].channel, note.pitch, note.velocity]
             found[note.onset // TICKS_PER_BAR].append(row)
-        return [(bar, found[bar]) for bar in range(score.bars)]
+        return [(bar, sorted(found[bar])) for bar in range(score.bars)]
