@@ -39,6 +39,7 @@ class Stream:
                 **jack.environment,
                 "CMT_BRIDGE_STATE": str(folder / "state"),
                 "CMT_BRIDGE_CACHE": str(folder / "cache"),
+                "PYTHONFAULTHANDLER": "1",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -71,7 +72,12 @@ class Stream:
         """End it in order."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=PATIENCE)
+        try:
+            self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # it says where it stands
+            self.process.communicate(timeout=PATIENCE)
+            raise
 
 
 def kill(folder: Path, kills: int, seed: int) -> Result:

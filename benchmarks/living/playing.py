@@ -223,18 +223,14 @@ def _sync(result: Result, names: Sequence[str], run: Run, tempos: Tempos, bars: 
         sync = [each for each in heard if each.port == 4 + number and each.frame >= music.frame - rate // 4]
         for what, kind, wanted in (("clock", 0xF8, clocks), ("MTC", 0xF1, pieces)):
             times = [float(at) for at in wanted]
-            found: dict[int, float] = {}
-            wrong = 0
-            told = [(each, (clock(each) - clock(music)) / rate) for each in sync if each.data[0] == kind][: len(times)]
-            for order, (each, at) in enumerate(told):
-                index = order if len(told) == len(times) else _nearest(times, at)
-                wrong += index in found or (kind == 0xF1 and each.data != _piece(index))
-                found[index] = (at - times[index]) * 1000
+            end = times[-1] + (times[-1] - times[-2]) / 2
+            told = [(each, (clock(each) - clock(music)) / rate) for each in sync if each.data[0] == kind]
+            found, wrong = _pair([(each, at) for each, at in told if at < end], times)
             gone = [music.frame + round(times[index] * rate) for index in range(len(times)) if index not in found]
             unheard = sum(
                 any(first - rate // 50 <= frame < last + rate // 50 for first, last in run.missed) for frame in gone
             )
-            errors = list(found.values())
+            errors = [found[index] * 1000 for index in sorted(found)]
             middle = percentile(errors, 0.5) if "rtmidi" in name else 0.0
             moved = drift(errors)
             figures = (round(value, 3) for value in [*spread([error - middle for error in errors]), moved])
@@ -243,6 +239,23 @@ def _sync(result: Result, names: Sequence[str], run: Run, tempos: Tempos, bars: 
             result.require(abs(moved) <= 1.0, f"{name}, {what}: {moved:.2f} ms of drift")
     head = ("", "messages", "unheard", "lost", "wrong", "p50", "p99", "p99.9", "max", "drift")
     result.lines += ["", *table(head, rows)]
+
+
+def _pair(told: Sequence[tuple[Heard, float]], times: Sequence[float]) -> tuple[dict[int, float], int]:
+    """Give by how many seconds each clock or quarter frame is off, and how many are none of those that are due."""
+    found: dict[int, float] = {}
+    wrong = 0
+    for each, at in told:
+        index = _nearest(times, at)
+        if each.data[0] == 0xF1:  # it says itself which of eight it is
+            index += (each.data[1] // 16 - index + 4) % 8 - 4
+        elif index and index in found and index - 1 not in found:  # the one before was late by more than half a step
+            found[index - 1] = found.pop(index) + times[index] - times[index - 1]
+        if index in found or not 0 <= index < len(times) or (each.data[0] == 0xF1 and each.data != _piece(index)):
+            wrong += 1
+        else:
+            found[index] = at - times[index]
+    return found, wrong
 
 
 def _nearest(times: Sequence[float], at: float) -> int:
