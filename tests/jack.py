@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 PATIENCE = 20.0  # s
 RECORDER = Path(__file__).with_name("recorder.py")
+TRIES = 10
 NAMES = 5  # JACK keeps eight servers in mind, also those that were killed, until one of the same name starts
 
 
@@ -106,15 +107,21 @@ def _running(name: str, folder: Path, period: int, rate: int, *, realtime: bool,
     log = folder / f"{name}-{time.monotonic_ns()}.log"
     scheduling = [*(["-R", "-P", "70"] if realtime else ["-r"]), *(["-S"] if patient else [])]
     command = ["jackd", "-n", name, *scheduling, "-d", "dummy", "-r", str(rate), "-p", str(period)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
-    try:
+    for attempt in range(TRIES):
+        with log.open("wb") as file:
+            process = subprocess.Popen(command, stdout=file, stderr=file)
         found = Server(name, process, log, rate, period)
         until = time.monotonic() + PATIENCE
-        while not found.ports():
-            if process.poll() is not None or time.monotonic() > until:
-                raise NoJackError(f"JACK does not start; reinstall it (apt install jackd2): {log.read_text()}")
+        while not (there := found.ports()) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
+        if there and process.poll() is None:  # one of the same name that is still ending answers too
+            break
+        process.kill()
+        process.wait()
+        if "already active" not in log.read_text() or attempt == TRIES - 1:
+            raise NoJackError(f"JACK does not start; reinstall it (apt install jackd2): {log.read_text()}")
+        time.sleep(1.0)  # the one before it is still ending
+    try:
         yield found
     finally:
         process.terminate()
