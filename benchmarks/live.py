@@ -9,6 +9,8 @@
     tempos     the same where Ardour's session changes its tempo, by all but its clock, which passes over that
     clock      a sender whose clock changes its tempo, jumps and loops, on time and late
     recording  Ardour records what is played over JACK, and its session is read back: every note on its tick
+    beginning  real clips that nobody measured before, with a daemon that keeps the model at hand and without: from the
+               command to the first note
     kills      composer, player and parent are killed at random moments: notes that hang after the restart
 
 What must be heard is computed here, apart from the package. Anything missed ends the script with 1. For Linux; needs
@@ -27,6 +29,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from living.beginning import begin
 from living.clocked import clocked
 from living.figures import Result
 from living.following import CHANGING, FIRST, follow
@@ -42,6 +45,7 @@ SCENARIOS: dict[str, Callable[[Path, argparse.Namespace], Result]] = {
     "tempos": lambda folder, given: follow(folder, CHANGING, max(1, given.locates // 5), given.seed, changing=True),
     "clock": lambda folder, given: clocked(folder, given.seed),
     "recording": lambda folder, _: take_down(folder),
+    "beginning": lambda folder, _: begin(folder),
     "kills": lambda folder, given: kill(folder, given.kills, given.seed),
 }
 

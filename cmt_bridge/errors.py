@@ -24,6 +24,7 @@ __all__ = [
     "ScoreError",
     "UsageError",
     "VideoError",
+    "error_of",
 ]
 
 
@@ -79,3 +80,11 @@ class OutputError(CmtBridgeError):
     """The result cannot be written."""
 
     exit_code = 5
+
+
+_DOORS = {kind.exit_code: kind for kind in (CmtBridgeError, UsageError, InputError, MissingError, OutputError)}
+
+
+def error_of(code: int, sentence: str, *, hint: str = "") -> CmtBridgeError:
+    """Give the error that another process met, by its exit code."""
+    return _DOORS.get(code, CmtBridgeError)(sentence, hint=hint)

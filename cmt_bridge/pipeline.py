@@ -36,6 +36,7 @@ __all__ = [
     "fresh_folder",
     "load_engine",
     "look_at",
+    "provenance_of",
     "score_picture",
     "titled",
     "write_take",
@@ -159,15 +160,8 @@ def score_picture(
     with timings.part("engrave"):
         for seed, rows in zip(seeds, words, strict=True):
             chosen = replace(options, seed=seed)
-            provenance = Provenance(
-                version=__version__,
-                model=entry.name,
-                model_sha256=entry.sha256,
-                video=picture.metadata.source.name if picture.metadata else picture.title,
-                video_sha256=picture.sha256,
-                seed=seed,
-                options={**chosen.to_json(), "precision": precision, "first_seed": seeds[0], "variations": variations},
-            )
+            batch = {"first_seed": seeds[0], "variations": variations}
+            provenance = provenance_of(picture, entry, chosen, precision, batch)
             scores.append(
                 engrave(
                     rows,
@@ -179,6 +173,21 @@ def score_picture(
                 )
             )
     return scores
+
+
+def provenance_of(
+    picture: Picture, model: Model, options: ComposeOptions, precision: Precision, more: Mapping[str, Any]
+) -> Provenance:
+    """Say where a score for a picture came from; `more` goes among its options."""
+    return Provenance(
+        version=__version__,
+        model=model.name,
+        model_sha256=model.sha256,
+        video=picture.metadata.source.name if picture.metadata else picture.title,
+        video_sha256=picture.sha256,
+        seed=options.seed,
+        options={**options.to_json(), "precision": precision, **more},
+    )
 
 
 def fresh_folder(folder: Path) -> Path:

@@ -41,7 +41,18 @@ from cmt_bridge.model.section import HeldNote, Palette, Rhythm, Section
 from cmt_bridge.model.session import Session, compose
 from cmt_bridge.model.surprise import surprises_together
 
-__all__ = ["CANDIDATES", "Regenerated", "Request", "control_of", "cut", "notes_of_section", "regenerate", "spliced"]
+__all__ = [
+    "CANDIDATES",
+    "Regenerated",
+    "Request",
+    "control_of",
+    "cut",
+    "held_into",
+    "memory_of",
+    "notes_of_section",
+    "regenerate",
+    "spliced",
+]
 
 CANDIDATES = 8  # to choose from: with fewer the right seam costs over 10 % more than real music (models/README.md)
 MOST_AFTER = 8  # bars, as in training
@@ -149,7 +160,7 @@ def cut(
         heard_from=start,
         kept=rows[within],
         kept_instruments=frozenset({int(i) for i in Instrument} - {int(i) for i in instruments}),
-        held=_held(notes[composed & (bar_of < first)], first * TICKS_PER_BAR),
+        held=held_into(notes[composed & (bar_of < first)], first * TICKS_PER_BAR),
     )
 
 
@@ -181,7 +192,8 @@ def _surroundings(notes: GridNotes, bars: int, span: Bars, memory: int) -> Bars:
     return start, until
 
 
-def _held(notes: GridNotes, seam: int) -> tuple[HeldNote, ...]:
+def held_into(notes: GridNotes, seam: int) -> tuple[HeldNote, ...]:
+    """Give the notes that still sound at a tick."""
     ends = notes[:, Grid.ONSET] + notes[:, Grid.DURATION]
     return tuple(
         (int(note[Grid.INSTRUMENT]), int(note[Grid.PITCH]), int(end))
@@ -212,7 +224,7 @@ def regenerate(
     sung = replace(options, instruments=tuple(sorted(playing)))
     pieces = [grid_of(score.tracks)] * candidates
     held = 0
-    knows = _memory(engine)
+    knows = memory_of(engine)
     for number, span in enumerate(request.bars):
         # After the first span the bars before are not the same for all candidates any more.
         groups = [[seed] for seed in seeds] if number else [seeds]
@@ -236,7 +248,7 @@ def regenerate(
     return sorted(found, key=lambda each: np.inf if each.surprise is None else each.surprise)
 
 
-def _memory(engine: Engine | ComposerEngine) -> dict[str, Any]:
+def memory_of(engine: Engine | ComposerEngine) -> dict[str, Any]:
     """Give what `cut` must know of a network."""
     if isinstance(engine, ComposerEngine):
         return {"memory": engine.config.window, "rich": True}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
     from cmt_bridge.model.composer_voice import ComposerEngine
     from cmt_bridge.model.engine import Engine
     from cmt_bridge.model.network import Network
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # in a script's background, where children would be deaf to Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

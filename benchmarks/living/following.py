@@ -143,7 +143,10 @@ def judge(
                 if count.first[-1] > SHORTEST * 1000:
                     count.examples.append(f"first after {count.first[-1]:.0f} ms in {stretch}")
         if not stretch.rolls and stretch.end - stretch.start >= REACTION * rate:
-            count.hanging += len(_sounding(ons, offs, stretch.end))
+            left = _sounding(ons, offs, stretch.end)
+            count.hanging += len(left)
+            if left:
+                count.examples.append(f"{sorted(left)} still sound after {stretch}")
         if stretch.end - stretch.start >= REACTION * rate:
             previous = stretch
     return count

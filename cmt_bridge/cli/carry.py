@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
+from cmt_bridge.errors import CmtBridgeError, error_of
 
 if TYPE_CHECKING:
     from cmt_bridge.service.client import Client
@@ -75,10 +75,8 @@ def _asked(client: Client, request: ScoreRequest | RegenerateRequest, told: Told
 
 def _failure(job: dict[str, Any], path: Path) -> CmtBridgeError:
     """Give the error that the job ended with, as it would have come without a daemon."""
-    kinds = (UsageError, InputError, MissingError, OutputError)
-    kind = next((kind for kind in kinds if kind.exit_code == job["code"]), CmtBridgeError)
     reason = str(job["reason"]).replace(str(path.absolute()), str(path))
-    return kind(reason or f"Job {job['id']} was cancelled.")
+    return error_of(job["code"], reason or f"Job {job['id']} was cancelled.")
 
 
 def _anywhere(model: str) -> str:

@@ -174,15 +174,13 @@ def _rehearse(request: StreamRequest, as_json: bool) -> None:
 
 def _composed(request: StreamRequest) -> Any:
     from cmt_bridge.config import read_config
-    from cmt_bridge.model.registry import DEFAULT
     from cmt_bridge.pipeline import look_at, score_picture
     from cmt_bridge.settings import analysis_options, compose_options
-    from cmt_bridge.verbs.score import precision_of
+    from cmt_bridge.verbs.score import weights_of
 
     settings = {**read_config(request.path.absolute().parent).score, **request.settings}
     picture = look_at(request.path, analysis_options(settings))
-    precision = precision_of(settings.get("precision") or "float32")
-    model = settings.get("model") or DEFAULT
+    model, precision = weights_of(settings)
     return score_picture(picture, compose_options(settings), model=model, precision=precision)[0]
 
 

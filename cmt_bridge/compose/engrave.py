@@ -18,7 +18,17 @@ from cmt_bridge.core.score import Marker, Provenance, Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import Column, TokenRows
 
-__all__ = ["dynamics", "engrave", "held_to_the_end", "markers", "released", "velocities"]
+__all__ = [
+    "dynamics",
+    "engrave",
+    "engraved",
+    "held_to_the_end",
+    "markers",
+    "released",
+    "score_of",
+    "velocities",
+    "voiced",
+]
 
 # A starting mix: what accompanies is softer than what leads.
 LOUDNESS = {
@@ -49,11 +59,36 @@ def engrave(
     Notes are released where their instrument would sound more notes than its polyphony, or strikes the same pitch
     again; the last chord rings until the picture ends.
     """
+    notes = engraved(rows, control, options)
+    return score_of(notes, control, metadata=metadata, title=title, provenance=provenance)
+
+
+def engraved(rows: TokenRows, control: ControlTrack, options: ComposeOptions) -> GridNotes:
+    """Give the notes of words (rows, 9) composed for `control`, as a score has them."""
     control = control.with_ending()
+    notes = held_to_the_end(voiced(rows, control), control)
+    return released(notes, options)
+
+
+def voiced(rows: TokenRows, control: ControlTrack, first: int = 0) -> GridNotes:
+    """Give the notes of words whose first bar is bar `first` of `control`, with their velocities."""
     notes = decode(rows)
+    notes[:, Grid.ONSET] += first * TICKS_PER_BAR
     known = bool((rows[:, Column.VELOCITY] > 0).any())
     notes[:, Grid.VELOCITY] = velocities(notes, control, known=known)
-    notes = released(held_to_the_end(notes, control), options)
+    return notes
+
+
+def score_of(
+    notes: GridNotes,
+    control: ControlTrack,
+    *,
+    metadata: VideoMetadata | None = None,
+    title: str = "",
+    provenance: Provenance | None = None,
+) -> Score:
+    """Give the score of notes, in word order, for the picture that `control` was planned from."""
+    control = control.with_ending()
     return Score(
         tempo_map=control.tempo_map,
         tracks=tracks_of(notes),

@@ -37,8 +37,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError, VideoError
-from cmt_bridge.settings import PRECISIONS, Settings, as_text
+from cmt_bridge.errors import CmtBridgeError, InputError, OutputError, VideoError, error_of
+from cmt_bridge.settings import Settings, as_text
 
 if TYPE_CHECKING:
     from cmt_bridge.compose.codec import GridNotes
@@ -53,11 +53,11 @@ AHEAD: Final = 16  # bars in hand of an endless piece
 MARGIN: Final = 0.6  # s, to compose the first bar of a change
 REACH: Final = 2  # bars before the end of what a file states that are not composed before it is known to be the end
 WAIT: Final = 0.02  # s
+LEAVING: Final = 0.5  # s, in which one that measures is done with its frame
 COLD, WARM = 2.5, 0.9  # s, to look at the beginning of the picture: as long as the model takes to load, and if it is
 LEAD: Final = 4  # bars beyond the one that is heard that are composed even where the picture is not known yet
 TIDYING = 3.0  # s, to clear away what is half-written when it has to end
 ARRAYS = (".npz", ".json")
-ERRORS: Final = {kind.exit_code: kind for kind in (CmtBridgeError, UsageError, VideoError, MissingError, OutputError)}
 
 Message = dict[str, Any]
 Say = Callable[[Message], None]
@@ -101,26 +101,30 @@ class _Inbox:
 
 
 class _Measuring:
-    """A process that measures a video, or waits to: what it says is read by a thread."""
+    """A process that measures videos, one at a time: what it says is read by a thread."""
 
     def __init__(self) -> None:
         from cmt_bridge.live.measuring import COMMAND
 
         self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._lines: queue.Queue[Message | None] = queue.Queue()
+        self._orders = self._over = 0
+        self._lines: queue.Queue[tuple[int, Message | None]] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
-    def lives(self) -> bool:
-        """Whether it runs."""
-        return self._process.poll() is None
+    def waits(self) -> bool:
+        """Whether it runs and has nothing to do."""
+        return self._process.poll() is None and self._over == self._orders
 
     def begin(self, order: str) -> None:
         """Have it measure."""
-        assert self._process.stdin is not None
-        with suppress(OSError):  # it has ended, which is seen where it is read from
-            self._process.stdin.write(order + "\n")
-            self._process.stdin.flush()
+        self._orders += 1
+        self._write(order)
+
+    def leave(self) -> None:
+        """Have it measure no more."""
+        if self._over < self._orders:
+            self._write("")
 
     def look(self, *, wait: bool) -> Look | None:
         """Give what is known by now; None for nothing new. Raises the error that it met."""
@@ -129,13 +133,15 @@ class _Measuring:
         found = None
         while True:
             try:
-                said = self._lines.get(block=wait and found is None, timeout=WAIT)
+                number, said = self._lines.get(block=wait and found is None, timeout=WAIT)
             except queue.Empty:
                 return found
             if said is None:
                 raise VideoError("The measuring ended by itself.", hint="Try again; is there enough memory?")
+            if number < self._orders:  # of a video before
+                continue
             if "sentence" in said:
-                raise ERRORS.get(said["code"], CmtBridgeError)(said["sentence"])
+                raise error_of(said["code"], said["sentence"])
             found = Look.from_json(said)
             if found.whole:
                 return found
@@ -148,22 +154,33 @@ class _Measuring:
             with suppress(OSError):
                 self._process.stdin.close()
 
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended, which is seen where it is read from
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._lines.put(json.loads(line))
-        self._lines.put(None)
+            said = json.loads(line)
+            if "over" in said:
+                self._over += 1
+            else:
+                self._lines.put((self._over + 1, said))
+        self._lines.put((self._orders, None))
 
 
 class _Bench:
-    """A process that measures, started before there is anything to measure."""
+    """The process that measures, which outlives the pieces: to start one takes longer than a first look."""
 
     def __init__(self) -> None:
         self._waiting: _Measuring | None = None
 
     def fill(self) -> None:
         """Have one wait."""
-        if self._waiting is None or not self._waiting.lives:
+        if self._waiting is None or not self._waits():
+            self.clear()
             self._waiting = _Measuring()
 
     def take(self) -> _Measuring:
@@ -173,11 +190,25 @@ class _Bench:
         assert found is not None
         return found
 
+    def give_back(self, measuring: _Measuring) -> None:
+        """Have it wait for the next video."""
+        measuring.leave()
+        self.clear()
+        self._waiting = measuring
+
     def clear(self) -> None:
         """Let none wait."""
         if self._waiting is not None:
             self._waiting.end()
             self._waiting = None
+
+    def _waits(self) -> bool:
+        """Tell whether the one that was left is done with what it did."""
+        assert self._waiting is not None
+        until = time.monotonic() + LEAVING
+        while not self._waiting.waits and time.monotonic() < until:
+            time.sleep(WAIT)
+        return self._waiting.waits
 
 
 class _Piece:
@@ -226,18 +257,15 @@ class _Piece:
                 self._measuring.begin(order(self.path.absolute(), analysis, patience))
             self._compose()
         finally:
-            if self._measuring is not None:
-                self._measuring.end()
+            self._measured()
 
     def _compose(self) -> None:
         from cmt_bridge.live.rolling import Rolling
         from cmt_bridge.pipeline import load_engine
-        from cmt_bridge.settings import PRECISIONS, compose_options
-        from cmt_bridge.verbs.score import precision_of
+        from cmt_bridge.settings import compose_options
+        from cmt_bridge.verbs.score import weights_of
 
-        model = self._model()
-        entry, engine = load_engine(model, precision_of(self._settings.get("precision") or PRECISIONS[0]))
-        self._entry = entry
+        self._entry, engine = load_engine(*weights_of(self._settings))
         while self._picture is None:
             self._mind()
             self._measure(wait=True)
@@ -269,11 +297,6 @@ class _Piece:
         self._say({"event": "complete"})
         self._keep()
 
-    def _model(self) -> str:
-        from cmt_bridge.model.registry import DEFAULT
-
-        return self._settings.get("model") or DEFAULT
-
     # The picture
 
     def _measure(self, *, wait: bool = False) -> None:
@@ -292,9 +315,13 @@ class _Piece:
         self._known = int(look.seconds * metadata.tempo / 240.0)
         self._whole = look.whole
         if look.whole:
-            self._measuring.end()
-            self._measuring = None
+            self._measured()
         self._see(picture, whole=look.whole)
+
+    def _measured(self) -> None:
+        if self._measuring is not None:
+            self._bench.give_back(self._measuring)
+            self._measuring = None
 
     def _see(self, picture: Picture, *, whole: bool = True) -> None:
         from cmt_bridge.verbs.score import doubts
@@ -390,33 +417,19 @@ class _Piece:
 
     def _keep(self) -> None:
         """Write the piece as a take of its clip, as `score` does."""
-        from cmt_bridge import __version__
         from cmt_bridge.config import read_config
-        from cmt_bridge.core.score import Provenance
+        from cmt_bridge.pipeline import provenance_of
         from cmt_bridge.verbs.delivery import delivered
-        from cmt_bridge.verbs.score import ScoreRequest, add
+        from cmt_bridge.verbs.score import ScoreRequest, add, weights_of
 
         rolling, picture = self._rolling, self._picture
         assert rolling is not None
         assert picture is not None
         options = rolling.options
         streamed = {} if rolling.is_plain else {"streamed": self._changes}
-        precision = self._settings.get("precision") or PRECISIONS[0]
-        provenance = Provenance(
-            version=__version__,
-            model=self._entry.name,
-            model_sha256=self._entry.sha256,
-            video=picture.metadata.source.name if picture.metadata else picture.title,
-            video_sha256=picture.sha256,
-            seed=options.seed,
-            options={
-                **options.to_json(),
-                "precision": precision,
-                "first_seed": options.seed,
-                "variations": 1,
-                **streamed,
-            },
-        )
+        _, precision = weights_of(self._settings)
+        batch = {"first_seed": options.seed, "variations": 1, **streamed}
+        provenance = provenance_of(picture, self._entry, options, precision, batch)
         score = rolling.score(picture.title, provenance)
         request = ScoreRequest(self.path, self._asked, home=self._home)
         project, made = add(request, picture, [score], "stream")
@@ -488,13 +501,12 @@ def _warm(order: Mapping[str, Any], say: Say) -> None:
     from cmt_bridge.core.control import ControlTrack
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.tempo import TempoMap
-    from cmt_bridge.model.registry import DEFAULT
     from cmt_bridge.model.session import Session, compose
     from cmt_bridge.pipeline import load_engine
-    from cmt_bridge.verbs.score import precision_of
+    from cmt_bridge.verbs.score import weights_of
 
     with suppress(CmtBridgeError):
-        _, engine = load_engine(order.get("model") or DEFAULT, precision_of(order.get("precision") or PRECISIONS[0]))
+        _, engine = load_engine(*weights_of(order))
         compose(Session(engine, ControlTrack(TempoMap.constant(120), (2, 1), (), 32), ComposeOptions()))
     say({"event": "warm"})
 

@@ -20,14 +20,14 @@ from filelock import FileLock, Timeout
 from cmt_bridge.config import state_root
 from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
+from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError, error_of
 from cmt_bridge.live.child import Child
 from cmt_bridge.live.controls import ACTIONS, Controls, checked
 from cmt_bridge.live.learn import Knob, Learned
 from cmt_bridge.live.request import StreamRequest
 from cmt_bridge.live.sheet import Sheet
 
-__all__ = ["COMPOSER", "ERRORS", "SECONDS_OF_TICK", "Conductor", "Lend", "Tell", "held_name"]
+__all__ = ["COMPOSER", "Conductor", "Lend", "Tell", "held_name", "tick_heard"]
 
 COMPOSER: Final = "cmt_bridge.live.composer"
 PLAYER: Final = "cmt_bridge.player"
@@ -43,11 +43,18 @@ MOST_NAMES: Final = 16
 KEY_DIGITS: Final = 16
 MINUTE: Final = 60.0  # s
 MOST_ENDS: Final = 6  # of a child within a minute, after which there is no use in starting it again
-ERRORS: Final = {kind.exit_code: kind for kind in (CmtBridgeError, UsageError, InputError, MissingError, OutputError)}
 
 Message = dict[str, Any]
 Tell = Callable[[Message], None]
 Lend = Callable[[], Awaitable[Child]]
+
+
+def tick_heard(state: Mapping[str, Any], heard_at: float) -> float:
+    """Give the tick that is heard at the moment, by a state of the player and when it came, on the monotonic clock."""
+    tick = float(state.get("tick", 0.0))
+    if state.get("rolling"):
+        tick += (time.monotonic() - heard_at) * float(state["tempo"]) / SECONDS_OF_TICK
+    return tick
 
 
 @contextmanager
@@ -163,10 +170,7 @@ class Conductor:
     @property
     def position(self) -> float:
         """The tick that is heard at the moment, as far as that can be known."""
-        tick = float(self.state.get("tick", 0.0))
-        if self.state.get("rolling"):
-            tick += (time.monotonic() - self._heard_at) * float(self.state["tempo"]) / SECONDS_OF_TICK
-        return tick
+        return tick_heard(self.state, self._heard_at)
 
     # The piece
 
@@ -307,7 +311,7 @@ class Conductor:
             case "stage":
                 self._tell(said)
             case "error":
-                raise ERRORS.get(int(said["code"]), CmtBridgeError)(said["sentence"])
+                raise error_of(int(said["code"]), said["sentence"])
 
     def _end_at(self, bars: int) -> None:
         """Know the length of the piece; music that has stopped at the length that the file states goes on to it."""
@@ -382,7 +386,7 @@ class Conductor:
                 self._tell({"event": "note", "text": "The server of the ports has ended; it is waited for."})
             case "error":
                 if self._resume is None or said["code"] != MissingError.exit_code:
-                    raise ERRORS.get(int(said["code"]), CmtBridgeError)(said["sentence"])
+                    raise error_of(int(said["code"]), said["sentence"])
             case "control":
                 self._knob((int(said["channel"]), int(said["controller"])), int(said["value"]))
             case "closed":
@@ -419,7 +423,7 @@ class Conductor:
         task.add_done_callback(self._tasks.discard)
 
     def _hear(self, said: Message) -> None:
-        self.state = {**said, "in_hand": self._sheet.ahead(max(0, said["bar"])), "restarts": dict(self._restarts)}
+        self.state = {**said, "restarts": dict(self._restarts)}
         self._heard_at = time.monotonic()
         if said["bar"] != self._playing:
             self._playing = said["bar"]

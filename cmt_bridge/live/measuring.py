@@ -3,13 +3,15 @@
 `python -m cmt_bridge.live.measuring` waits for a line of JSON (`order`) and prints one for each look: the metadata as
 far as they are known, how many seconds of the picture that is, and whether it is the whole. The tempo of the first look
 is that of all. A video whose content was measured before is known at once; what is measured to its end is kept like any
-other. It ends with its input.
+other. The line `OVER` follows the last of an order. Whatever line comes meanwhile, an order or an empty one, means that
+this one is not wanted any more. The process ends with its input.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
 import threading
 import time
@@ -26,15 +28,21 @@ from cmt_bridge.errors import CmtBridgeError
 if TYPE_CHECKING:
     from cmt_bridge.video.measurement import Measurement
 
-__all__ = ["COMMAND", "Look", "looks", "main", "order"]
+__all__ = ["COMMAND", "OVER", "Look", "carry_out", "looks", "main", "order"]
 
 COMMAND: Final = (sys.executable, "-m", "cmt_bridge.live.measuring")
+OVER: Final = '{"over": true}'
 NICENESS: Final = 5  # more than that of the composing, once there is something to compose
 
 ENOUGH: Final = 10.0  # s of picture that a tempo is taken from: twenty beats at 120 BPM
-LEAST: Final = 2.0  # s of picture that are looked at, however long that takes
+LEAST: Final = 1.0  # s of picture that are looked at, however long that takes: half a bar at 120 BPM
 EVERY: Final = 1.2  # by which factor more of the picture is known at the next look
+STEP: Final = 2.0  # s, by which more of it is known at least
 QUICK: Final = 64 << 20  # bytes, of which a hash takes no time worth speaking of
+
+
+class _UnwantedError(Exception):
+    """This video is not to be measured any more."""
 
 
 class Look:
@@ -60,8 +68,10 @@ class Look:
         return cls(metadata, float(data["seconds"]), whole=bool(data["whole"]), damage=str(data["damage"]))
 
 
-def looks(path: Path, options: AnalysisOptions, patience: float) -> Iterator[Look]:
-    """Measure a video and give what is known again and again, and at the end.
+def looks(
+    path: Path, options: AnalysisOptions, patience: float, wanted: Callable[[], bool] = lambda: True
+) -> Iterator[Look]:
+    """Measure a video and give what is known again and again, and at the end; sooner where it is not wanted any more.
 
     The first look comes when there is enough to take a tempo from, or after `patience` seconds with less.
     A look before the last has the motion of complete bars only. Raises `VideoError` as `measure` does.
@@ -88,10 +98,12 @@ def looks(path: Path, options: AnalysisOptions, patience: float) -> Iterator[Loo
 
     def due(seconds: float) -> bool:
         nonlocal threshold
+        if not wanted():
+            raise _UnwantedError
         hurried = threshold == ENOUGH and seconds >= LEAST and time.monotonic() - began > patience
         if seconds < threshold and not hurried:
             return False
-        threshold = max(seconds * EVERY, seconds + LEAST)
+        threshold = max(seconds * EVERY, seconds + STEP)
         return True
 
     def look(measurement: Measurement) -> Look:
@@ -112,30 +124,29 @@ def looks(path: Path, options: AnalysisOptions, patience: float) -> Iterator[Loo
         yield look(found)
         return
     steps = measuring(path, sha256=sha256, due=due)
-    for measurement in steps:
-        if hashed and not measurement.source.sha256 and (found := known(path, hashed[0])) is not None:
-            steps.close()
-            yield look(found)
-            return
-        if measurement.source.sha256:
-            keep(measurement)
-        yield look(measurement)
+    with suppress(_UnwantedError):
+        for measurement in steps:
+            if hashed and not measurement.source.sha256 and (found := known(path, hashed[0])) is not None:
+                steps.close()
+                yield look(found)
+                return
+            if measurement.source.sha256:
+                keep(measurement)
+            yield look(measurement)
 
 
-def main(said: str, say: Callable[[str], None]) -> int:
-    """Carry out an order: print what is known of a video, again and again; give the exit code."""
+def carry_out(said: str, say: Callable[[str], None], wanted: Callable[[], bool] = lambda: True) -> None:
+    """Carry out an order: say what is known of a video, again and again, or what is wrong with it."""
     asked = json.loads(said)
     options = AnalysisOptions(**asked["options"])
     try:
-        for number, look in enumerate(looks(Path(asked["path"]), options, float(asked["patience"]))):
+        for number, look in enumerate(looks(Path(asked["path"]), options, float(asked["patience"]), wanted)):
             say(json.dumps(look.to_json()))
             if number == 0:
                 with suppress(OSError, AttributeError):
                     os.nice(NICENESS)
     except CmtBridgeError as error:
         say(json.dumps({"sentence": str(error), "code": error.exit_code}))
-        return error.exit_code
-    return 0
 
 
 def order(path: Path, options: AnalysisOptions, patience: float) -> str:
@@ -151,22 +162,28 @@ def _say(line: str) -> None:
         os._exit(1)
 
 
-def _serve() -> int:
+def main() -> None:
+    """Carry out the orders that come, one after the other."""
     import cmt_bridge.video.analysis
     import cmt_bridge.video.cache  # noqa: F401  what takes time is there before it is needed
 
-    said = sys.stdin.readline()
-    if not said:
-        return 0
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    return main(said, _say)
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    while True:
+        said = lines.get().strip()
+        if said:  # a thread for each, for what was nice to others is so for good
+            work = threading.Thread(target=carry_out, args=(said, _say, lines.empty))
+            work.start()
+            work.join()
+            _say(OVER)
 
 
-def _end_with_input() -> None:
+def _read(lines: queue.Queue[str]) -> None:
     with suppress(OSError, ValueError):
-        sys.stdin.read()
-    os._exit(1)
+        for line in sys.stdin:
+            lines.put(line)
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(_serve())
+    main()

@@ -12,6 +12,7 @@ from cmt_bridge.live.controls import Controls
 from cmt_bridge.live.request import TRACKS, StreamRequest
 from cmt_bridge.live.sheet import Sheet
 from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.monitor import REALTIME, VOICE
 from cmt_bridge.player.player import SYNC, Player
 from cmt_bridge.player.ruler import NANOSECONDS
 from cmt_bridge.player.sequencer import prepare
@@ -19,15 +20,7 @@ from cmt_bridge.player.sequencer import prepare
 __all__ = ["Rehearsed", "rehearse"]
 
 CYCLE: Final = NANOSECONDS // 100
-KINDS: Final = {0x80: "note off", 0x90: "note on", 0xB0: "controller", 0xC0: "program"}
-REALTIME: Final = {
-    0xF8: "clock",
-    0xFA: "start",
-    0xFB: "continue",
-    0xFC: "stop",
-    0xF2: "song position",
-    0xF1: "quarter frame",
-}
+SYSTEM: Final = {**REALTIME, 0xF1: "quarter frame", 0xF2: "song position"}
 TICKS_SHOWN: Final = 480  # a quarter
 
 
@@ -43,7 +36,7 @@ class Rehearsed:
     @property
     def kind(self) -> str:
         """What kind of message it is."""
-        return KINDS.get(self.data[0] & 0xF0) or REALTIME.get(self.data[0], "system exclusive")
+        return VOICE.get(self.data[0] >> 4) or SYSTEM.get(self.data[0], "system exclusive")
 
     @property
     def position(self) -> str:

@@ -12,7 +12,7 @@ from cmt_bridge.config import read_config
 from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.order import Order, Track
+from cmt_bridge.player.order import Order, Track, Wiring
 from cmt_bridge.settings import Settings, as_text
 
 __all__ = ["MOST_BARS", "TRACKS", "StreamRequest", "asked", "stretch"]
@@ -25,12 +25,12 @@ TRACKS = tuple(Track(part.instrument.name.lower(), part.channel, part.program) f
 
 
 @dataclass(frozen=True)
-class StreamRequest:
+class StreamRequest(Wiring):
     """Play the current take of a video, or compose one while it plays.
 
     `settings` are those of a score, `fresh` composes although there is a take, `endless` goes on after the video's end.
     `loop` are bars from 0, the second not included. With `wait` the music stands until somebody starts it. `mute` and
-    `solo` are names of tracks. The rest is as in `Order`.
+    `solo` are names of tracks. The rest is as in `Wiring`.
     """
 
     path: Path
@@ -41,44 +41,13 @@ class StreamRequest:
     wait: bool = False
     mute: tuple[str, ...] = ()
     solo: tuple[str, ...] = ()
-    backend: str = "auto"
-    api: str = ""
-    name: str = "cmt-bridge"
-    split: bool = False
-    to: tuple[str, ...] = ()
-    sync_to: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    controls: tuple[str, ...] = ()
-    follow: str = ""
-    lead: tuple[str, ...] = ()
-    latency: Mapping[str, float] = field(default_factory=dict)
-    start: str = ""
-    chase: bool = True
 
     def __post_init__(self) -> None:
         self.order(TempoMap.constant(120), (0, 1))  # so that what cannot be carried out is refused at once
 
     def order(self, tempo_map: TempoMap, frame_rate: tuple[int, int], ledger: Path | None = None) -> Order:
         """Give how the player is to play a piece. Raises `UsageError` where that cannot be."""
-        return Order(
-            backend=self.backend,
-            api=self.api,
-            name=self.name,
-            split=self.split,
-            to=self.to,
-            sync_to=self.sync_to,
-            sources=self.sources,
-            controls=self.controls,
-            follow=self.follow,
-            lead=self.lead,
-            latency=self.latency,
-            start=self.start,
-            tempo_map=tempo_map,
-            frame_rate=frame_rate,
-            tracks=TRACKS,
-            chase=self.chase,
-            ledger=ledger,
-        )
+        return self.ordered(tempo_map, frame_rate, TRACKS, ledger)
 
 
 def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode, in_word_order, tracks_of
-from cmt_bridge.compose.engrave import engrave, held_to_the_end, markers, released, velocities
+from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode, in_word_order
+from cmt_bridge.compose.engrave import engraved, held_to_the_end, released, score_of, voiced
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.form import LONGEST_RETURN
 from cmt_bridge.core.metadata import VideoMetadata
@@ -27,10 +27,10 @@ from cmt_bridge.model.composer_voice import ComposerEngine
 from cmt_bridge.model.engine import Engine
 from cmt_bridge.model.section import Section
 from cmt_bridge.model.session import Session
+from cmt_bridge.regeneration import held_into, memory_of
 
 __all__ = ["Plan", "Rolling"]
 
-MEMORY = 768  # events, where a network does not say
 TAIL: Final = 8  # bars back in which a new note may end an earlier one
 LONGEST_STRETCH: Final = 16  # bars composed in one go, while more of the picture is to come
 KEPT: Final = 64  # bars of an endless piece that can still be heard or taken back
@@ -159,21 +159,8 @@ class Rolling:
 
     def score(self, title: str, provenance: Provenance) -> Score:
         """Give the piece as a score."""
-        control, metadata = self.plan.control.with_ending(), self.plan.metadata
-        if self._plain:
-            return engrave(
-                np.stack(self._words), control, self.options, metadata=metadata, title=title, provenance=provenance
-            )
-        return Score(
-            tempo_map=control.tempo_map,
-            tracks=tracks_of(in_word_order(np.concatenate([NOTHING, *self._given]))),
-            bars=control.bars,
-            duration=metadata.duration if metadata else float(control.tempo_map.seconds(control.n_beat)),
-            frame_rate=metadata.source.frame_rate if metadata else (0, 1),
-            title=title,
-            markers=markers(control, metadata),
-            provenance=provenance,
-        )
+        notes = in_word_order(np.concatenate([NOTHING, *self._given]))
+        return score_of(notes, self.plan.control, metadata=self.plan.metadata, title=title, provenance=provenance)
 
     @property
     def _is_too_long(self) -> bool:
@@ -228,7 +215,7 @@ class Rolling:
         if self._plain and first == 0:
             self._words = []
             return Session(self._engine, control, self.options)
-        ahead = _ahead(self._said, first, last, control, *_memory(self._engine))
+        ahead = _ahead(self._said, first, last, control, **memory_of(self._engine))
         seed = (self.options.seed + first) % 2**63  # no two stretches throw the same dice
         return Session(self._engine, control, self.options, section=ahead, seeds=[seed])
 
@@ -255,9 +242,7 @@ class Rolling:
         notes = decode(rows)
         notes[:, Grid.ONSET] += bar * TICKS_PER_BAR
         self._said.append(notes)
-        rung = notes.copy()
-        rung[:, Grid.VELOCITY] = velocities(rung, self._now, known=bool((rows[:, Column.VELOCITY] > 0).any()))
-        self._rung.append(rung)
+        self._rung.append(voiced(rows, self._now, bar))
         first = max(0, bar - TAIL)
         tail = np.concatenate(self._rung[first:])
         if self.length is not None:
@@ -266,11 +251,8 @@ class Rolling:
 
     def _finished(self) -> Iterator[dict[int, GridNotes]]:
         """Give the bars that are other ones in the score than they were handed out."""
-        control = self.plan.control.with_ending()
-        rows = np.stack(self._words)
-        notes = decode(rows)
-        notes[:, Grid.VELOCITY] = velocities(notes, control, known=bool((rows[:, Column.VELOCITY] > 0).any()))
-        changed = self._changed(released(held_to_the_end(notes, control), self.options), 0, self.bars)
+        notes = engraved(np.stack(self._words), self.plan.control, self.options)
+        changed = self._changed(notes, 0, self.bars)
         if changed:
             yield changed
 
@@ -289,13 +271,6 @@ class Rolling:
         return found
 
 
-def _memory(engine: Engine | ComposerEngine) -> tuple[int, bool]:
-    """Give how many events a network remembers, and whether it knows velocities."""
-    if isinstance(engine, ComposerEngine):
-        return engine.config.window, True
-    return engine.network.config.memory or MEMORY, False
-
-
 def _ahead(said: list[GridNotes], first: int, last: int, control: ControlTrack, memory: int, rich: bool) -> Section:
     """Give the section of bars that come after all that was composed."""
     start, room = first, memory
@@ -305,11 +280,6 @@ def _ahead(said: list[GridNotes], first: int, last: int, control: ControlTrack, 
     notes = np.concatenate([NOTHING, *said[start:first]])
     rows = encode(notes, first, rich=rich)
     rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], control.n_beat)
-    seam = first * TICKS_PER_BAR
-    held = tuple(
-        (int(note[Grid.INSTRUMENT]), int(note[Grid.PITCH]), int(note[Grid.ONSET] + note[Grid.DURATION]))
-        for note in notes
-        if note[Grid.ONSET] + note[Grid.DURATION] > seam
-    )
     before = rows[rows[:, Column.POSITION] >= start * TICKS_PER_BAR]
+    held = held_into(notes, first * TICKS_PER_BAR)
     return Section(first=first, last=last, before=before, after=rows[:0], heard_from=start, held=held)

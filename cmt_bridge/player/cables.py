@@ -10,14 +10,19 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.errors import OutputError
 
-__all__ = ["Cable", "Cables"]
+__all__ = ["Cable", "Cables", "named"]
 
 Cable = tuple[str, str]
 """The short name of a port of ours, and the full name of another."""
+
+LOOKS: Final = 6
+"""After as many, a port that is there and not connected any more was taken out: a DAW that quits takes off its cables
+first, and its ports some time later."""
 
 
 class Cables:
@@ -32,7 +37,8 @@ class Cables:
         self._memory = memory
         self._kept: set[Cable] = set()
         self._plugged: set[Cable] = set()
-        self._loose: set[Cable] = set()  # out since the last look; their ports may be about to go
+        self._loose: dict[Cable, int] = {}  # out, and since how many looks; their ports may be about to go
+        self._wanted: list[Cable] = []
         if memory is not None:
             with suppress(OSError, ValueError, AttributeError, TypeError):
                 for ours, names in json.loads(memory.read_text(encoding="utf-8")).items():
@@ -46,31 +52,38 @@ class Cables:
 
     @property
     def unsettled(self) -> bool:
-        """Whether another look is needed to tell why something is not connected any more."""
-        return bool(self._loose)
+        """Whether another look is needed: to tell why something is not connected any more, or to try again."""
+        return bool(self._loose or self._wanted)
 
     def look(
-        self, there: Mapping[str, Mapping[str, Iterable[str]]], connected: Mapping[str, Iterable[str]]
+        self,
+        there: Mapping[str, Mapping[str, Iterable[str]]],
+        connected: Mapping[str, Iterable[str]],
+        left: Iterable[str] = (),
     ) -> list[Cable]:
         """Give what is to be connected now.
 
         `there` gives for each port of ours those that it could be connected to, by their full names, with the other
-        names they have; `connected` those that it is connected to.
+        names they have; `connected` those that it is connected to; `left` the programs that ended since the last look,
+        one of which may have come again already.
         """
+        programs = set(left)
         plugged = {(ours, name) for ours, names in connected.items() for name in names}
         found = {(ours, name) for ours, names in there.items() for name in names}
-        loose = ((self._plugged | self._loose) - plugged) & found
-        self._kept -= loose & self._loose  # somebody took it out: its port stays
-        self._loose = loose - self._loose
+        out = ((self._plugged | self._loose.keys()) - plugged) & found
+        loose = {cable: self._loose.get(cable, 0) + 1 for cable in out if cable[1].partition(":")[0] not in programs}
+        pulled = {cable for cable, looks in loose.items() if looks >= LOOKS}
+        self._loose = {cable: looks for cable, looks in loose.items() if cable not in pulled}
         self._plugged = plugged
-        self._kept |= plugged
+        self._kept = (self._kept - pulled) | plugged
         for asked in tuple(self._asked):
             ours, name = asked
-            other = _named(name, there.get(ours, {}))
+            other = named(name, there.get(ours, {}))
             if other is not None:
                 self._asked.remove(asked)
                 self._kept.add((ours, other))
-        return sorted((self._kept & found) - plugged - self._loose)
+        self._wanted = sorted((self._kept & found) - plugged - self._loose.keys())
+        return self._wanted
 
     def save(self) -> None:
         """Write down what is connected, if that has changed."""
@@ -84,7 +97,7 @@ class Cables:
             temporary.write_text(json.dumps(kept), encoding="utf-8")
 
 
-def _named(wanted: str, there: Mapping[str, Iterable[str]]) -> str | None:
+def named(wanted: str, there: Mapping[str, Iterable[str]]) -> str | None:
     """Give the port that has a name, or has it in its name."""
     for name, others in there.items():
         if wanted in (name, *others):

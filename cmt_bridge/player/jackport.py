@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -12,11 +13,11 @@ from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR
 from cmt_bridge.errors import MissingError
 from cmt_bridge.player.cables import Cable
 from cmt_bridge.player.ledger import Ledger
-from cmt_bridge.player.order import BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
+from cmt_bridge.player.order import BY_JACK, BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import SYNC, Player
 from cmt_bridge.player.ruler import NANOSECONDS
 
-__all__ = ["JackPort", "jack_module"]
+__all__ = ["JackPort", "jack_module", "unwrapped"]
 
 WRAP: Final = 1 << 32  # frames after which JACK's frame time begins anew
 PATIENCE = 2.0  # s, for a last cycle
@@ -35,6 +36,11 @@ def jack_module() -> Any:
     jack.set_error_function(lambda _: None)
     jack.set_info_function(lambda _: None)
     return jack
+
+
+def unwrapped(frame: int, near: int) -> int:
+    """Give a frame time of JACK's, which begins anew after 2**32 frames, as the one that is near another."""
+    return near + (frame - near + WRAP // 2) % WRAP - WRAP // 2
 
 
 class JackPort:
@@ -65,12 +71,13 @@ class JackPort:
         self._sync_in = self._client.midi_inports.register(SYNC_IN) if wanted else None
         self._controls = self._client.midi_inports.register(CONTROLS)
         self._numbered = {SYNC: self._sync_out, **dict(enumerate(self._music))}
-        self._follows = order.follow in ("jack", "jack-bars")
+        self._follows = order.follow in BY_JACK
         self._leads = "jack" in order.lead
         self._frame = 0
         self._seen = False
         self.changed = threading.Event()
         """Set when ports came, went, or were connected."""
+        self._departed: deque[str] = deque()
         self._loop: tuple[int, int] | None = None
         self._settled = threading.Event()
         self._left = SETTLING
@@ -79,6 +86,7 @@ class JackPort:
         self._client.set_process_callback(self._process)
         self._client.set_xrun_callback(self._xrun)
         self._client.set_shutdown_callback(lambda *_: self._end(""))
+        self._client.set_client_registration_callback(self._registered)
         self._client.set_port_registration_callback(lambda *_: self.changed.set())
         self._client.set_port_connect_callback(lambda *_: self.changed.set())
         if self._leads:
@@ -174,6 +182,10 @@ class JackPort:
         }
         return {port.shortname: found[port.is_input] for port in self._ours()}
 
+    def left(self) -> list[str]:
+        """Give the programs that left JACK since the last call."""
+        return [self._departed.popleft() for _ in range(len(self._departed))]
+
     def connect(self, cables: Iterable[Cable]) -> None:
         """Connect ports of ours, by short name, to others."""
         ports = {port.shortname: port for port in self._ours()}
@@ -198,7 +210,7 @@ class JackPort:
     def _cycle(self, frames: int) -> None:
         client, player = self._client, self.player
         now = client.last_frame_time
-        start = self._frame + (now - self._frame + WRAP // 2) % WRAP - WRAP // 2 if self._seen else now
+        start = unwrapped(now, self._frame) if self._seen else now
         self._frame, self._seen = start, True
         if self._sync_in is not None:
             for offset, data in self._sync_in.incoming_midi_events():
@@ -267,6 +279,10 @@ class JackPort:
         position.beats_per_bar, position.beat_type = float(BEATS_PER_BAR), 4.0
         position.ticks_per_beat = TICKS_PER_BEAT
         position.beats_per_minute = ruler.tempo_map.bpm_at(int(tick))
+
+    def _registered(self, name: str, there: bool) -> None:
+        if not there:
+            self._departed.append(name)
 
     def _xrun(self, _: float) -> None:
         self.xruns += 1

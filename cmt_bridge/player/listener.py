@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from cmt_bridge.errors import MissingError, UsageError
-from cmt_bridge.player.jackport import jack_module
+from cmt_bridge.player.cables import named
+from cmt_bridge.player.jackport import jack_module, unwrapped
 from cmt_bridge.player.midiport import APIS, REMEDIES, lacking, rtmidi_module, system_api
 from cmt_bridge.player.ruler import NANOSECONDS
 
@@ -18,7 +19,6 @@ __all__ = ["JackListener", "Listener", "SystemListener", "listen"]
 NAME: Final = "cmt-bridge monitor"
 INPUT: Final = "in"
 MOST: Final = 1 << 16  # messages that wait to be taken; the oldest are lost then
-WRAP: Final = 1 << 32  # frames after which JACK's frame time begins anew
 
 Arrived = tuple[int, bytes]
 """Device time, and a message."""
@@ -103,19 +103,16 @@ class JackListener:
             self._client.close()
 
     def _connect(self, wanted: str) -> None:
-        there = self._client.get_ports(is_midi=True, is_output=True)
-        names = {name: each for each in there for name in (each.name, *each.aliases)}
-        found = names.get(wanted) or next((each for each in there if wanted.lower() in each.name.lower()), None)
+        there = {each.name: each.aliases for each in self._client.get_ports(is_midi=True, is_output=True)}
+        found = named(wanted, there)
         if found is None:
             self.close()
-            raise _unknown(wanted, [each.name for each in there])
+            raise _unknown(wanted, list(there))
         self._client.connect(found, self._input)
-        self.name = found.name
+        self.name = found
 
     def _unwrapped(self, frame: int) -> int:
-        if self._frame is None:
-            return frame
-        return self._frame + (frame - self._frame + WRAP // 2) % WRAP - WRAP // 2
+        return frame if self._frame is None else unwrapped(frame, self._frame)
 
     def _process(self, frames: int) -> None:
         self._frame = start = self._unwrapped(self._client.last_frame_time)
@@ -172,9 +169,7 @@ class SystemListener:
         if not wanted and api != "windows":
             self._input.open_virtual_port(INPUT)
             return f"{NAME}:{INPUT}"
-        found = next((name for name in there if wanted == name), None) or next(
-            (name for name in there if wanted and wanted.lower() in name.lower()), None
-        )
+        found = named(wanted, dict.fromkeys(there, ())) if wanted else None
         if found is None:
             raise _unknown(wanted, there)
         self._input.open_port(there.index(found), INPUT)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmt_bridge.errors import MissingError, OutputError, UsageError
-from cmt_bridge.player.cables import Cable
+from cmt_bridge.player.cables import Cable, named
 from cmt_bridge.player.ledger import Ledger
 from cmt_bridge.player.order import BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import SYNC, Player, Sent
@@ -173,6 +173,10 @@ class MidiPort:
         """Give nothing: a port is opened to what it is connected to, and to nothing else."""
         return {}
 
+    def left(self) -> list[str]:
+        """Give nothing, as above."""
+        return []
+
     def connect(self, cables: Iterable[Cable]) -> None:
         """Do nothing: a port is opened to what it is connected to, and to nothing else."""
 
@@ -212,10 +216,10 @@ class MidiPort:
     @staticmethod
     def _choose(there: Sequence[str], wanted: str) -> str:
         """Give the port that has a name, or the first that has it in its name."""
-        alike = [name for name in there if wanted.lower() in name.lower()]
-        if wanted not in there and not alike:
+        found = named(wanted, dict.fromkeys(there, ()))
+        if found is None:
             raise UsageError(f"There is no port {wanted!r}.", hint=f"There are: {', '.join(there) or 'none'}.")
-        return wanted if wanted in there else alike[0]
+        return found
 
     # In rtmidi's threads
 

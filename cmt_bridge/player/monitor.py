@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from cmt_bridge.player.timecode import PIECES, QUARTERS, RATES, Timecode
 
-__all__ = ["ClockWatch", "Monitor", "Spread", "TimecodeWatch", "describe"]
+__all__ = ["REALTIME", "VOICE", "ClockWatch", "Monitor", "Spread", "TimecodeWatch", "describe"]
 
 PULSES: Final = 24  # a quarter
 PER_SIXTEENTH: Final = 6

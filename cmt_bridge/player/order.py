@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,20 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.ruler import BEATS, TIME, Domain
 
-__all__ = ["BACKENDS", "CONTROLS", "FOLLOWS", "LEADS", "MUSIC", "SYNC_IN", "SYNC_OUT", "Order", "Track"]
+__all__ = [
+    "BACKENDS",
+    "BY_JACK",
+    "BY_MIDI",
+    "CONTROLS",
+    "FOLLOWS",
+    "LEADS",
+    "MUSIC",
+    "SYNC_IN",
+    "SYNC_OUT",
+    "Order",
+    "Track",
+    "Wiring",
+]
 
 BACKENDS: Final = ("auto", "jack", "rtmidi")
 FOLLOWS: Final[Mapping[str, Domain]] = {
@@ -25,6 +38,8 @@ FOLLOWS: Final[Mapping[str, Domain]] = {
 """Whom the music may follow, and whether it then goes by the time of the picture or by beats."""
 BY_MIDI: Final = ("clock", "ardour-clock", "mtc")
 """Those of them that are heard at a MIDI input."""
+BY_JACK: Final = ("jack", "jack-bars")
+"""Those of them that are JACK's own transport."""
 LEADS: Final = ("clock", "mtc", "mmc", "jack", "link")
 
 MUSIC: Final = "music"
@@ -43,14 +58,13 @@ class Track:
     program: int
 
 
-@dataclass(frozen=True)
-class Order:
-    """How a player is to play.
+@dataclass(frozen=True, kw_only=True)
+class Wiring:
+    """How music is to be played, whatever it is.
 
     `split` gives each track a port of its own. `to` are ports that the music is connected to, `sync_to` those for what
     we lead by, `sources` those that are followed, `controls` those of controllers. `latency` is in ms, by the name of a
     track, or of all under the empty name. `start` is the timecode of the first bar, empty for the whole hour before it.
-    `ledger` is where it is written down what sounds.
     """
 
     backend: str = "auto"
@@ -65,11 +79,7 @@ class Order:
     lead: tuple[str, ...] = ()
     latency: Mapping[str, float] = field(default_factory=dict)
     start: str = ""
-    tempo_map: TempoMap = field(default_factory=lambda: TempoMap.constant(120))
-    frame_rate: tuple[int, int] = (0, 1)
-    tracks: tuple[Track, ...] = ()
     chase: bool = True
-    ledger: Path | None = None
 
     def __post_init__(self) -> None:
         for name, said, known in (
@@ -85,17 +95,37 @@ class Order:
                 f"Who follows {self.follow} knows beats and no time, so it cannot lead by {', '.join(self.lead)}.",
                 hint="Lead by clock, or follow mtc or jack.",
             )
-        if self.follow in ("jack", "jack-bars") and "jack" in self.lead:
+        if self.follow in BY_JACK and "jack" in self.lead:
             raise UsageError("JACK's transport cannot be followed and led at once.", hint="Leave one of them out.")
-        names = {"", *(track.name for track in self.tracks)}
-        for name in self.latency:
-            if name not in names:
-                raise UsageError(f"There is no track {name!r}.", hint=f"There are {', '.join(sorted(names - {''}))}.")
 
     @property
     def domain(self) -> Domain:
         """Whether the music goes by the time of the picture or by beats."""
         return FOLLOWS[self.follow] if self.follow else TIME
+
+    def ordered(
+        self, tempo_map: TempoMap, frame_rate: tuple[int, int], tracks: tuple[Track, ...], ledger: Path | None = None
+    ) -> Order:
+        """Give the order to play a piece so. Raises `UsageError` where that cannot be carried out."""
+        said = {each.name: getattr(self, each.name) for each in fields(Wiring)}
+        return Order(tempo_map=tempo_map, frame_rate=frame_rate, tracks=tracks, ledger=ledger, **said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order(Wiring):
+    """How a player is to play a piece; `ledger` is where it is written down what sounds."""
+
+    tempo_map: TempoMap = field(default_factory=lambda: TempoMap.constant(120))
+    frame_rate: tuple[int, int] = (0, 1)
+    tracks: tuple[Track, ...] = ()
+    ledger: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = {"", *(track.name for track in self.tracks)}
+        for name in self.latency:
+            if name not in names:
+                raise UsageError(f"There is no track {name!r}.", hint=f"There are {', '.join(sorted(names - {''}))}.")
 
     @property
     def music(self) -> tuple[str, ...]:

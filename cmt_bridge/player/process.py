@@ -33,7 +33,7 @@ from typing import IO, Any, NoReturn, Protocol
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError
 from cmt_bridge.player.cables import Cable, Cables
 from cmt_bridge.player.ledger import Ledger
-from cmt_bridge.player.order import CONTROLS, SYNC_IN, SYNC_OUT, Order
+from cmt_bridge.player.order import BY_JACK, CONTROLS, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import Player
 from cmt_bridge.player.sequencer import prepare
 
@@ -74,6 +74,8 @@ class Port(Protocol):
     def connections(self) -> dict[str, list[str]]: ...
 
     def there(self) -> dict[str, dict[str, list[str]]]: ...
+
+    def left(self) -> Iterable[str]: ...
 
     def connect(self, cables: Iterable[Cable]) -> None: ...
 
@@ -134,7 +136,7 @@ class _Watch(threading.Thread):
         """Connect what is to be connected."""
         port, cables = self._port, self._cables
         port.changed.clear()
-        wanted = cables.look(port.there(), port.connections())
+        wanted = cables.look(port.there(), port.connections(), port.left())
         if wanted:
             port.connect(wanted)
             cables.look(port.there(), port.connections())
@@ -169,7 +171,7 @@ def _open(order: Order, ledger: Ledger, gone: Any) -> tuple[str, Port]:
     """Give the best device there is, or the one that is wanted."""
     from cmt_bridge.player.jackport import JackPort
 
-    needs_jack = order.follow in ("jack", "jack-bars") or "jack" in order.lead
+    needs_jack = order.follow in BY_JACK or "jack" in order.lead
     if order.backend == "jack" or needs_jack:
         return "jack", JackPort(order, ledger, gone)
     if order.backend == "auto" and not order.api:

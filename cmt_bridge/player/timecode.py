@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 TOLERANCE: Final = Fraction(1, 5000)  # by which a picture's rate may be off and still be meant
-MINUTE, HOUR, DAY = 60, 3600, 24  # seconds, seconds, hours
+MINUTE, DAY = 60, 24  # seconds, hours
 DROPPED: Final = 2  # labels that a minute of drop frame leaves out, but for each tenth
 PIECES: Final = 8
 """Quarter frames that carry one label, that of the frame at which the first of them is sent."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
+from cmt_bridge.errors import CmtBridgeError, error_of
 from cmt_bridge.service.instance import Instance, instance_for
 
 __all__ = ["Client", "Progress"]
@@ -33,9 +33,6 @@ MOST_RETRIES = 3  # of a socket that closes while the daemon lives
 MOST_MESSAGE = 1 << 22
 ENDED = ("done", "failed", "cancelled")
 GOING_AWAY = 1001
-ERRORS: Final[Mapping[int, type[CmtBridgeError]]] = {
-    kind.exit_code: kind for kind in (CmtBridgeError, UsageError, InputError, MissingError, OutputError)
-}
 
 
 class Client:
@@ -45,10 +42,14 @@ class Client:
         self.instance = instance
         self._token = instance.token()
 
-    @property
-    def token(self) -> str:
-        """What the daemon must be told."""
-        return self._token
+    def events(self, session: Any) -> Any:
+        """Connect to the daemon's events, in an aiohttp session; to be used with `async with`."""
+        return session.ws_connect(
+            f"http://{HOST}:{self.instance.port}/v1/events",
+            headers={"Authorization": f"Bearer {self._token}"},
+            max_msg_size=MOST_MESSAGE,
+            heartbeat=HEARTBEAT,
+        )
 
     @classmethod
     def for_path(cls, path: Path) -> Client | None:
@@ -125,12 +126,7 @@ class Client:
 
     async def _hear(self, session: Any, number: int, progress: Progress) -> tuple[dict[str, Any] | None, int | None]:
         """Listen to one socket until the job has ended, or else the socket; give the job, or why it closed."""
-        async with session.ws_connect(
-            f"http://{HOST}:{self.instance.port}/v1/events",
-            headers={"Authorization": f"Bearer {self._token}"},
-            max_msg_size=MOST_MESSAGE,
-            heartbeat=HEARTBEAT,
-        ) as socket:
+        async with self.events(session) as socket:
             await socket.receive_json()  # from here on nothing is missed, so the job as it is now is asked for
             job = await asyncio.to_thread(self.request, "GET", f"/v1/jobs/{number}")
             told = None
@@ -166,7 +162,6 @@ class Client:
 
 def _error(answer: Any) -> CmtBridgeError:
     try:
-        kind = ERRORS.get(answer["code"], CmtBridgeError)
-        return kind(str(answer["error"]), hint=str(answer["hint"]))
+        return error_of(answer["code"], str(answer["error"]), hint=str(answer["hint"]))
     except (KeyError, TypeError):
         return CmtBridgeError("The daemon's answer cannot be read.", hint="Start it again.")

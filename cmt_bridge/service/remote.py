@@ -6,17 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from cmt_bridge.errors import CmtBridgeError
-from cmt_bridge.live.conductor import ERRORS, SECONDS_OF_TICK, Tell
+from cmt_bridge.errors import CmtBridgeError, error_of
+from cmt_bridge.live.conductor import Tell, tick_heard
 from cmt_bridge.live.controls import Controls
-from cmt_bridge.service.client import HEARTBEAT, HOST, MOST_MESSAGE, Client
+from cmt_bridge.service.client import GOING_AWAY, MOST_RETRIES, Client
 
 __all__ = ["RemoteStream"]
-
-GOING_AWAY: Final = 1001
-MOST_RETRIES: Final = 3
 
 
 class RemoteStream:
@@ -34,10 +31,7 @@ class RemoteStream:
     @property
     def position(self) -> float:
         """The tick that is heard at the moment, as far as that can be known."""
-        tick = float(self.state.get("tick", 0.0))
-        if self.state.get("rolling"):
-            tick += (time.monotonic() - self._heard_at) * float(self.state["tempo"]) / SECONDS_OF_TICK
-        return tick
+        return tick_heard(self.state, self._heard_at)
 
     def turn(self, wanted: Mapping[str, Any]) -> Any:
         """Ask for controls to be set."""
@@ -56,12 +50,7 @@ class RemoteStream:
         try:
             async with aiohttp.ClientSession(trust_env=False) as session:
                 for _ in range(MOST_RETRIES):
-                    async with session.ws_connect(
-                        f"http://{HOST}:{self._client.instance.port}/v1/events",
-                        headers={"Authorization": f"Bearer {self._client.token}"},
-                        max_msg_size=MOST_MESSAGE,
-                        heartbeat=HEARTBEAT,
-                    ) as socket:
+                    async with self._client.events(session) as socket:
                         await socket.receive_json()
                         if not begun:
                             self._begin(await asyncio.to_thread(self._request, "POST", "/v1/stream", self._said))
@@ -95,7 +84,7 @@ class RemoteStream:
                 if said["event"] == "ended":
                     error = said["error"]
                     if error is not None:
-                        raise ERRORS.get(error["code"], CmtBridgeError)(error["error"], hint=error["hint"])
+                        raise error_of(error["code"], error["error"], hint=error["hint"])
                     return True
                 self._tell(said)
         return False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["ScoreRequest", "add", "doubts", "now", "precision_of", "score"]
+__all__ = ["ScoreRequest", "add", "doubts", "now", "precision_of", "score", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ def precision_of(text: str) -> Precision:
     raise UsageError(f"There is no precision {text!r}.", hint=f"Choose from {', '.join(PRECISIONS)}.")
 
 
+def weights_of(settings: Settings) -> tuple[str, Precision]:
+    """Give the model and the arithmetic that settings ask for, the usual ones where they say nothing."""
+    from cmt_bridge.model.registry import DEFAULT
+
+    return settings.get("model") or DEFAULT, precision_of(settings.get("precision") or PRECISIONS[0])
+
+
 def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = False) -> Outcome:
     """Carry out a request to score; what is written is complete or not there.
 
@@ -86,14 +93,13 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     be one that is not there completely yet, is not scored. Raises `VideoError` where the video is another one by now,
     changes or is moved meanwhile, and the errors of what it uses.
     """
-    from cmt_bridge.model.registry import DEFAULT
     from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
     from cmt_bridge.settings import analysis_options, compose_options
 
     config = read_config(request.path.absolute().parent)
     settings = {**config.score, **request.settings}
     options, analysis = compose_options(settings), analysis_options(settings)
-    precision = precision_of(settings.get("precision") or PRECISIONS[0])
+    model, precision = weights_of(settings)
     variations = whole_number(settings, "variations")
     timings = Timings()
     told("measure", 0.0)
@@ -110,7 +116,7 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     scores = score_picture(
         picture,
         options,
-        model=settings.get("model") or DEFAULT,
+        model=model,
         precision=precision,
         variations=variations,
         progress=lambda share: told("compose", share),

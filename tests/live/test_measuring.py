@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cmt_bridge.core.options import AnalysisOptions
 from cmt_bridge.errors import VideoError
-from cmt_bridge.live.measuring import COMMAND, Look, looks, main, order
+from cmt_bridge.live.measuring import COMMAND, OVER, Look, carry_out, looks, order
 from cmt_bridge.video.analysis import analyze
 from cmt_bridge.video.cache import measured
 from tests.clips import panning, pulsing, write_clip
@@ -69,7 +71,7 @@ def test_what_was_measured_before_is_known_at_once(clip: Path) -> None:
 
 def test_a_look_is_the_same_when_it_was_said(clip: Path) -> None:
     said: list[str] = []
-    assert main(order(clip, AnalysisOptions(), 0.0), said.append) == 0
+    carry_out(order(clip, AnalysisOptions(), 0.0), said.append)
     first = Look.from_json(json.loads(said[0]))
     assert first.to_json() == json.loads(said[0])
 
@@ -81,14 +83,48 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
         next(looks(text, AnalysisOptions(), patience=0.0))
 
 
-def test_it_ends_with_its_input(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "long.mp4", panning(60, 10, 30), 10)
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(order(clip, AnalysisOptions(), 0.0) + "\n")
-        process.stdin.flush()
-        process.stdout.readline()
-        process.stdin.close()
-        process.stdout.read()
-        assert process.wait(PATIENCE) != 0
+        yield process
+        process.kill()
+
+
+def say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def heard(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Give what it says of one video."""
+    assert process.stdout is not None
+    return [json.loads(line) for line in iter(process.stdout.readline, OVER + "\n")]
+
+
+def test_it_ends_with_its_input(tmp_path: Path, process: subprocess.Popen[str]) -> None:
+    clip = write_clip(tmp_path / "long.mp4", panning(60, 10, 30), 10)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    say(process, order(clip, AnalysisOptions(), 0.0))
+    process.stdout.readline()
+    process.stdin.close()
+    process.stdout.read()
+    assert process.wait(PATIENCE) == 0
+
+
+def test_it_measures_one_after_the_other_and_leaves_what_is_not_wanted(
+    tmp_path: Path, clip: Path, process: subprocess.Popen[str]
+) -> None:
+    long = write_clip(tmp_path / "long.mp4", panning(60, 10, 30), 10)
+    say(process, order(long, AnalysisOptions(), 0.0))
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    say(process, order(tmp_path / "none.mp4", AnalysisOptions(), 0.0))
+    left = heard(process)
+    assert not any(look["whole"] for look in [first, *left])
+    (refused,) = heard(process)
+    assert "none.mp4" in refused["sentence"]
+    say(process, "")
+    say(process, order(clip, AnalysisOptions(), 0.0))
+    assert heard(process)[-1]["whole"]

@@ -91,6 +91,12 @@ class Stage:
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
 
+    def begin(self, bars: Sequence[Any], length: int) -> None:
+        """Feed it bars of a piece of so many, and have it play."""
+        self.say(do="bars", bars=bars)
+        self.say(do="end", bars=length)
+        self.say(do="play")
+
     def wait_for(self, event: str, patience: float = PATIENCE, **values: Any) -> dict[str, Any]:
         """Give the next message of a kind, with these values."""
         until = time.monotonic() + patience

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmt_bridge.player.cables import Cables
+from cmt_bridge.player.cables import LOOKS, Cables
 
 DAW = {"daw:in": ["alsa_pcm:hw:0"], "synth:in": []}
 
@@ -29,15 +29,30 @@ def test_what_somebody_connected_comes_again_with_its_port() -> None:
     assert cables.look({"music": DAW}, {"music": []}) == [("music", "daw:in")]
 
 
+def test_a_program_that_ended_and_came_again_between_two_looks_is_connected_again() -> None:
+    cables = Cables({})
+    cables.look({"music": DAW}, {"music": ["daw:in", "synth:in"]})
+    assert cables.look({"music": DAW}, {"music": ["synth:in"]}) == []
+    assert cables.look({"music": DAW}, {"music": ["synth:in"]}, ["other", "daw"]) == [("music", "daw:in")]
+
+
+def test_what_could_not_be_connected_is_tried_again() -> None:
+    cables = Cables({"music": ["daw:in"]})
+    assert cables.look({"music": DAW}, {}) == [("music", "daw:in")]
+    assert cables.look({"music": DAW}, {}) == [("music", "daw:in")]
+    assert cables.unsettled
+    assert cables.look({"music": DAW}, {"music": ["daw:in"]}) == []
+    assert not cables.unsettled
+
+
 def test_what_somebody_took_out_stays_out(tmp_path: Path) -> None:
     memory = tmp_path / "ports.json"
     cables = Cables({"music": ["daw:in"]}, memory)
     cables.look({"music": DAW}, {"music": ["daw:in"]})
     cables.save()
-    assert cables.look({"music": DAW}, {"music": []}) == []
-    assert cables.unsettled
-    assert cables.look({"music": DAW}, {"music": []}) == []
-    assert not cables.unsettled
+    for look in range(LOOKS):
+        assert cables.look({"music": DAW}, {"music": []}) == []
+        assert cables.unsettled == (look < LOOKS - 1)
     cables.save()
     assert Cables({}, memory).look({"music": DAW}, {}) == []
 

@@ -27,9 +27,7 @@ def test_whatever_ends_it_nothing_hangs(jack: Server, way: str) -> None:
     long = [[0, [[0, 64, 0, 60, 90], [0, 64, 3, 48, 90], [1, 64, 2, 40, 90]]], *([n, []] for n in range(1, 8))]
     with recorder(jack) as ear, stage(jack) as player:
         ear.listen(player.wait_for("ready")["ports"]["music"][0])
-        player.say(do="bars", bars=long)
-        player.say(do="end", bars=8)
-        player.say(do="play")
+        player.begin(long, 8)
         player.wait_for("state", sounding=3)
         if way == "end of input":
             player.close()
@@ -98,9 +96,7 @@ def test_a_channel_that_is_muted_ends_at_once(jack: Server) -> None:
     long = [[0, [[0, 64, 0, 60, 90], [0, 64, 3, 48, 90]]], *(bar(n, 50, 3) for n in range(1, 8))]
     with recorder(jack) as ear, stage(jack) as player:
         ear.listen(player.wait_for("ready")["ports"]["music"][0])
-        player.say(do="bars", bars=long)
-        player.say(do="end", bars=8)
-        player.say(do="play")
+        player.begin(long, 8)
         player.wait_for("state", sounding=2)
         player.say(do="mute", channels=[3])
         player.wait_for("state", sounding=1)
@@ -120,9 +116,7 @@ def test_a_track_that_sounds_late_is_sent_early(jack: Server) -> None:
     both = [[0, [[tick, 2, channel, 40, 90] for tick in (0, 4, 8) for channel in (0, 9)]]]
     with recorder(jack) as ear, stage(jack, latency={"drums": 20, "": 5}) as player:
         ear.listen(player.wait_for("ready")["ports"]["music"][0])
-        player.say(do="bars", bars=both)
-        player.say(do="end", bars=1)
-        player.say(do="play")
+        player.begin(both, 1)
         player.wait_for("state", rolling=True)
         player.wait_for("state", rolling=False)
         player.close()
@@ -139,9 +133,7 @@ def test_whoever_is_led_gets_clock_and_timecode_in_step_with_the_music(jack: Ser
         ports = player.wait_for("ready")["ports"]
         ear.listen(ports["music"][0])
         ear.listen(ports["sync out"][0], 1)
-        player.say(do="bars", bars=[bar(0)])
-        player.say(do="end", bars=1)
-        player.say(do="play")
+        player.begin([bar(0)], 1)
         player.wait_for("state", rolling=True)
         player.wait_for("state", rolling=False)
         player.close()

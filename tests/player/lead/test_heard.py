@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.follow import follower
-from cmt_bridge.player.lead import leader
+from cmt_bridge.player.follow import Follower, follower
+from cmt_bridge.player.lead import Leader, leader
 from cmt_bridge.player.ruler import Ruler
 from tests.player.clockwork import RATE, periods
 
@@ -34,12 +35,8 @@ def turns(seed: int, seconds: int) -> list[Change]:
     return found
 
 
-@pytest.mark.parametrize("frame_rate", [(24, 1), (25, 1), (30000, 1001), (30, 1)])
-@pytest.mark.parametrize("seed", range(4))
-def test_by_mtc_he_is_there_in_50_ms_to_the_sample(seed: int, frame_rate: tuple[int, int]) -> None:
-    ruler = Ruler("time", TEMPOS)
-    led = leader("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", frame_rate=frame_rate)
-    heard = follower("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", frame_rate=frame_rate)
+def journey(led: Leader, heard: Follower, seed: int) -> Iterator[tuple[int, Course, Course]]:
+    """Lead through a minute of turns; give, at the end of each period, our course and that of who hears us."""
     theirs, ours = Course(0, 0.0), Course(0, 0.0)
     waiting = turns(seed, 60)
     for until in periods(0, 60 * RATE):
@@ -51,6 +48,16 @@ def test_by_mtc_he_is_there_in_50_ms_to_the_sample(seed: int, frame_rate: tuple[
                 theirs = change.course
         for change in heard.look(until):
             theirs = change.course
+        yield until, ours, theirs
+
+
+@pytest.mark.parametrize("frame_rate", [(24, 1), (25, 1), (30000, 1001), (30, 1)])
+@pytest.mark.parametrize("seed", range(4))
+def test_by_mtc_he_is_there_in_50_ms_to_the_sample(seed: int, frame_rate: tuple[int, int]) -> None:
+    ruler = Ruler("time", TEMPOS)
+    led = leader("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", frame_rate=frame_rate)
+    heard = follower("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", frame_rate=frame_rate)
+    for until, ours, theirs in journey(led, heard, seed):
         if until - ours.time > RATE // 20:
             assert theirs.rolls == ours.rolls
             off = (theirs.position_at(until) - ours.position_at(until)) / SPEED
@@ -62,17 +69,7 @@ def test_by_clock_he_is_there_at_the_next_sixteenth(seed: int) -> None:
     ruler, beats = Ruler("time", TEMPOS), Ruler("beats", TEMPOS)
     led = leader("clock", rate=RATE, ruler=ruler)
     heard = follower("clock", rate=RATE, ruler=beats)
-    theirs, ours = Course(0, 0.0), Course(0, 0.0)
-    waiting = turns(seed, 60)
-    for until in periods(0, 60 * RATE):
-        while waiting and waiting[0].course.time < until:
-            ours = waiting[0].course
-            led.change(waiting.pop(0), "locate")
-        for time, data in led.render(until):
-            for change in heard.hear(data, time):
-                theirs = change.course
-        for change in heard.look(until):
-            theirs = change.course
+    for until, ours, theirs in journey(led, heard, seed):
         if until - ours.time > RATE // 5:
             assert theirs.rolls == ours.rolls
             tick = ruler.tick(ours.position_at(until))
