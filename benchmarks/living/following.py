@@ -63,6 +63,7 @@ class Count:
     silent: int = 0
     wrong: int = 0
     hanging: int = 0
+    unheard: int = 0
     first: list[float] = field(default_factory=list)
     since_roll: list[float] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
@@ -85,11 +86,13 @@ def stretches(courses: Sequence[Course], end: int, rate: int) -> list[Stretch]:
 def judge(
     ons: Sequence[Heard], offs: Sequence[Heard], those: Sequence[Stretch], sync: Sequence[int],
     tick: Callable[[int], Fraction], frame: Callable[[int, Stretch], float], rate: int,
+    missed: Sequence[tuple[int, int]] = (),
 ) -> Count:  # fmt: skip
     """Count how notes fit.
 
     `tick` gives that of a frame of the transport, `frame` the other way in a stretch; `sync` is when Ardour
-    told that it rolls.
+    told that it rolls. A note hangs whose end was not heard; where the recorder missed a period after its beginning
+    (`missed`, from one frame time to another) nobody knows, and it counts as unheard.
     """
     count = Count()
 
@@ -144,9 +147,12 @@ def judge(
                     count.examples.append(f"first after {count.first[-1]:.0f} ms in {stretch}")
         if not stretch.rolls and stretch.end - stretch.start >= REACTION * rate:
             left = _sounding(ons, offs, stretch.end)
-            count.hanging += len(left)
-            if left:
-                count.examples.append(f"{sorted(left)} still sound after {stretch}")
+            for key, since in sorted(left.items()):
+                if any(first < stretch.end and last > since for first, last in missed):
+                    count.unheard += 1
+                else:
+                    count.hanging += 1
+                    count.examples.append(f"{key} of frame {since} still sounds after {stretch}")
         if stretch.end - stretch.start >= REACTION * rate:
             previous = stretch
     return count
@@ -157,7 +163,8 @@ def _is_chased(note: Heard, stretch: Stretch, tick: Callable[[int], Fraction]) -
     return note.key[0] == SHORT and place(note.data[1], note.data[2]) == int(tick(stretch.frame(note.frame)))
 
 
-def _sounding(ons: Sequence[Heard], offs: Sequence[Heard], time: int) -> set[tuple[int, int]]:
+def _sounding(ons: Sequence[Heard], offs: Sequence[Heard], time: int) -> dict[tuple[int, int], int]:
+    """Give the keys that sound at a frame time, and since when."""
     last: dict[tuple[int, int], int] = {}
     for note in ons:
         if note.frame < time:
@@ -165,7 +172,7 @@ def _sounding(ons: Sequence[Heard], offs: Sequence[Heard], time: int) -> set[tup
     for note in offs:
         if note.frame < time and note.frame >= last.get(note.key, note.frame + 1):
             del last[note.key]
-    return set(last)
+    return last
 
 
 def drive(ardour: Hardour, dice: random.Random, locates: int, seconds: float) -> None:
@@ -226,9 +233,8 @@ def follow(folder: Path, kinds: Sequence[str], locates: int, seed: int, *, chang
         heard = ear.stop()
     those = stretches(ear.courses, heard[-1].frame + jack.rate, jack.rate)
     for number, kind in enumerate(kinds):
-        _report(
-            result, number, kind, kinds, heard, those, beats if kind in ("clock", "jack-bars") else times, jack.rate
-        )
+        tempos = beats if kind in ("clock", "jack-bars") else times
+        _report(result, number, kind, kinds, heard, those, tempos, jack.rate, ear.missed)
     rows, result.lines = result.lines, []
     head = (
         "",
@@ -236,6 +242,7 @@ def follow(folder: Path, kinds: Sequence[str], locates: int, seed: int, *, chang
         "silent",
         "wrong",
         "hanging",
+        "unheard",
         "first p50",
         "max",
         "from roll",
@@ -245,7 +252,8 @@ def follow(folder: Path, kinds: Sequence[str], locates: int, seed: int, *, chang
         "tail max",
     )
     result.lines = [
-        f"{locates} locates; first right note since Ardour tells that it rolls, and since it does, and errors in ms",
+        f"{locates} locates; first right note since Ardour tells that it rolls, and since it does, and errors in ms;"
+        f" the recorder missed {len(ear.missed)} periods",
         *table(head, [row.split("\t") for row in rows]),
     ]
     return result
@@ -260,6 +268,7 @@ def _report(
     those: Sequence[Stretch],
     tempos: Tempos,
     rate: int,
+    missed: Sequence[tuple[int, int]],
 ) -> None:
     mine = [each for each in heard if each.port == number]
     port = len(kinds) + list(SOURCES).index(kind) if kind in SOURCES else -1
@@ -272,6 +281,7 @@ def _report(
         lambda frame: tempos.tick(Fraction(frame, rate)),
         lambda tick, _: float(tempos.seconds(tick) * rate),
         rate,
+        missed,
     )
     errors = [abs(error) for error in count.errors]
     figures = (
@@ -279,7 +289,9 @@ def _report(
         percentile(errors, 0.5), percentile(errors, 0.99), max(errors, default=0), max(count.tails, default=0),
     )  # fmt: skip
     counts = (count.stretches, count.silent, count.wrong, count.hanging)
-    result.lines.append("\t".join([kind, *map(str, counts), *(f"{figure:.1f}" for figure in figures)]))
+    result.lines.append(
+        "\t".join([kind, *map(str, (*counts, count.unheard)), *(f"{figure:.1f}" for figure in figures)])
+    )
     result.require(count.stretches > 0, f"{kind}: Ardour did not roll")
     result.require(not any(counts[1:]), f"{kind}: silent, wrong, hanging {counts[1:]}; {count.examples[:5]}")
     limit = FIRST[kind] * 1000

@@ -235,7 +235,8 @@ def _sync(result: Result, names: Sequence[str], run: Run, tempos: Tempos, bars: 
             moved = drift(errors)
             figures = (round(value, 3) for value in [*spread([error - middle for error in errors]), moved])
             rows.append([f"{name}, {what}", len(found), unheard, len(gone) - unheard, wrong, *figures])
-            result.require(len(gone) == unheard and not wrong, f"{name}, {what}: {len(gone)} lost, {wrong} wrong")
+            lost, xruns = len(gone) - unheard, run.xruns  # each of which may take a period along, and shift another
+            result.require(lost <= xruns and wrong <= 2 * xruns, f"{name}, {what}: {lost} lost, {wrong} wrong")
             result.require(abs(moved) <= 1.0, f"{name}, {what}: {moved:.2f} ms of drift")
     head = ("", "messages", "unheard", "lost", "wrong", "p50", "p99", "p99.9", "max", "drift")
     result.lines += ["", *table(head, rows)]

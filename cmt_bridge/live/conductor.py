@@ -283,11 +283,14 @@ class Conductor:
         left = 1.0 - tick / TICKS_PER_BAR % 1.0 if self.state.get("rolling") else 1.0
         density, control, seed = self.controls.composing
         settings = {name: value for name, value in (("control", control), ("seed", seed)) if value is not None}
+        first = bar + (1 if left > AMPLE else 2)
         if self._composer is not None and not self._complete:
+            self._sheet.outdate(bar + 1)
             self._composer.say("change", settings=settings, density=density, left=left, **{"from": bar})
         elif self._complete:
             self._complete = False
-            self._do(self._compose(self._sheet.before(bar + (1 if left > AMPLE else 2))))
+            self._sheet.outdate(first)
+            self._do(self._compose(self._sheet.before(first)))
 
     def _from_composer(self, said: Message) -> None:
         match said["event"]:
@@ -306,6 +309,7 @@ class Conductor:
                 self._end_at(int(said["bars"]))
             case "take":  # the last that it says of a piece
                 self._complete = True
+                self._sheet.outdate(None)
                 self._take = Path(said["project"]), int(said["take"])
                 self._tell(said)
             case "stage":

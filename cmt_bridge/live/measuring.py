@@ -35,7 +35,7 @@ OVER: Final = '{"over": true}'
 NICENESS: Final = 5  # more than that of the composing, once there is something to compose
 
 ENOUGH: Final = 10.0  # s of picture that a tempo is taken from: twenty beats at 120 BPM
-LEAST: Final = 1.0  # s of picture that are looked at, however long that takes: half a bar at 120 BPM
+LEAST: Final = 0.5  # s of picture that are looked at, however long that takes: a beat at 120 BPM
 EVERY: Final = 1.2  # by which factor more of the picture is known at the next look
 STEP: Final = 2.0  # s, by which more of it is known at least
 QUICK: Final = 64 << 20  # bytes, of which a hash takes no time worth speaking of

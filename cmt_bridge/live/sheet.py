@@ -25,16 +25,24 @@ class Sheet:
     def __init__(self) -> None:
         self.bars: dict[int, Notes] = {}
         self.length: int | None = None
+        self._stale: int | None = None  # from here on bars are not as they are wanted
 
     def put(self, bars: Iterable[tuple[int, Notes]]) -> list[tuple[int, Notes]]:
         """Have bars as they are now, in order of time; give those that are other ones than before."""
-        sorted_bars = ((bar, sorted(notes)) for bar, notes in bars)
+        sorted_bars = [(bar, sorted(notes)) for bar, notes in bars]
+        for bar, _ in sorted_bars:
+            if self._stale is not None and bar <= self._stale + 1:  # a change may hold from one bar later on
+                self._stale = max(self._stale, bar + 1)
         changed = [(bar, notes) for bar, notes in sorted_bars if self.bars.get(bar) != notes]
         self.bars.update(changed)
         if self.length is None:
             for bar in sorted(self.bars)[: max(0, len(self.bars) - MOST_BARS)]:
                 del self.bars[bar]
         return changed
+
+    def outdate(self, bar: int | None) -> None:
+        """Know that bars from one on are to be composed anew, until they come; None: all are as they are wanted."""
+        self._stale = bar if bar is None or self._stale is None else min(bar, self._stale)
 
     def ahead(self, bar: int) -> int:
         """Give how many bars without a gap there are from a bar on."""
@@ -44,10 +52,11 @@ class Sheet:
         return count
 
     def before(self, bar: int | None = None) -> list[tuple[int, Notes]]:
-        """Give the bars up to one, or all, from the first that is kept on and without a gap."""
+        """Give the bars up to one, or all that are as wanted, from the first that is kept on and without a gap."""
         first = min(self.bars, default=0)
         last = first + self.ahead(first)
-        return [(number, self.bars[number]) for number in range(first, last if bar is None else min(bar, last))]
+        limits = [each for each in (bar, self._stale) if each is not None]
+        return [(number, self.bars[number]) for number in range(first, min([last, *limits]))]
 
     @staticmethod
     def of(score: Score) -> list[tuple[int, Notes]]:

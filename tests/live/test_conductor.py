@@ -137,6 +137,29 @@ def test_a_process_that_is_killed_is_started_again_where_it_was(
     run(test)
 
 
+@pytest.mark.usefixtures("jack")
+def test_a_change_is_not_lost_with_the_composer_that_was_told_of_it(tmp_path: Path, tiny_model: Path) -> None:
+    clip = write_metadata(tmp_path / "clip.json", 24.0)
+    request = StreamRequest(clip, {"model": str(tiny_model), "control": "1"}, wait=True)
+
+    async def test() -> None:
+        async with playing(request) as stream:
+            await stream.hear("take")
+            conductor = stream.conductor
+            before = dict(conductor._sheet.bars)
+            conductor.turn({"density": 8})
+            await stream.until(lambda: not conductor._complete)
+            assert conductor._composer is not None
+            os.kill(conductor._composer.pid, 9)
+            await stream.hear("restart", process="composer")
+            await stream.until(lambda: conductor._complete)
+            after = conductor._sheet.bars
+            assert [bar for bar in before if before[bar] != after[bar]][:1] == [1]
+            assert sum(len(after[bar]) for bar in range(2, 10)) > sum(len(before[bar]) for bar in range(2, 10))
+
+    run(test)
+
+
 def test_a_player_that_is_killed_in_a_loop_joins_in_the_loop(jack: Server, tmp_path: Path) -> None:
     project(tmp_path, piece(8, length=8))
 

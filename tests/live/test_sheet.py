@@ -21,6 +21,22 @@ def test_bars_in_hand_end_at_a_gap() -> None:
     assert [bar for bar, _ in sheet.before(1)] == [0]
 
 
+def test_bars_that_are_out_of_date_count_only_once_they_came_again() -> None:
+    sheet = Sheet()
+    sheet.put((bar, []) for bar in range(8))
+    sheet.outdate(3)
+    sheet.put([(7, [NOTE])])  # was under way
+    assert [bar for bar, _ in sheet.before()] == [0, 1, 2]
+    sheet.put([(4, [NOTE]), (5, [NOTE])])  # the change came into force a bar later
+    assert [bar for bar, _ in sheet.before()] == [0, 1, 2, 3, 4, 5]
+    sheet.outdate(2)
+    sheet.outdate(6)
+    assert [bar for bar, _ in sheet.before()] == [0, 1]
+    sheet.outdate(None)
+    assert [bar for bar, _ in sheet.before()] == list(range(8))
+    assert sheet.ahead(0) == 8
+
+
 def test_of_a_piece_without_an_end_the_last_bars_are_kept() -> None:
     sheet = Sheet()
     sheet.put((bar, []) for bar in range(MOST_BARS + 10))
