@@ -74,15 +74,17 @@ endef
 # Tests and checks. What is live is tried on a real JACK and a real Ardour; without them those tests fail and say so.
 
 define apt_hosts
-[ -z "$(APT)" ] || { command -v jackd && command -v ardour7-lua && ldconfig -p | grep libasound.so.2; } >/dev/null || { \
-	echo "Installing JACK and Ardour …"; apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends jackd2 libasound2 ardour >/dev/null; } || true
+[ -z "$(APT)" ] || { command -v jackd && command -v ardour7-lua && ldconfig -p | grep libasound.so.2 && \
+	command -v lua5.4 && command -v luacheck && command -v node; } >/dev/null || { \
+	echo "Installing JACK, Ardour, Lua and Node …"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq \
+	-y --no-install-recommends jackd2 libasound2 ardour lua5.4 lua-check nodejs >/dev/null; } || true
 endef
 
 test: dev ## run all tests
 	@$(call apt_soundfont)
 	@$(call apt_hosts)
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not realtime"
+	@$(BIN)/python -m pytest -q -m realtime
 
 check: lint types imports test ## everything a change must pass
 

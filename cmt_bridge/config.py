@@ -10,6 +10,7 @@
     drop = "."                    # where the current take's files go, from the clip's folder
     files = ["midi"]              # or "score", "preview"
     host = "reaper"
+    project = ["reaper"]          # a project of these beside them, as `cmt-bridge export` writes it
 
     [watch]                       # of the watched folder itself
     ignore = ["proxies/*"]
@@ -34,45 +35,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
 
-__all__ = ["FILE_NAME", "HOSTS", "STATE_VARIABLE", "Config", "Outputs", "Watching", "read_config", "state_root"]
+__all__ = [
+    "FILE_NAME",
+    "PROJECTS",
+    "STATE_VARIABLE",
+    "Config",
+    "Outputs",
+    "Watching",
+    "read_config",
+    "state_root",
+]
 
 FILE_NAME: Final = "cmt-bridge.toml"
 STATE_VARIABLE: Final = "CMT_BRIDGE_STATE"
 MOST_BYTES = 1 << 20
 ALIASES: Final = {"genre": "style", "C": "control", "c": "control"}
 FILES: Final = ("midi", "score", "preview")
+PROJECTS: Final = ("reaper", "dawproject", "ardour", "midi", "garageband", "otio", "csv", "edl")
 LIVE_TEXTS: Final = {"follow": ("", *FOLLOWS), "backend": BACKENDS, "name": (), "start": ()}
 LIVE_LISTS: Final = ("lead", "to", "sync_to", "from", "controls_from")
 LIVE_SWITCHES: Final = ("port_per_track", "chase", "warm")
-
-HOSTS: Final[Mapping[str, str]] = {
-    "reaper": "Drag the MIDI file to the start of the project, and say yes to importing its tempo map and markers.",
-    "logic": "Open the MIDI file by File › Open: dragging it in may leave out tempo and markers.",
-    "ardour": "Session › Import, with the tempo map and one track per MIDI track.",
-    "garageband": "Set the project to the tempo in the file's name, then drag the MIDI file in.",
-    "live": "Set the project to the tempo that is shown, then drag the MIDI file in.",
-    "cubase": "File › Import › MIDI File.",
-    "bitwig": "Drag the MIDI file in, and take over its tempo.",
-    "studio-one": "Drag the MIDI file in, and take over its tempo.",
-    "fl-studio": "File › Import › MIDI file.",
-}
-"""What to do with a MIDI file in each host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
     """Where the files of a current take are dropped: `drop` is a folder, from the clip's own; empty for nowhere.
 
-    `files` are of `FILES`; `host` is one of `HOSTS`, or empty.
+    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`.
     """
 
     drop: str = "."
     files: tuple[str, ...] = ("midi",)
     host: str = ""
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _score(path: Path, data: Any) -> dict[str, str]:
 
 
 def _outputs(path: Path, data: Any) -> dict[str, Any]:
-    _known(path, "outputs", data, ("drop", "files", "host"))
+    _known(path, "outputs", data, ("drop", "files", "host", "project"))
     found = dict(data)
     if "drop" in found and not isinstance(found["drop"], str):
         raise _wrong(path, "outputs.drop", 'the name of a folder, such as ".", or "" for none')
@@ -173,6 +173,12 @@ def _outputs(path: Path, data: Any) -> dict[str, Any]:
         if not isinstance(files, list) or not all(name in FILES for name in files):
             raise _wrong(path, "outputs.files", f"a list of {', '.join(FILES)}")
         found["files"] = tuple(dict.fromkeys(files))
+    if "project" in found:
+        projects = found.pop("project")
+        projects = [projects] if isinstance(projects, str) else projects
+        if not isinstance(projects, list) or not all(name in PROJECTS for name in projects):
+            raise _wrong(path, "outputs.project", f"a list of {', '.join(PROJECTS)}")
+        found["projects"] = tuple(dict.fromkeys(projects))
     if found.get("host", "") not in ("", *HOSTS):
         raise _wrong(path, "outputs.host", f"one of {', '.join(HOSTS)}")
     return found

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pythonosc.udp_client import SimpleUDPClient
@@ -142,7 +143,8 @@ class Session:
 
     def lua(self, script: str, server: Server | None = None, **values: object) -> subprocess.Popen[str]:
         """Start Ardour's Lua with a script in which names in braces stand for values."""
-        text = script.format(folder=json.dumps(str(self.folder)), name=json.dumps(self.name), **values)
+        quoted = partial(json.dumps, ensure_ascii=False)  # as Lua has it too
+        text = script.format(folder=quoted(str(self.folder)), name=quoted(self.name), **values)
         path = self.home / "script.lua"
         path.write_text(text)
         return subprocess.Popen(

@@ -19,6 +19,8 @@ from cmt_bridge.cli.convert import convert
 from cmt_bridge.cli.daemon import daemon
 from cmt_bridge.cli.data import data
 from cmt_bridge.cli.evaluate import evaluate
+from cmt_bridge.cli.export import export
+from cmt_bridge.cli.hosts import hosts
 from cmt_bridge.cli.match import match
 from cmt_bridge.cli.models import models
 from cmt_bridge.cli.monitor import monitor
@@ -51,9 +53,10 @@ def cli(debug: bool) -> None:
 
 for _verb in (
     *(score, regenerate, takes, choose, accept, reject, undo, redo, diff),
+    *(export, preview, hosts),
     *(watch, daemon, service),
     *(stream, ports, monitor),
-    *(analyze, preview, match, convert, models, data, train, evaluate),
+    *(analyze, match, convert, models, data, train, evaluate),
 ):
     cli.add_command(_verb)
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_outcome, stages
+from cmt_bridge.cli.export import kinds_of, project_option, with_projects
 from cmt_bridge.settings import PRECISIONS
 from cmt_bridge.verbs.regenerate import USUAL_CANDIDATES
 
@@ -49,8 +50,11 @@ __all__ = ["regenerate"]
     help="Arithmetic of the weights; int8 is fastest.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write, instead of the next take.")
+@project_option
 @json_option
-def regenerate(score: Path, tracks: str, lock: str, keep: str | None, as_json: bool, **given: Any) -> None:
+def regenerate(
+    score: Path, tracks: str, lock: str, keep: str | None, projects: str, as_json: bool, **given: Any
+) -> None:
     """Compose bars of SCORE anew: a scored video, its .cmt folder, one of its takes, or a score folder.
 
     Every other note stays as it is. The result is the next take, and the current one; `cmt-bridge undo` goes back. The
@@ -75,8 +79,9 @@ def regenerate(score: Path, tracks: str, lock: str, keep: str | None, as_json: b
     if given["seed"] is None:
         given["seed"] = secrets.randbelow(2**31)
     request = RegenerateRequest(score, tracks=_names(tracks), lock=_names(lock), keep=keep or "", **given)
+    kinds = kinds_of(projects, request.output)
     with stages() as told:
-        outcome = carried(request, told)
+        outcome = with_projects(carried(request, told), kinds)
     print_outcome(outcome, as_json, ["" for _ in outcome.takes])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_outcome, setting_options, settings_of, stages
+from cmt_bridge.cli.export import kinds_of, project_option, with_projects
 from cmt_bridge.settings import SCORE_SETTINGS
 
 __all__ = ["score"]
@@ -17,9 +18,10 @@ __all__ = ["score"]
 @click.command()
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write, instead of the next take.")
+@project_option
 @setting_options(SCORE_SETTINGS)
 @json_option
-def score(video: Path, output: Path | None, as_json: bool, **given: Any) -> None:
+def score(video: Path, output: Path | None, projects: str, as_json: bool, **given: Any) -> None:
     """Compose music for VIDEO: the next take in NAME.cmt beside it, and NAME.mid for your session.
 
     VIDEO is a clip, a metadata.json or a video's .npz of the original CMT. The music begins with the picture, follows
@@ -32,6 +34,7 @@ def score(video: Path, output: Path | None, as_json: bool, **given: Any) -> None
     Examples:
       cmt-bridge score clip.mp4
       cmt-bridge score clip.mp4 -n 5 --seed 7 --instruments piano,strings
+      cmt-bridge score clip.mp4 --project reaper
       cmt-bridge score clip.mp4 --tempo 96 --control 1 -o music
     """
     from cmt_bridge.cli.carry import carried
@@ -45,8 +48,9 @@ def score(video: Path, output: Path | None, as_json: bool, **given: Any) -> None
         )
     settings = settings_of(given)
     analysis_options(settings), compose_options(settings)  # what cannot be is refused before anything is begun
+    kinds = kinds_of(projects, output)
     with stages() as told:
-        outcome = carried(ScoreRequest(video, settings, output, _elsewhere(video)), told)
+        outcome = with_projects(carried(ScoreRequest(video, settings, output, _elsewhere(video)), told), kinds)
     print_outcome(outcome, as_json, [_sentence(take) for take in outcome.takes])
 
 

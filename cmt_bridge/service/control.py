@@ -100,6 +100,9 @@ class Desk(Protocol):
     async def diff(self, path: str, a: int, b: int) -> Json:
         """Give in what two takes differ."""
 
+    async def arrangement(self, path: str, take: int | None) -> Json:
+        """Give the music of a take, the current one where None is said, note by note."""
+
     async def stream(self, request: Json) -> Json:
         """Begin to play a video; tell how that stands."""
 
@@ -151,6 +154,8 @@ async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) 
             return await desk.choose(asked["path"], verb, asked.get("take"))
         case "diff":
             return await desk.diff(asked["path"], asked["a"], asked["b"])
+        case "arrangement":
+            return await desk.arrangement(asked["path"], asked.get("take"))
         case "stream":
             return await desk.stream(asked)
         case "stream_status":

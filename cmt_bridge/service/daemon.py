@@ -21,14 +21,16 @@ from cmt_bridge.service.instance import Held, hold
 from cmt_bridge.service.jobs import JobTable
 from cmt_bridge.service.osc import OscControl
 from cmt_bridge.service.runner import LANES, Runner
+from cmt_bridge.service.spool import Spool
 from cmt_bridge.service.stage import Stage
 from cmt_bridge.verbs.choose import choose, compare, list_takes
+from cmt_bridge.verbs.export import music_of
 
 __all__ = ["Daemon", "watch"]
 
 log = logging.getLogger(__name__)
 
-JOBS = "jobs.db"
+JOBS, SPOOL = "jobs.db", "spool"
 FORCED = 130  # exit code after a second Ctrl-C
 SECONDS_PER_MINUTE = 60
 
@@ -76,6 +78,7 @@ class Daemon:
             await self._stage.start()
             tasks = [asyncio.create_task(self._runner.run(lane)) for lane in LANES]
             tasks.append(asyncio.create_task(self._finder.run()))
+            tasks.append(asyncio.create_task(Spool(self, self._held.state / SPOOL).run()))
             started.push_async_callback(_end, tasks)
             started.push_async_callback(self._finder.stop)
             self._held.announce(control.port)
@@ -145,7 +148,8 @@ class Daemon:
         """Take on a request to score."""
         settings = {name: request[name] for name in ("variations", "seed") if name in request}
         settings |= request.get("options", {})
-        return self._asked("score", request["path"], {"settings": settings, "again": request.get("again", True)})
+        asked = {"settings": settings, "again": request.get("again", True)}
+        return self._asked("score", request["path"], asked, request.get("key"))
 
     async def regenerate(self, request: Json) -> Json:
         """Take on a request to regenerate."""
@@ -153,12 +157,12 @@ class Daemon:
         if "base" in said:
             said["base"] = str(self.folder / said["base"])
         del said["path"]
-        return self._asked("regenerate", request["path"], said)
+        return self._asked("regenerate", request["path"], said, said.pop("key", None))
 
-    def _asked(self, kind: str, path: str, request: Json) -> Json:
+    def _asked(self, kind: str, path: str, request: Json, key: str | None) -> Json:
         if not (self.folder / path).exists():
             raise UsageError(f"There is no {path} in {self.folder}.", hint="Name a video in the watched folder.")
-        return self._runner.ask(kind, path, request).to_json()
+        return self._runner.ask(kind, path, request, key).to_json()
 
     async def takes(self, path: str) -> Json:
         """Give the takes of a video."""
@@ -171,6 +175,10 @@ class Daemon:
     async def diff(self, path: str, a: int, b: int) -> Json:
         """Give in what two takes differ."""
         return await asyncio.to_thread(compare, self.folder / path, a, b)
+
+    async def arrangement(self, path: str, take: int | None) -> Json:
+        """Give the music of a take."""
+        return await asyncio.to_thread(music_of, self.folder / path, take)
 
     async def stream(self, request: Json) -> Json:
         """Begin to play a video."""

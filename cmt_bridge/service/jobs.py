@@ -137,11 +137,18 @@ class JobTable:
         """Close the table."""
         self._database.close()
 
-    def add(self, kind: str, lane: str, path: str, sha256: str, request: Mapping[str, Any]) -> Job:
+    def add(
+        self, kind: str, lane: str, path: str, sha256: str, request: Mapping[str, Any], key: str | None = None
+    ) -> Job:
         """Add what a person asked for, always as a new job."""
         with self._database.writing() as database:
-            number = _insert(database, kind, lane, Found(path, sha256, request))
+            number = _insert(database, kind, lane, Found(path, sha256, request), key)
         return self._job(number)
+
+    def of_key(self, key: str) -> Job | None:
+        """Give the job of a key, or None."""
+        rows = self._database.rows("SELECT id FROM jobs WHERE key = ?", key)
+        return self._job(rows[0]["id"]) if rows else None
 
     def add_score(
         self, path: str, sha256: str, request: Mapping[str, Any], *, here: Collection[str] | None = None
@@ -348,10 +355,10 @@ class JobTable:
         return Job(**values | {"takes": tuple(values["takes"]), "share": share})
 
 
-def _insert(database: sqlite3.Connection, kind: str, lane: str, found: Found) -> int:
+def _insert(database: sqlite3.Connection, kind: str, lane: str, found: Found, key: str | None = None) -> int:
     cursor = database.execute(
         "INSERT INTO jobs (kind, lane, path, sha256, request, key, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (kind, lane, found.path, found.sha256, json.dumps(dict(found.request)), secrets.token_hex(16), _now()),
+        (kind, lane, found.path, found.sha256, json.dumps(dict(found.request)), key or secrets.token_hex(16), _now()),
     )
     return int(cursor.lastrowid or 0)
 

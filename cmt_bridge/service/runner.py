@@ -99,9 +99,12 @@ class Runner:
         for bell in self._bells.values():
             bell.set()
 
-    def ask(self, kind: str, path: str, request: Mapping[str, Any]) -> Job:
-        """Take on what a person asks for."""
-        job = self._table.add(kind, LIVE, path, "", request)
+    def ask(self, kind: str, path: str, request: Mapping[str, Any], key: str | None = None) -> Job:
+        """Take on what a person asks for; under a key that was used before it is that job."""
+        there = self._table.of_key(key) if key else None
+        if there is not None:
+            return there
+        job = self._table.add(kind, LIVE, path, "", request, key)
         if kind == "score":
             self._wanted[job.id] = path
             for other, task in self._running.values():

@@ -13,7 +13,7 @@ from cmt_bridge.outputs.scorefile import SCORE_NAME
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Take
 
-__all__ = ["Dropped", "drop"]
+__all__ = ["Dropped", "drop", "drop_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def drop(project: Project, outputs: Outputs) -> Dropped:
     """
     if not outputs.drop:
         return Dropped()
-    folder = project.folder.parent / Path(outputs.drop).expanduser()  # the same folder where `drop` is "."
+    folder = drop_folder(project, outputs)
     take = project.current()
     written, left = [], []
     for source, name in _droppings(project, take, outputs):
@@ -47,6 +47,11 @@ def drop(project: Project, outputs: Outputs) -> Dropped:
                 shutil.copyfile(source, temporary)
         written.append(target)
     return Dropped(tuple(written), tuple(left))
+
+
+def drop_folder(project: Project, outputs: Outputs) -> Path:
+    """Give the folder where files are dropped; it is the clip's own where `drop` is "."."""
+    return project.folder.parent / Path(outputs.drop).expanduser()
 
 
 def _droppings(project: Project, take: Take, outputs: Outputs) -> Iterator[tuple[Path, str]]:

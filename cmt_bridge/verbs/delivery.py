@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cmt_bridge.errors import MissingError, VideoError
+from cmt_bridge.errors import CmtBridgeError, MissingError, VideoError
 from cmt_bridge.verbs.outcome import Outcome, summary
 
 if TYPE_CHECKING:
@@ -61,11 +61,19 @@ def _previewed(take: Take, video: Path, name: str) -> list[str]:
 
 def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
     """Drop the files of the current take; give them, and sentences about those that were left alone."""
-    from cmt_bridge.takes.drop import drop
+    from cmt_bridge.takes.drop import drop, drop_folder
+    from cmt_bridge.verbs.export import export
 
     found = drop(project, outputs)
     notes = [
         f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
         for path in found.left
     ]
-    return [str(path) for path in found.written], notes
+    written = [str(path) for path in found.written]
+    if outputs.drop and outputs.projects:
+        try:
+            made = export(project.folder, outputs.projects, folder=drop_folder(project, outputs))
+            written += [str(each.path) for each in made]
+        except CmtBridgeError as error:  # the take is there, which is what was asked for
+            notes.append(f"No project: {error}")
+    return written, notes

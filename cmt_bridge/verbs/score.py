@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmt_bridge.config import HOSTS, Config, read_config
+from cmt_bridge.config import Config, read_config
+from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import OutputError, UsageError, VideoError
 from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
 from cmt_bridge.verbs.delivery import delivered
@@ -208,7 +209,7 @@ def _delivered(
     path: Path, project: Project, takes: list[Take], config: Config, notes: list[str], seconds: dict[str, float]
 ) -> Outcome:
     outcome = delivered(project, takes, config.outputs, path, notes=notes, seconds=seconds)
-    host = [HOSTS[config.outputs.host]] if config.outputs.host and outcome.dropped else []
+    host = [HOSTS[config.outputs.host].midi] if config.outputs.host and outcome.dropped else []
     return replace(outcome, notes=[*outcome.notes, *host])
 
 

@@ -17,6 +17,30 @@ from cmt_bridge.service.events import Events
 T = TypeVar("T")
 
 
+MUSIC: Json = {
+    "take": 1,
+    "title": "clip",
+    "division": 480,
+    "tempos": [[0, 500000]],
+    "metres": [[0, 4, 4]],
+    "length": 1920,
+    "duration": 2.0,
+    "frame_rate": [25, 1],
+    "parts": [
+        {
+            "name": "Piano",
+            "channel": 0,
+            "program": 0,
+            "colour": [74, 120, 178],
+            "notes": [[0, 480, 0, 60, 90]],
+            "events": [[0, "c000"]],
+        }
+    ],
+    "markers": [[1.0, "cut", "Cut 1"]],
+    "sections": [[0.0, 2.0, "Section A"]],
+}
+
+
 @dataclass
 class MemoryDesk:
     """Answers whatever it is asked, from a list of jobs; `error` is raised instead where it is set."""
@@ -68,6 +92,10 @@ class MemoryDesk:
     async def diff(self, path: str, a: int, b: int) -> Json:
         self._note("diff", path, a, b)
         return {"path": path}
+
+    async def arrangement(self, path: str, take: int | None) -> Json:
+        self._note("arrangement", path, take)
+        return dict(MUSIC)
 
     async def stream(self, request: Json) -> Json:
         self._note("stream", request)

@@ -1,0 +1,98 @@
+"""`cmt-bridge export`: the music as a project of a DAW, a timeline, a list of hit points."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cmt_bridge.cli.common import json_option, print_json, shown, talk
+from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.verbs.export import FORMATS
+
+if TYPE_CHECKING:
+    from cmt_bridge.verbs.outcome import Outcome
+
+__all__ = ["export", "kinds_of", "project_option", "with_projects"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?:[:;]00)?")
+
+
+@click.command()
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option(
+    "--project",
+    "projects",
+    required=True,
+    help=f"What to write, several with commas: {', '.join(dict.fromkeys((*HOSTS, *FORMATS)))}; or all.",
+)
+@click.option("--take", type=click.IntRange(1), help="The take that is heard; the current one else.")
+@click.option("--start", default="0:00:00", show_default=True, help="Timecode of the first picture, such as 01:00:00.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to, instead of the video's.")
+@json_option
+def export(video: Path, projects: str, take: int | None, start: str, output: Path | None, as_json: bool) -> None:
+    """Write the takes of VIDEO, a scored video or its .cmt folder, as a project that your DAW opens.
+
+    A REAPER project or an Ardour session has the video, five tracks, the tempo map, markers at cuts and hits, and every
+    take that was not rejected, the current one on top. Paths in it are relative: move the folder as you like. Nothing
+    that is there is touched; what is written next gets the number of its take.
+
+    \b
+    Examples:
+      cmt-bridge export clip.mp4 --project reaper
+      cmt-bridge export clip.mp4 --project dawproject,edl --start 01:00:00 -o Session
+    """
+    from cmt_bridge.verbs.export import export as carry_out
+
+    made = carry_out(video, kinds_of(projects), take=take, folder=output, start=_seconds(start))
+    if as_json:
+        print_json({"files": [{"format": each.format, "path": str(each.path), "fresh": each.fresh} for each in made]})
+        return
+    for each in made:
+        click.echo(shown(each.path))
+        if not each.fresh:
+            talk("It was there already, the same.")
+
+
+def project_option(function: F) -> F:
+    """Add `--project` to a verb that makes takes."""
+    text = "A project of this kind too, beside the files for your session; see `cmt-bridge export --help`."
+    return click.option("--project", "projects", default="", help=text)(function)
+
+
+def kinds_of(said: str, output: Path | None = None) -> list[str]:
+    """Give the kinds of projects that were said with commas. Raises `UsageError` where one is none, or has no place."""
+    from cmt_bridge.errors import UsageError
+    from cmt_bridge.verbs.export import format_of
+
+    names = [name.strip().lower() for name in said.split(",") if name.strip()]
+    if names and output is not None:
+        raise UsageError("A plain folder has no project.", hint="Leave out -o, or --project.")
+    return list(FORMATS) if names == ["all"] else [format_of(name).name for name in names]
+
+
+def with_projects(outcome: Outcome, kinds: list[str]) -> Outcome:
+    """Write projects of what a request made, where they are wanted; give its outcome with their files."""
+    from cmt_bridge.verbs.export import export as carry_out
+
+    if not kinds or outcome.project is None:
+        return outcome
+    made = [str(each.path) for each in carry_out(Path(outcome.project), kinds)]
+    return replace(outcome, dropped=list(dict.fromkeys([*outcome.dropped, *made])))
+
+
+def _seconds(text: str) -> int:
+    from cmt_bridge.errors import UsageError
+
+    found = CLOCK.fullmatch(text.strip())
+    if found is None or int(found[1]) > 23:
+        raise UsageError(
+            f"There is no timecode {text!r} to start at.", hint="Give hours:minutes:seconds, such as 01:00:00."
+        )
+    hours, minutes, seconds = map(int, found.groups())
+    return (hours * 60 + minutes) * 60 + seconds

@@ -1,0 +1,80 @@
+"""`cmt-bridge hosts`: scripts inside of DAWs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cmt_bridge.cli.common import json_option, print_json, talk
+
+__all__ = ["hosts"]
+
+HOST = click.argument("host")
+FOLDER = click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where the host looks for scripts, if elsewhere."
+)
+
+
+@click.group()
+def hosts() -> None:
+    """Put cmt-bridge's verbs inside of your DAW."""
+
+
+@hosts.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the DAWs, what there is for each, and what is installed.
+
+    \b
+    Examples:
+      cmt-bridge hosts list
+    """
+    from cmt_bridge.verbs.hosts import list_hosts
+
+    found = list_hosts()
+    if as_json:
+        print_json({"hosts": found})
+        return
+    for each in found:
+        here = "scripts" if each["scripts"] else "by files and ports"
+        state = f"installed in {each['folder']}" if each["installed"] else here
+        click.echo(f"{each['host']:<11} {state:<20} {each['page']}")
+
+
+@hosts.command()
+@HOST
+@FOLDER
+def install(host: str, folder: Path | None) -> None:
+    """Copy the scripts for HOST to where it looks for them, and say what is left to do there.
+
+    \b
+    Examples:
+      cmt-bridge hosts install reaper
+    """
+    from cmt_bridge.verbs.hosts import host_of
+    from cmt_bridge.verbs.hosts import install as carry_out
+
+    done = carry_out(host, folder)
+    for name in done.files:
+        click.echo(done.folder / name)
+    talk(host_of(host).step)
+
+
+@hosts.command()
+@HOST
+@FOLDER
+def remove(host: str, folder: Path | None) -> None:
+    """Remove what `install` wrote for HOST; what was changed since is left.
+
+    \b
+    Examples:
+      cmt-bridge hosts remove reaper
+    """
+    from cmt_bridge.verbs.hosts import remove as carry_out
+
+    done = carry_out(host, folder)
+    for name in done.files:
+        click.echo(done.folder / name)
+    for name in done.left:
+        talk(f"{done.folder / name} was changed by somebody, so it is left.")

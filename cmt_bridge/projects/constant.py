@@ -1,0 +1,63 @@
+"""Music at one tempo, for GarageBand and others that take no tempo map from a MIDI file."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final
+
+from cmt_bridge.outputs.midibytes import (
+    END_OF_TRACK,
+    SET_TEMPO,
+    TIME_SIGNATURE,
+    TRACK_NAME,
+    Event,
+    chunk_of,
+    file_of,
+    meta_event,
+)
+from cmt_bridge.projects.arrangement import Arrangement
+
+__all__ = ["constant_tempo"]
+
+MICROSECONDS_PER_MINUTE = 60_000_000
+FINEST: Final = 15_360
+"""Ticks per quarter where notes have to be moved: under 0.2 ms each from 20 BPM on, and within the file's 15 bits."""
+
+
+def constant_tempo(arrangement: Arrangement) -> tuple[float, bytes]:
+    """Give the take that is heard as a MIDI file of one tempo, and that tempo in BPM.
+
+    Where its tempo is constant anyway, every tick stays as it is. Else every event is put where its time falls at the
+    mean tempo, to half a tick of 1/15,360 quarter, so that all sounds when it does in the film; bars are not kept, nor
+    metres but the first.
+    """
+    version = arrangement.version
+    end = max(1, version.length)
+    if len(version.tempos) == 1:
+        uspq, division = version.tempos[0][1], version.division
+    else:
+        quarters = Fraction(end, version.division)
+        uspq, division = round(arrangement.seconds(end) * 1_000_000 / quarters), FINEST
+
+    def moved(tick: int) -> int:
+        if division == version.division:
+            return tick
+        return round(arrangement.seconds(tick) * 1_000_000 / uspq * division)
+
+    last = moved(end)
+    metres = version.metres if division == version.division else version.metres[:1]
+    head: list[Event] = [(0, meta_event(TRACK_NAME, arrangement.title.encode())), (0, _tempo(uspq))]
+    head += [
+        (moved(tick), meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8))))
+        for tick, numerator, denominator in metres
+    ]
+    chunks = [chunk_of([*head, (last, meta_event(END_OF_TRACK))])]
+    for part in version.parts:
+        events = [(0, meta_event(TRACK_NAME, part.name.encode()))]
+        events += [(moved(tick), message) for tick, message in part.events]
+        chunks.append(chunk_of([*events, (max(last, events[-1][0]), meta_event(END_OF_TRACK))]))
+    return MICROSECONDS_PER_MINUTE / uspq, file_of(1, division, chunks)
+
+
+def _tempo(uspq: int) -> bytes:
+    return meta_event(SET_TEMPO, uspq.to_bytes(3))

@@ -1,0 +1,219 @@
+"""Export takes: a project of a DAW, a timeline, lists of hit points, MIDI for one host; each beside what is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
+from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.errors import ScoreError, UsageError
+
+if TYPE_CHECKING:
+    from cmt_bridge.core.metadata import VideoMetadata
+    from cmt_bridge.projects.arrangement import Arrangement, Film
+    from cmt_bridge.takes.project import Project
+
+__all__ = ["FORMATS", "Exported", "Format", "arrangement_of", "export", "format_of", "music_of"]
+
+
+ARRAYS: Final = (".json", ".npz")  # what was measured elsewhere, and shows nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What can be written: `suffix` goes after the title, `{bpm}` in it is the tempo; `what` is what it is."""
+
+    name: str
+    suffix: str
+    what: str
+    is_folder: bool = False
+
+
+FORMATS: Final[Mapping[str, Format]] = {
+    each.name: each
+    for each in (
+        Format("reaper", ".RPP", "a REAPER project with the video, all takes, tempo map, markers and regions"),
+        Format("dawproject", ".dawproject", "a DAWproject for Bitwig, Studio One, Cubase"),
+        Format("ardour", " ardour", "an Ardour 7 session, in a folder of its own", is_folder=True),
+        Format("midi", ".mid", "MIDI with tempo map and markers, for Logic and all others"),
+        Format("garageband", " {bpm} BPM.mid", "MIDI of one tempo, which is in its name"),
+        Format("otio", ".otio", "an OpenTimelineIO timeline: shots, cuts, hit points"),
+        Format("csv", " hits.csv", "hit points as a table"),
+        Format("edl", ".edl", "shots and hit points as a CMX 3600 list"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file or folder for a session; `fresh` is False where it was there already, the same byte for byte."""
+
+    format: str
+    path: Path
+    fresh: bool = True
+
+
+def format_of(name: str) -> Format:
+    """Give a format by its name or its host's. Raises `UsageError` where there is none."""
+    found = FORMATS.get(HOSTS[name].project if name in HOSTS else name)
+    if found is None:
+        known = dict.fromkeys((*HOSTS, *FORMATS))
+        raise UsageError(f"There is no project of the kind {name!r}.", hint=f"Choose from {', '.join(known)}.")
+    return found
+
+
+def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tuple[Arrangement, Project, int]:
+    """Give the music for a video, or for its project folder, with its project and the number of the take that is heard.
+
+    That is the current one where none is named; takes that were rejected are left out, as are those of another tempo.
+    Raises `ScoreError` where there are no takes, `UsageError` where there is none of that number.
+    """
+    from cmt_bridge.projects.arrangement import arranged, version_of
+    from cmt_bridge.takes.whereabouts import project_of
+
+    project = project_of(path)
+    if project is None:
+        what = f"{path} has no takes." if path.exists() else f"There is no {path}."
+        raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
+    heard = project.current() if take is None else project.take(take)
+    marks = project.history().marks
+    kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]
+    score = heard.score()
+    arrangement = arranged(
+        project.name,
+        [version_of(each.midi, f"take {each.number}") for each in kept],
+        [each.number for each in kept].index(heard.number),
+        markers=score.markers,
+        duration=score.duration or float(score.tempo_map.seconds(score.ticks)),
+        frame_rate=score.frame_rate,
+        film=_film(path, project, heard.folder),
+        start=start,
+    )
+    return arrangement, project, heard.number
+
+
+def _film(path: Path, project: Project, folder: Path) -> Film | None:
+    """Give the video of a take, where it is there."""
+    from cmt_bridge.core.metadata import VideoMetadata
+    from cmt_bridge.outputs.scorefile import METADATA_NAME, read_json
+    from cmt_bridge.projects.arrangement import Film
+
+    said = folder / METADATA_NAME
+    if not said.is_file():
+        return None
+    metadata: VideoMetadata = VideoMetadata.from_json(read_json(said), source=str(said))
+    beside = [project.folder.parent / video["name"] for video in reversed(project.videos())]
+    candidates = [path.absolute(), *beside]
+    video = next((each for each in candidates if each.is_file() and each.suffix.lower() not in ARRAYS), None)
+    if video is None:
+        return None
+    source = metadata.source
+    return Film(video, metadata.duration, source.frame_rate, source.width, source.height)
+
+
+def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
+    """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
+    from cmt_bridge.outputs.midibytes import releases, strikes
+
+    arrangement, _, number = arrangement_of(path, take)
+    version = arrangement.version
+    return {
+        "take": number,
+        "title": arrangement.title,
+        "division": version.division,
+        "tempos": [list(each) for each in version.tempos],
+        "metres": [list(each) for each in version.metres],
+        "length": version.length,
+        "duration": arrangement.duration,
+        "frame_rate": list(arrangement.frame_rate),
+        "parts": [
+            {
+                "name": part.name,
+                "channel": part.channel,
+                "program": part.program,
+                "colour": list(part.colour),
+                "notes": [[n.start, n.end, n.channel, n.pitch, n.velocity] for n in part.notes],
+                "events": [[tick, m.hex()] for tick, m in part.events if not (strikes(m) or releases(m))],
+            }
+            for part in version.parts
+        ],
+        "markers": [[mark.seconds, mark.kind, mark.text] for mark in arrangement.markers],
+        "sections": [[each.start, each.end, each.name] for each in arrangement.sections],
+    }
+
+
+def export(
+    path: Path, formats: Iterable[str], *, take: int | None = None, folder: Path | None = None, start: int = 0
+) -> list[Exported]:
+    """Write what a session can open, beside the video or in `folder`; nothing that is there is touched.
+
+    A name that is taken gets the take's number, then others. `formats` are names of `FORMATS` or hosts, `start` is the
+    timecode of the first picture in seconds. Raises `UsageError`, `ScoreError`, `OutputError`.
+    """
+    wanted = list(dict.fromkeys(format_of(name).name for name in formats))
+    arrangement, project, number = arrangement_of(path, take, start=start)
+    there = (project.folder.parent if folder is None else folder).absolute()
+    return [_write(FORMATS[name], arrangement, project.take(number).midi, there, number) for name in wanted]
+
+
+def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
+    film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
+    if kind.is_folder:
+        from cmt_bridge.projects.ardour import write_session
+
+        target = _free(folder / f"{arrangement.title}{kind.suffix}", take)
+        with complete_folder(target) as temporary:
+            write_session(arrangement, temporary, name=arrangement.title)
+        return Exported(kind.name, target)
+    data, bpm = _content(kind.name, arrangement, midi, film)
+    first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"
+    for target in (first, _numbered(first, take)):
+        if target.is_file() and target.read_bytes() == data:
+            return Exported(kind.name, target, fresh=False)
+    target = _free(first, take)
+    with complete_path(target) as temporary:
+        temporary.write_bytes(data)
+    return Exported(kind.name, target)
+
+
+def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) -> tuple[bytes, str]:
+    """Give the bytes of a file, and the tempo that goes into its name."""
+    from cmt_bridge.projects import constant, dawproject, hits, reaper, timeline
+
+    if name == "garageband":
+        tempo, data = constant.constant_tempo(arrangement)
+        return data, f"{tempo:.2f}"
+    files: dict[str, Callable[[], bytes | str]] = {
+        "reaper": lambda: reaper.reaper_text(arrangement, film),
+        "dawproject": lambda: dawproject.dawproject_bytes(arrangement, film),
+        "midi": midi.read_bytes,
+        "otio": lambda: timeline.timeline_text(arrangement, film),
+        "csv": lambda: hits.hits_csv(arrangement),
+        "edl": lambda: hits.hits_edl(arrangement, film),
+    }
+    made = files[name]()
+    return (made if isinstance(made, bytes) else made.encode()), ""
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    """Give a path as a project in a folder states it: relative, with `/`; absolute where there is no way between."""
+    try:
+        return Path(os.path.relpath(os.path.realpath(file), os.path.realpath(folder))).as_posix()
+    except ValueError:  # another drive
+        return file.as_posix()
+
+
+def _numbered(path: Path, take: int) -> Path:
+    return path.with_name(f"{path.stem} take {take}{path.suffix}") if path.suffix else Path(f"{path} take {take}")
+
+
+def _free(path: Path, take: int) -> Path:
+    """Give a name that nothing has yet."""
+    if not path.exists():
+        return path
+    numbered = _numbered(path, take)
+    return fresh_path(numbered)

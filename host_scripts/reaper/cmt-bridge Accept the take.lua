@@ -1,0 +1,7 @@
+-- @description cmt-bridge: Accept the take
+-- @about Accept the current take.
+-- See docs/hosts/reaper.md of cmt-bridge.
+
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+package.path = here .. "lib/?.lua;" .. package.path
+require("actions").accept()

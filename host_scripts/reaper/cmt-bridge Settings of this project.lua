@@ -1,0 +1,7 @@
+-- @description cmt-bridge: Settings of this project
+-- @about How to score, and what a stream follows.
+-- See docs/hosts/reaper.md of cmt-bridge.
+
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+package.path = here .. "lib/?.lua;" .. package.path
+require("actions").settings()

@@ -1,0 +1,7 @@
+-- @description cmt-bridge: Stream on or off
+-- @about Have the music played live, or end that.
+-- See docs/hosts/reaper.md of cmt-bridge.
+
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+package.path = here .. "lib/?.lua;" .. package.path
+require("actions").stream()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import opentimelineio as otio
+import pytest
+
+from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.errors import InputError
+from cmt_bridge.projects.hits import hits_csv, hits_edl
+from cmt_bridge.projects.timeline import timeline_text
+from tests.projects.films import MARKERS, arrangement_of
+
+ORDERED = sorted(MARKERS)
+
+
+def test_the_table_has_every_hit_with_its_time_and_place(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, tempos=TempoMap.constant(120), frame_rate=(25, 1), start=3600)
+    rows = list(csv.DictReader(io.StringIO(hits_csv(arrangement))))
+    assert [row["name"] for row in rows] == [mark.text for mark in ORDERED]
+    assert [row["kind"] for row in rows] == [mark.kind for mark in ORDERED]
+    assert [float(row["seconds"]) for row in rows] == pytest.approx([mark.seconds for mark in ORDERED], abs=1e-6)
+    cut = rows[1]
+    assert (cut["timecode"], cut["frame"]) == ("01:00:01:06", "31")
+    assert (cut["bar"], cut["beat"], cut["tick"]) == ("1", "3", "241")  # 1.2512 s at 120 BPM is 2.5024 quarters
+    last = rows[-1]
+    assert (last["bar"], last["beat"], last["tick"]) == ("4", "1", "19")
+
+
+def test_bars_are_counted_by_the_metres_of_the_session(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, edited=True)
+    rows = list(csv.DictReader(io.StringIO(hits_csv(arrangement))))
+    ticks = [round(arrangement.ticks(mark.seconds)) for mark in ORDERED]
+    for row, tick in zip(rows, ticks, strict=True):
+        if tick < 2880:  # one bar of 3/4, then 7/8
+            assert (int(row["bar"]), int(row["beat"])) == (1, tick // 960 + 1)
+        else:
+            bar, rest = divmod(tick - 2880, 7 * 480)
+            assert (int(row["bar"]), int(row["beat"]), int(row["tick"])) == (bar + 2, rest // 480 + 1, rest % 480)
+
+
+def test_without_a_frame_rate_the_table_has_seconds_and_the_list_says_why_it_cannot_be(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=(0, 1))
+    rows = list(csv.DictReader(io.StringIO(hits_csv(arrangement))))
+    assert {(row["timecode"], row["frame"]) for row in rows} == {("", "")}
+    with pytest.raises(InputError, match="frame rate of Der Film is not known"):
+        hits_edl(arrangement, None)
+
+
+EVENT = re.compile(r"(\d{3})  AX +V +C +([\d:;]{11}) ([\d:;]{11}) ([\d:;]{11}) ([\d:;]{11})")
+
+
+@pytest.mark.parametrize("rate", [(24000, 1001), (25, 1), (30000, 1001), (60, 1)])
+def test_the_list_has_every_shot_and_every_hit(tmp_path: Path, rate: tuple[int, int]) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=rate, start=3600)
+    text = hits_edl(arrangement, "films/clip – 1.mp4")
+    dropping = rate == (30000, 1001)
+    assert f"FCM: {'' if dropping else 'NON-'}DROP FRAME\n" in text
+    speed = rate[0] / rate[1]
+
+    def frame(label: str) -> int:
+        assert (";" in label) == dropping
+        return otio.opentime.from_timecode(label, speed).to_frames()
+
+    shots = [tuple(map(frame, found[1:])) for found in EVENT.findall(text)]
+    cuts = [round(mark.seconds * speed) for mark in ORDERED if mark.kind == "cut"]
+    hour = frame("01:00:00;00" if dropping else "01:00:00:00")
+    bounds = [0, *cuts, round(8 * speed)]
+    assert shots == [(a, b, hour + a, hour + b) for a, b in pairwise(bounds)]
+    locators = re.findall(r"^\* LOC: ([\d:;]{11}) (\w+) +(.*)$", text, re.MULTILINE)
+    assert [(frame(label) - hour, name) for label, _, name in locators] == [
+        (round(mark.seconds * speed), mark.text) for mark in ORDERED
+    ]
+    assert text.count("* FROM CLIP NAME: clip – 1.mp4") == len(shots)
+
+
+@pytest.mark.parametrize("rate", [(24000, 1001), (25, 1), (30000, 1001), (0, 1)])
+def test_a_timeline_is_read_by_opentimelineio(tmp_path: Path, rate: tuple[int, int]) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=rate, start=3600)
+    timeline = otio.adapters.read_from_string(timeline_text(arrangement, "Film & Ton/clip – 1.mp4"), "otio_json")
+    assert timeline.name == "Der Film"
+    speed = rate[0] / rate[1] or 1000.0
+    assert timeline.global_start_time.rate == pytest.approx(speed)
+    assert timeline.global_start_time.to_seconds() == pytest.approx(3600, abs=4 if speed % 1 else 0.001)
+    (track,) = timeline.tracks
+    assert track.kind == otio.schema.TrackKind.Video
+    cuts = [round(mark.seconds * speed) for mark in ORDERED if mark.kind == "cut"]
+    starts = [clip.range_in_parent().start_time.to_frames() for clip in track]
+    assert starts == [0, *cuts]
+    assert track.duration().to_frames() == round(8 * speed)
+    assert {clip.media_reference.target_url for clip in track} == {"Film%20%26%20Ton/clip%20%E2%80%93%201.mp4"}
+    marks = [(mark.name, mark.marked_range.start_time.to_frames()) for mark in timeline.tracks.markers]
+    assert marks == [(mark.text, round(mark.seconds * speed)) for mark in ORDERED]
+    section = timeline.tracks.markers[0]
+    assert section.marked_range.duration.to_seconds() == pytest.approx(3.3333, abs=1 / speed)
+    assert {mark.color for mark in timeline.tracks.markers} == {"CYAN", "RED", "YELLOW"}
+
+
+def test_a_timeline_without_the_film_says_that_it_is_missing(tmp_path: Path) -> None:
+    text = timeline_text(arrangement_of(tmp_path), None)
+    timeline = otio.adapters.read_from_string(text, "otio_json")
+    assert all(clip.media_reference.is_missing_reference for clip in timeline.tracks[0])

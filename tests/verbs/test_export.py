@@ -1,0 +1,209 @@
+"""Takes become projects beside the video; nothing that is there is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource
+from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.outputs.midi import midi_bytes
+from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.verbs.delivery import dropped
+from cmt_bridge.verbs.export import FORMATS, arrangement_of, export, format_of, music_of
+from tests.projects.films import edited_midi, score_of
+
+Run = Callable[..., tuple[int, str, str]]
+METADATA = VideoMetadata(
+    VideoSource("Der Film.mp4", "abc", 1280, 720, 0, (25, 1), 200),
+    8.0,
+    120.0,
+    "given",
+    (),
+    (Cut(1.25, 1.0),),
+    (1.0,) * 4,
+)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Give a clip with three takes, the third of which is current, and the second rejected."""
+    folder = tmp_path / "My films"
+    folder.mkdir()
+    clip = folder / "Der Film.mp4"
+    clip.write_bytes(b"a video")
+    drafts = [
+        Draft(
+            score_of(shift=shift, frame_rate=(25, 1)),
+            Facts("score", "2026-01-02T03:04:05+00:00", f"k{shift}", shift),
+            METADATA,
+        )
+        for shift in range(3)
+    ]
+    project = Project.create(folder / "Der Film.cmt", clip.name, "abc", drafts[:1])
+    for draft in drafts[1:]:
+        project.add([draft])
+    project.reject(2)
+    return clip
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_every_format_is_written_beside_the_video_and_nothing_else_is_touched(clip: Path) -> None:
+    before = files(clip.parent)
+    made = export(clip, FORMATS)
+    assert {each.format for each in made} == FORMATS.keys()
+    assert {each.path.name for each in made} == {
+        "Der Film.RPP",
+        "Der Film.dawproject",
+        "Der Film ardour",
+        "Der Film.mid",
+        "Der Film 119.41 BPM.mid",
+        "Der Film.otio",
+        "Der Film hits.csv",
+        "Der Film.edl",
+    }
+    after = files(clip.parent)
+    assert {name: after[name] for name in before} == before
+    assert (clip.parent / "Der Film.mid").read_bytes() == (
+        clip.parent / "Der Film.cmt/take 3/Der Film.mid"
+    ).read_bytes()
+    assert b'FILE "Der Film.mp4"' in after["Der Film.RPP"]
+    assert str(clip.parent).encode() not in b"".join(data for name, data in after.items() if ".cmt" not in name)
+    assert (clip.parent / "Der Film ardour" / "Der Film.ardour").is_file()
+
+
+def test_what_is_there_stays_and_the_same_is_not_written_again(clip: Path) -> None:
+    (first,) = export(clip, ["reaper"])
+    (again,) = export(clip, ["reaper"])
+    assert (again.path, again.fresh) == (first.path, False)
+    first.path.write_text("edited in REAPER")
+    (third,) = export(clip, ["reaper"])
+    assert (third.path.name, third.fresh) == ("Der Film take 3.RPP", True)
+    assert first.path.read_text() == "edited in REAPER"
+    third.path.write_text("edited too")
+    (fourth,) = export(clip, ["reaper"])
+    assert fourth.path.name == "Der Film take 3 take 2.RPP"
+    sessions = [export(clip, ["ardour"])[0].path.name for _ in range(2)]
+    assert sessions == ["Der Film ardour", "Der Film ardour take 3"]
+
+
+def test_the_takes_are_those_that_were_not_rejected(clip: Path) -> None:
+    arrangement, _, number = arrangement_of(clip)
+    assert number == 3
+    assert [version.name for version in arrangement.versions] == ["take 1", "take 3"]
+    assert arrangement.version.name == "take 3"
+    arrangement, _, number = arrangement_of(clip.with_suffix(".cmt"), 2)
+    assert ([version.name for version in arrangement.versions], number) == (["take 1", "take 2", "take 3"], 2)
+    assert arrangement.version.name == "take 2"
+    assert arrangement.film is not None
+    assert (arrangement.film.path, arrangement.film.width) == (clip, 1280)
+
+
+def test_an_edited_take_is_exported_as_it_was_edited(clip: Path) -> None:
+    project = Project(clip.with_suffix(".cmt"))
+    draft = Draft(
+        score_of(), Facts("regenerate", "2026-01-02T03:04:05+00:00", "e", 9, edited=True), METADATA, edited_midi()
+    )
+    project.add([draft])
+    music = music_of(clip)
+    assert (music["take"], music["division"]) == (4, 960)
+    (part,) = music["parts"]
+    assert part["name"] == "Lead – 1"
+    assert part["notes"] == [[7, 961, 2, 60, 81], [961, 3500, 2, 60, 82]]
+    assert [5, "b20b40"] in part["events"]
+    assert [version.name for version in arrangement_of(clip)[0].versions] == ["take 4"]
+
+
+def test_music_is_given_note_by_note(clip: Path) -> None:
+    music = json.loads(json.dumps(music_of(clip, 1)))
+    assert (music["take"], music["title"], music["division"], music["duration"]) == (1, "Der Film", 480, 8.0)
+    assert music["tempos"][0] == [0, 500_000]
+    assert [part["name"] for part in music["parts"]] == ["Drums", "Piano", "Guitar", "Bass", "Strings"]
+    track = score_of().tracks[1]
+    assert music["parts"][1]["notes"] == [
+        [n.onset * 120, n.end * 120, 0, n.pitch, n.velocity] for n in sorted(track.notes)
+    ]
+    assert music["markers"][0] == [1.2512, "cut", "Cut 1"]
+    assert music["sections"][0][2] == "Section A (calm)"
+
+
+def test_without_the_video_there_is_only_music(clip: Path) -> None:
+    clip.unlink()
+    arrangement, _, _ = arrangement_of(clip.with_suffix(".cmt"))
+    assert arrangement.film is None
+    (made,) = export(clip.with_suffix(".cmt"), ["reaper"])
+    assert "VIDEO" not in made.path.read_text().replace("VIDEO_CONFIG", "")
+
+
+def test_each_host_gets_what_suits_it() -> None:
+    assert {name: format_of(name).name for name in HOSTS} == {name: host.project for name, host in HOSTS.items()}
+    with pytest.raises(UsageError, match="no project of the kind 'word'"):
+        format_of("word")
+
+
+def test_what_has_no_takes_cannot_be_exported(tmp_path: Path) -> None:
+    (tmp_path / "new.mp4").write_bytes(b"")
+    for name in ("new.mp4", "none.mp4"):
+        with pytest.raises(ScoreError, match=name):
+            export(tmp_path / name, ["reaper"])
+
+
+def test_the_command_line_writes_where_it_is_told(run: Run, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "Session 1"
+    code, printed, said = run("export", clip, "--project", "REAPER, csv", "--start", "01:00:00", "-o", out)
+    assert (code, said) == (0, "")
+    assert [Path(line).name for line in printed.splitlines()] == ["Der Film.RPP", "Der Film hits.csv"]
+    text = (out / "Der Film.RPP").read_text()
+    assert "PROJOFFS 3600 0 0" in text
+    assert 'FILE "../My films/Der Film.mp4"' in text
+    code, printed, said = run("export", clip, "--project", "all", "-o", out, "--take", "1", "--json")
+    found = json.loads(printed)["files"]
+    assert len(found) == len(FORMATS)
+    assert "take 1" in next(each["path"] for each in found if each["format"] == "reaper")
+    assert run("export", clip, "--project", "csv", "--start", "25:00:00")[0] == 2
+    assert run("export", clip, "--project", "word")[0] == 2
+    assert run("export", clip, "--project", "reaper", "--take", "9")[0] == 2
+    assert run("export", clip)[0] == 2
+
+
+def test_a_folder_may_want_projects_of_every_take(clip: Path) -> None:
+    from cmt_bridge.config import read_config
+
+    (clip.parent / "cmt-bridge.toml").write_text('[outputs]\ndrop = "../Drop"\nproject = ["reaper", "csv"]\n')
+    project = Project(clip.with_suffix(".cmt"))
+    outputs = read_config(clip.parent).outputs
+    written, notes = dropped(project, outputs)
+    assert {Path(path).name for path in written} == {"Der Film.mid", "Der Film.RPP", "Der Film hits.csv"}
+    assert notes == []
+    project.choose(1)
+    written, _ = dropped(project, outputs)
+    assert "Der Film take 1.RPP" in {Path(path).name for path in written}
+    for path in (clip.parent.parent / "Drop").iterdir():
+        path.unlink()
+    (clip.parent.parent / "Drop").rmdir()
+    (clip.parent.parent / "Drop").write_text("a file, not a folder")
+    with pytest.raises(Exception, match="Drop"):
+        dropped(project, replace(outputs, projects=()))
+
+
+@pytest.mark.parametrize("said", ['project = "word"', "project = 3", 'project = ["reaper", 1]'])
+def test_a_project_that_is_none_is_refused(clip: Path, said: str) -> None:
+    from cmt_bridge.config import read_config
+
+    (clip.parent / "cmt-bridge.toml").write_text(f"[outputs]\n{said}\n")
+    with pytest.raises(UsageError, match=r"outputs\.project"):
+        read_config(clip.parent)
+
+
+def test_the_midi_of_a_take_is_what_logic_opens(clip: Path) -> None:
+    (made,) = export(clip, ["logic"])
+    assert made.path.read_bytes() == midi_bytes(score_of(shift=2, frame_rate=(25, 1)))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.errors import MissingError, UsageError
+from cmt_bridge.verbs import hosts
+from cmt_bridge.verbs.hosts import install, list_hosts, place_of, remove, scripts_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTED = [name for name, host in HOSTS.items() if host.scripts]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_what_is_installed_is_listed_and_removed_without_a_trace(name: str, tmp_path: Path) -> None:
+    place = tmp_path / "host" / "scripts"
+    place.mkdir(parents=True)
+    (place / "mine.lua").write_text("-- mine")
+    done = install(name, place)
+    assert done.folder == place
+    assert done.files
+    assert all((place / each).is_file() for each in done.files)
+    assert install(name, place).files == done.files
+    gone = remove(name, place)
+    assert (gone.files, gone.left) == (done.files, ())
+    assert files(place) == {"mine.lua": b"-- mine"}
+    with pytest.raises(UsageError, match="No scripts"):
+        remove(name, place)
+
+
+def test_a_script_that_somebody_changed_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    first = install("logic", tmp_path).files[0]
+    (tmp_path / first).write_text("// mine now")
+    with pytest.raises(UsageError, match="not as cmt-bridge wrote it"):
+        install("logic", tmp_path)
+    assert remove("logic", tmp_path).left == (first,)
+    assert (tmp_path / first).read_text() == "// mine now"
+
+
+def test_a_script_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "cmt-bridge.js").write_text("// theirs")
+    before = files(tmp_path)
+    with pytest.raises(UsageError):
+        install("logic", tmp_path)
+    assert files(tmp_path) == before
+
+
+def test_a_newer_version_takes_what_it_has_not_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(scripts_folder(), source)
+    (source / "macos" / "old.js").write_text("// of a version before")
+    monkeypatch.setattr(hosts, "scripts_folder", lambda: source)
+    place = tmp_path / "place"
+    assert "old.js" in install("logic", place).files
+    (source / "macos" / "old.js").unlink()
+    assert "old.js" not in install("logic", place).files
+    assert not (place / "old.js").exists()
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", '{"format": "another"}', '{"format": "cmt-bridge-scripts"}'])
+def test_a_damaged_receipt_takes_nothing_along(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".cmt-bridge.json").write_text(text)
+    (tmp_path / "mine.js").write_text("")
+    with pytest.raises(UsageError):
+        remove("logic", tmp_path)
+    assert (tmp_path / "mine.js").exists()
+
+
+def test_a_receipt_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("")
+    place = tmp_path / "place"
+    install("logic", place)
+    receipt = json.loads((place / ".cmt-bridge.json").read_text())
+    empty = hosts.sha256_of(victim)
+    receipt["files"] |= {"../victim": empty, str(victim): empty}
+    (place / ".cmt-bridge.json").write_text(json.dumps(receipt))
+    remove("logic", place)
+    assert victim.exists()
+
+
+def test_hosts_look_for_scripts_where_their_makers_say(tmp_path: Path) -> None:
+    for platform, system in (("linux", "linux"), ("linux2", "linux"), ("darwin", "darwin"), ("win32", "win32")):
+        for host in HOSTS.values():
+            wanted = host.places.get(system)
+            place = place_of(host, platform=platform, home=tmp_path)
+            assert place == (None if wanted is None else tmp_path / wanted)
+
+
+def test_a_host_without_scripts_says_where_to_read() -> None:
+    with pytest.raises(MissingError, match=r"docs/hosts/bitwig\.md"):
+        install("bitwig")
+    with pytest.raises(UsageError, match="Choose from"):
+        install("nothing")
+
+
+def test_every_host_has_its_page() -> None:
+    for host in HOSTS.values():
+        assert (ROOT / host.page).is_file(), host.page
+    assert [each["host"] for each in list_hosts()] == list(HOSTS)
+
+
+def test_the_command_line_installs_lists_and_removes(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    code, printed, said = run("hosts", "install", "reaper")
+    assert code == 0
+    assert "Load ReaScript" in said
+    assert all(Path(line).is_file() for line in printed.splitlines())
+    code, listed, _ = run("hosts", "list", "--json")
+    reaper = json.loads(listed)["hosts"][0]
+    assert reaper["folder"] == str(tmp_path / ".config/REAPER/Scripts/cmt-bridge")
+    assert sorted(reaper["installed"]) == sorted(
+        Path(line).relative_to(reaper["folder"]).as_posix() for line in printed.splitlines()
+    )
+    assert run("hosts", "remove", "reaper")[0] == 0
+    assert not Path(reaper["folder"]).exists()
+    code, _, said = run("hosts", "remove", "reaper")
+    assert code == 2
+    assert "hosts list" in said
+
+
+def test_texts_are_written_so_that_lua_reads_them_back(tmp_path: Path) -> None:
+    lua = shutil.which("lua5.4")
+    assert lua, "Lua is not installed, which reads the scripts for REAPER: apt install lua5.4"
+    for text in ("/home/x/cmt bridge", 'C:\\Users\\"Ü"\n\\1', "日本 %s [[x]]", "\x00\x7f1"):
+        script = tmp_path / "s.lua"
+        script.write_text(f"io.write({hosts._lua(text)})\n")
+        done = subprocess.run([lua, str(script)], capture_output=True, check=True)
+        assert done.stdout.decode() == text
