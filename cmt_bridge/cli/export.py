@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,14 +29,24 @@ CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?:[:;]00)?")
 @click.option(
     "--project",
     "projects",
-    required=True,
     help=f"What to write, several with commas: {', '.join(dict.fromkeys((*HOSTS, *FORMATS)))}; or all.",
 )
+@click.option("--into", type=click.Path(path_type=Path), help="Instead: a .RPP or .ardour file to add the music to.")
+@click.option("--at", default="0", show_default=True, help="Where the film begins in that, in seconds.")
 @click.option("--take", type=click.IntRange(1), help="The take that is heard; the current one else.")
 @click.option("--start", default="0:00:00", show_default=True, help="Timecode of the first picture, such as 01:00:00.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to, instead of the video's.")
 @json_option
-def export(video: Path, projects: str, take: int | None, start: str, output: Path | None, as_json: bool) -> None:
+def export(
+    video: Path,
+    projects: str | None,
+    into: Path | None,
+    at: str,
+    take: int | None,
+    start: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
     """Write the takes of VIDEO, a scored video or its .cmt folder, as a project that your DAW opens.
 
     A REAPER project or an Ardour session has the video, five tracks, the tempo map, markers at cuts and hits, and every
@@ -46,10 +57,20 @@ def export(video: Path, projects: str, take: int | None, start: str, output: Pat
     Examples:
       cmt-bridge export clip.mp4 --project reaper
       cmt-bridge export clip.mp4 --project dawproject,edl --start 01:00:00 -o Session
+      cmt-bridge export clip.mp4 --into "My film.RPP" --at 12.5
     """
+    from cmt_bridge.errors import UsageError
+    from cmt_bridge.verbs.export import add_to
     from cmt_bridge.verbs.export import export as carry_out
 
-    made = carry_out(video, kinds_of(projects), take=take, folder=output, start=_seconds(start))
+    if (projects is None) == (into is None) or (into is not None and output is not None):
+        raise UsageError(
+            "Say what to write.", hint="Give --project with a kind, or --into with a project that is there."
+        )
+    if into is not None:
+        made = [add_to(into, video, take=take, at=_at(at))]
+    else:
+        made = carry_out(video, kinds_of(projects or ""), take=take, folder=output, start=_seconds(start))
     if as_json:
         print_json({"files": [{"format": each.format, "path": str(each.path), "fresh": each.fresh} for each in made]})
         return
@@ -84,6 +105,20 @@ def with_projects(outcome: Outcome, kinds: list[str]) -> Outcome:
         return outcome
     made = [str(each.path) for each in carry_out(Path(outcome.project), kinds)]
     return replace(outcome, dropped=list(dict.fromkeys([*outcome.dropped, *made])))
+
+
+def _at(text: str) -> Fraction:
+    from cmt_bridge.errors import UsageError
+
+    try:
+        found = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        found = Fraction(-1)
+    if not 0 <= found < 1_000_000:
+        raise UsageError(
+            f"There are no {text!r} seconds.", hint="Give seconds from the project's beginning, such as 12.5."
+        )
+    return found
 
 
 def _seconds(text: str) -> int:

@@ -7,19 +7,22 @@ per quarter, so bar lines may be off by a fraction of a sample in a piece of hou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import Final
-from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
+from cmt_bridge.errors import InputError
 from cmt_bridge.outputs.midibytes import END_OF_TRACK, TRACK_NAME, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part, Version
 from cmt_bridge.projects.frames import frames_of
 
-__all__ = ["write_session"]
+__all__ = ["added", "write_session"]
 
 TICKS: Final = 1920
 SUPERCLOCKS: Final = 282_240_000
@@ -56,6 +59,90 @@ def write_session(arrangement: Arrangement, folder: Path, *, name: str, rate: in
     (folder / f"{safe}.ardour").write_bytes(session.text())
 
 
+def added(
+    session: str, arrangement: Arrangement, *, at: Fraction, taken: Collection[str]
+) -> tuple[str, dict[str, bytes]]:
+    """Give the XML of a session with our tracks, regions and markers added, and the MIDI files that it names besides.
+
+    The film begins at `at` seconds. Notes are put where their times fall in the session's own tempo map, to a tick of
+    Ardour's; every line of the XML stays but the counter of ids. `taken` are the names of MIDI files that are there.
+    Raises `InputError` where the text is no session of Ardour 7, or one whose tempo glides.
+    """
+    try:
+        root = fromstring(session)
+    except ParseError as error:
+        raise InputError(
+            f"This is no Ardour session: {error}.", hint="Give a .ardour file that Ardour saved."
+        ) from error
+    counter = re.search(r'(<Session\b[^>]*\bid-counter=")(\d+)(")', session)
+    tempo_map = root.find("TempoMap")
+    if root.tag != "Session" or counter is None or tempo_map is None or not root.get("version", "").startswith("700"):
+        raise InputError("This is no session of Ardour 7.", hint="Open it in Ardour 7 and save it, then try again.")
+    theirs = _Theirs(tempo_map)
+    place = round(theirs.ticks(at))
+    retimed = replace(
+        arrangement, versions=tuple(_retimed(arrangement, each, theirs, at) for each in arrangement.versions)
+    )
+    names = {each.get("name", "") for tag in ("Route", "Playlist") for each in root.iter(tag)} | set(taken)
+    made = _Session(
+        retimed, "", int(root.get("sample-rate", RATE)), first=int(counter[2]) + 1, at=at, place=place, taken=names
+    )
+    pieces, following = made.pieces()
+    text = session[: counter.start()] + f"{counter[1]}{following}{counter[3]}" + session[counter.end() :]
+    for tag, lines in pieces.items():
+        text = _inserted(text, tag, lines)
+    return text, dict(made.files())
+
+
+def _inserted(text: str, tag: str, lines: str) -> str:
+    """Put lines at the end of an element of the session itself, which may be empty."""
+    found = re.search(rf"^  <{tag}/>$|^  </{tag}>$", text, re.MULTILINE)
+    if found is None:
+        raise InputError(f"The session has no {tag}.", hint="Open it in Ardour 7 and save it, then try again.")
+    opened = f"  <{tag}>\n" if found[0].endswith("/>") else ""
+    return f"{text[: found.start()]}{opened}{lines}  </{tag}>{text[found.end() :]}"
+
+
+class _Theirs:
+    """The tempo map of a session that is there: ticks of its seconds."""
+
+    def __init__(self, tempo_map: Element) -> None:
+        self._starts: list[int] = []
+        self._points: list[tuple[int, Fraction]] = []
+        for tempo in tempo_map.iter("Tempo"):
+            if tempo.get("type") != "Tempo::Constant":
+                raise InputError(
+                    "The session's tempo glides, and where our notes would be then is not known here.",
+                    hint="Give it tempos that hold, or export a session of its own.",
+                )
+            quarters, _, rest = tempo.get("quarters", "0:0").partition(":")
+            per_quarter = Fraction(SUPERCLOCKS * 60 * int(tempo.get("note-type", "4")), 4) / Fraction(
+                tempo.get("npm", "120")
+            )
+            self._starts.append(int(tempo.get("sclock", "0")))
+            self._points.append((int(quarters) * TICKS + int(rest or 0), Fraction(round(per_quarter))))
+        if not self._starts:
+            raise InputError("The session has no tempo.", hint="Open it in Ardour 7 and save it, then try again.")
+
+    def ticks(self, seconds: Fraction) -> Fraction:
+        """Give the ticks at a time."""
+        clock = seconds * SUPERCLOCKS
+        index = max(0, bisect_right(self._starts, clock) - 1)
+        tick, per_quarter = self._points[index]
+        return tick + (clock - self._starts[index]) * TICKS / per_quarter
+
+
+def _retimed(arrangement: Arrangement, version: Version, theirs: _Theirs, at: Fraction) -> Version:
+    """Give a version in Ardour's ticks of another tempo map, counted from where the film begins."""
+    zero = round(theirs.ticks(at))
+
+    def moved(tick: int) -> int:
+        return round(theirs.ticks(at + arrangement.seconds(tick))) - zero
+
+    parts = tuple(replace(part, events=tuple((moved(tick), m) for tick, m in part.events)) for part in version.parts)
+    return replace(version, division=TICKS, length=moved(version.length), parts=parts)
+
+
 @dataclass(frozen=True, slots=True)
 class _Region:
     """A part of a take: its file in the session, and the ids of its source, the whole of it, the piece on a track."""
@@ -73,13 +160,29 @@ class _Region:
 
 
 class _Session:
-    """The session's XML, and the files it names."""
+    """The session's XML, and the files it names.
 
-    def __init__(self, arrangement: Arrangement, name: str, rate: int) -> None:
+    Ids count from `first`, the film begins at `at` seconds, the music at the tick `place`, and names of tracks and
+    files are others than those `taken`.
+    """
+
+    def __init__(
+        self,
+        arrangement: Arrangement,
+        name: str,
+        rate: int,
+        *,
+        first: int = 1,
+        at: Fraction = Fraction(0),
+        place: int = 0,
+        taken: Collection[str] = (),
+    ) -> None:
         self._arrangement = arrangement
         self._name = name
         self._rate = rate
-        self._id = 0
+        self._id = first - 1
+        self._at, self._place = at, place
+        self._taken = set(taken)
         self._regions = {
             part.name: [self._region(part, each, number) for number, each in arrangement.others(part) if each]
             for part in arrangement.version.parts
@@ -101,28 +204,44 @@ class _Session:
         made = "cmt-bridge"
         SubElement(root, "ProgramVersion", {"created-with": made, "modified-with": made})
         self._config(root)
-        self._sources(root)
-        self._whole(root)
-        self._locations(root)
-        tracks = {name: self._next() for name in self._regions}
-        lists = {name: [(region, self._next()) for region in regions] for name, regions in self._regions.items()}
-        routes = SubElement(root, "Routes")
-        self._master(routes)
-        heard = self._arrangement.version
-        for order, (name, regions) in enumerate(lists.items(), 1):
-            playlist = next(key for region, key in regions if region.version is heard)
-            self._track(routes, name, tracks[name], playlist, order)
-        used, unused = SubElement(root, "Playlists"), SubElement(root, "UnusedPlaylists")
-        for name, regions in lists.items():
-            for region, key in regions:
-                current = region.version is heard
-                title = _text(name if current else f"{name} {region.version.name}")
-                self._playlist(used if current else unused, region, key, title, tracks[name])
-        SubElement(root, "RouteGroups")
+        self._music(root, master=True)
         self._tempo(root)
         root.set("id-counter", str(self._id + 1))
         indent(root)
         return bytes(tostring(root, encoding="UTF-8", xml_declaration=True))
+
+    def pieces(self) -> tuple[dict[str, str], int]:
+        """Give what belongs into another session, by the element it goes into, and the next free id."""
+        root = Element("Session")
+        self._music(root, master=False)
+        indent(root)
+        found = {}
+        for group in root:
+            found[group.tag] = "".join(f"    {tostring(each, encoding='unicode').strip()}\n" for each in group)
+        return found, self._id + 1
+
+    def _music(self, root: Element, *, master: bool) -> None:
+        self._sources(root)
+        self._whole(root)
+        self._locations(root, whole=master)
+        titles = {name: self._free(_text(name)) for name in self._regions}
+        tracks = {name: self._next() for name in self._regions}
+        lists = {name: [(region, self._next()) for region in regions] for name, regions in self._regions.items()}
+        routes = SubElement(root, "Routes")
+        if master:
+            self._master(routes)
+        heard = self._arrangement.version
+        for order, (name, regions) in enumerate(lists.items(), len(self._taken) if not master else 1):
+            playlist = next(key for region, key in regions if region.version is heard)
+            self._track(routes, name, titles[name], tracks[name], playlist, order)
+        used, unused = SubElement(root, "Playlists"), SubElement(root, "UnusedPlaylists")
+        for name, regions in lists.items():
+            for region, key in regions:
+                current = region.version is heard
+                title = titles[name] if current else f"{titles[name]} {_text(region.version.name)}"
+                self._playlist(used if current else unused, region, key, title, tracks[name])
+        if master:
+            SubElement(root, "RouteGroups")
 
     def _next(self) -> str:
         self._id += 1
@@ -130,8 +249,17 @@ class _Session:
 
     def _region(self, part: Part, same: Part, number: int) -> _Region:
         version = self._arrangement.versions[number]
-        file = f"{_file(part.name)} {_file(version.name)}.mid"
+        file = self._free(f"{_file(part.name)} {_file(version.name)}", ".mid")
         return _Region(same, version, file, self._next(), self._next(), self._next())
+
+    def _free(self, name: str, suffix: str = "") -> str:
+        """Give a name that nothing has."""
+        count, found = 1, f"{name}{suffix}"
+        while found in self._taken:
+            count += 1
+            found = f"{name} {count}{suffix}"
+        self._taken.add(found)
+        return found
 
     def _all(self) -> Iterator[_Region]:
         for regions in self._regions.values():
@@ -180,10 +308,10 @@ class _Session:
             "position-locked": "0",
             "valid-transients": "0",
             "start": "b0",
-            "length": f"b{length}@b0",
+            "length": f"b{length}@b{self._place}",
             "sync-position": "b0",
             "ancestral-start": "b0",
-            "ancestral-length": f"b{length}@b0",
+            "ancestral-length": f"b{length}@b{self._place}",
             "stretch": "1",
             "shift": "1",
             "layering-index": "0",
@@ -196,19 +324,19 @@ class _Session:
         }
         SubElement(parent, "Region", said)
 
-    def _locations(self, root: Element) -> None:
+    def _locations(self, root: Element, *, whole: bool) -> None:
         arrangement = self._arrangement
         locations = SubElement(root, "Locations")
         end = max(Fraction(arrangement.duration), arrangement.seconds(arrangement.end))
-        spans = [("session", Fraction(0), end, "IsSessionRange")]
+        spans = [("session", Fraction(0), end, "IsSessionRange")] if whole else []
         spans += [(mark.text, Fraction(mark.seconds), Fraction(mark.seconds), "IsMark") for mark in arrangement.markers]
         spans += [(s.name, Fraction(s.start), Fraction(s.end), "IsRangeMarker") for s in arrangement.sections]
         for name, start, stop, flags in spans:
             said = {
                 "id": self._next(),
                 "name": _text(name),
-                "start": _superclock(start),
-                "end": _superclock(stop),
+                "start": _superclock(self._at + start),
+                "end": _superclock(self._at + stop),
                 "flags": flags,
                 "locked": "0",
                 "timestamp": "0",
@@ -226,9 +354,9 @@ class _Session:
         for kind in ("amp", "meter", "main-outs"):
             self._processor(route, "Master", kind)
 
-    def _track(self, routes: Element, name: str, key: str, playlist: str, order: int) -> None:
+    def _track(self, routes: Element, name: str, title: str, key: str, playlist: str, order: int) -> None:
         colour = next(part.colour for part in self._arrangement.version.parts if part.name == name)
-        route = self._route(routes, _text(name), key, "midi", order, "MidiTrack", colour)
+        route = self._route(routes, title, key, "midi", order, "MidiTrack", colour)
         for attribute, value in {
             "midi-playlist": playlist,
             "playback-channel-mode": "AllChannels",
@@ -242,11 +370,11 @@ class _Session:
         }.items():
             route.set(attribute, value)
         for direction, port in (("Input", "midi_in 1"), ("Output", "midi_out 1")):
-            io = SubElement(route, "IO", {"name": _text(name), "id": self._next(), "direction": direction})
+            io = SubElement(route, "IO", {"name": title, "id": self._next(), "direction": direction})
             io.set("default-type", "midi")
-            SubElement(io, "Port", type="midi", name=f"{_text(name)}/{port}")
+            SubElement(io, "Port", type="midi", name=f"{title}/{port}")
         for kind in ("diskwriter", "diskreader", "amp", "meter", "main-outs"):
-            self._processor(route, _text(name), kind)
+            self._processor(route, title, kind)
 
     def _route(self, routes: Element, name: str, key: str, kind: str, order: int, flag: str, colour: Colour) -> Element:
         red, green, blue = colour

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
 from cmt_bridge.core.hosts import HOSTS
-from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.errors import InputError, ScoreError, UsageError
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.projects.arrangement import Arrangement, Film
     from cmt_bridge.takes.project import Project
 
-__all__ = ["FORMATS", "Exported", "Format", "arrangement_of", "export", "format_of", "music_of"]
+__all__ = ["FORMATS", "Exported", "Format", "add_to", "arrangement_of", "export", "format_of", "music_of"]
 
 
 ARRAYS: Final = (".json", ".npz")  # what was measured elsewhere, and shows nothing
@@ -158,6 +159,49 @@ def export(
     arrangement, project, number = arrangement_of(path, take, start=start)
     there = (project.folder.parent if folder is None else folder).absolute()
     return [_write(FORMATS[name], arrangement, project.take(number).midi, there, number) for name in wanted]
+
+
+def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction = Fraction(0)) -> Exported:
+    """Write a REAPER project or an Ardour snapshot that is there once more, with our music in it at `at` seconds.
+
+    It goes beside the one that is there, which is not touched. Raises `UsageError` where that is of another kind,
+    `InputError` where it cannot be read, `ScoreError`, `OutputError`.
+    """
+    kind = {".rpp": "reaper", ".ardour": "ardour"}.get(existing.suffix.lower())
+    if kind is None:
+        raise UsageError(f"Nothing can be added to {existing.name}.", hint="Give a .RPP or a .ardour file.")
+    try:
+        text = existing.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{existing} cannot be read: {error}.", hint="Check the path and its permissions.") from error
+    arrangement, _, number = arrangement_of(path, take)
+    there = existing.absolute().parent
+    target = _free(there / f"{existing.stem} with {arrangement.title}{existing.suffix}", number)
+    if kind == "reaper":
+        from cmt_bridge.projects.reaper import added as added_to_reaper
+
+        film = None if arrangement.film is None else _seen_from(there, arrangement.film.path)
+        text = added_to_reaper(text, arrangement, film, at=at)
+    else:
+        text = _added_to_ardour(text, arrangement, there, at)
+    with complete_path(target) as temporary:
+        temporary.write_bytes(text.encode())
+    return Exported(kind, target)
+
+
+def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fraction) -> str:
+    """Give the snapshot; its MIDI files are written, under names of their own."""
+    from cmt_bridge.projects.ardour import added as added_to_ardour
+
+    folders = sorted(each / "midifiles" for each in (session / "interchange").glob("*") if each.is_dir())
+    if not folders:
+        raise InputError(f"{session} is no folder of an Ardour session.", hint="Give the .ardour file where it lies.")
+    taken = [each.name for folder in folders if folder.is_dir() for each in folder.iterdir()]
+    text, files = added_to_ardour(text, arrangement, at=at, taken=taken)
+    for name, data in files.items():
+        with complete_path(folders[0] / name) as temporary:
+            temporary.write_bytes(data)
+    return text
 
 
 def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:

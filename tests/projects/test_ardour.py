@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.projects.ardour import write_session
+from cmt_bridge.errors import InputError
+from cmt_bridge.projects.ardour import added, write_session
 from cmt_bridge.projects.arrangement import Arrangement, Part
 from tests.ardour import NoArdourError, Session
 from tests.projects.films import MARKERS, arrangement_of, renamed
@@ -70,14 +72,15 @@ quit()
 SAVE = 's:save_state("", false, false, false, false, false)'
 
 
-def ask(folder: Path, home: Path, ticks: list[int], more: str = "") -> dict[str, Any]:
-    """Give what Ardour says of a session."""
+def ask(folder: Path, home: Path, ticks: list[int], more: str = "", snapshot: str = "") -> dict[str, Any]:
+    """Give what Ardour says of a session, or of a snapshot in its folder."""
     if shutil.which("ardour7-lua") is None:
         raise NoArdourError("Ardour is not installed: apt install --no-install-recommends ardour")
     session = Session(folder, home, 48000)
     home.mkdir(exist_ok=True)
     session.configure()
-    output, _ = session.lua(TELL, ticks=" ".join(map(str, ticks)), more=more).communicate(timeout=PATIENCE)
+    script = TELL.replace("{name}", json.dumps(snapshot)) if snapshot else TELL
+    output, _ = session.lua(script, ticks=" ".join(map(str, ticks)), more=more).communicate(timeout=PATIENCE)
     found: dict[str, Any] = {"times": {}, "locations": [], "tracks": {}, "colours": {}, "lists": {}, "regions": []}
     notes: list[tuple[int, ...]] = []
     track = ""
@@ -221,3 +224,85 @@ def test_the_same_music_gives_the_same_files(tmp_path: Path) -> None:
     assert len(one) == 1 + 3 * 5
     assert str(tmp_path).encode() not in b"".join(one.values())
     assert json.dumps(MARKERS[1].text)[1:-1].encode() in b"".join(one.values())
+
+
+THEIRS = """
+AudioEngine:set_backend("None (Dummy)", "", "")
+local s = create_session({folder}, {name}, 48000)
+local tm = Temporal.TempoMap.fetch_writable()
+tm:set_tempo(Temporal.Tempo(97.3, 97.3, 4), Temporal.timepos_t.from_ticks(0))
+tm:set_tempo(Temporal.Tempo(141, 141, 4), Temporal.timepos_t.from_ticks(8 * 1920))
+Temporal.TempoMap.update(tm)
+local one = ARDOUR.ChanCount(ARDOUR.DataType("midi"), 1)
+for _, name in ipairs({{ "Piano", "Mine" }}) do
+  s:new_midi_track(one, one, true, ARDOUR.PluginInfo(), nil, nil, 1, name, ARDOUR.PresentationInfo.max_order,
+                   ARDOUR.TrackMode.Normal, true)
+end
+s:save_state("", false, false, false, false, false)
+close_session()
+quit()
+"""
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_added_to_a_session_the_music_keeps_to_the_film_and_all_else_stays(tmp_path: Path, edited: bool) -> None:
+    home, folder = tmp_path / "home", tmp_path / "Their session"
+    home.mkdir()
+    session = Session(folder, home, 48000)
+    session.configure()
+    output, _ = session.lua(THEIRS).communicate(timeout=PATIENCE)
+    assert session.file.exists(), output
+    before = session.file.read_text()
+    arrangement = arrangement_of(tmp_path, edited=edited)
+    at = Fraction(29, 4)
+    text, files = added(before, arrangement, at=at, taken=["Piano take 1.mid"])
+    lines, others = before.splitlines(), text.splitlines()
+    kept = [line for line in lines if "id-counter" not in line and not line.endswith("/>")]
+    rest = iter(others)
+    assert all(line in rest for line in kept)  # in their order
+    snapshot = folder / "Der Film.ardour"
+    snapshot.write_text(text)
+    for name, content in files.items():
+        path = folder / "interchange" / "Their session" / "midifiles" / name
+        assert not path.exists()
+        path.write_bytes(content)
+    found = ask(folder, home, [], snapshot="Der Film")
+    assert list(found["tracks"])[:2] == ["Piano", "Mine"]
+    ours = [part.name if part.name != "Piano" else "Piano 2" for part in arrangement.version.parts]
+    assert sorted(list(found["tracks"])[2:]) == sorted(ours)
+    change = 8 * 60 / 97.3
+
+    def seconds(tick: float) -> float:
+        quarters = tick / TICKS
+        return quarters * 60 / 97.3 if quarters < 8 else change + (quarters - 8) * 60 / 141
+
+    positions = {name: position for name, position, _ in found["regions"]}
+    for part, name in zip(arrangement.version.parts, ours, strict=True):
+        (position,) = {at for region, at in positions.items() if region.startswith(part.name.replace("–", "–"))}
+        notes = sorted(found["tracks"][name])
+        heard = [
+            (seconds(position + start), seconds(position + start + length), *rest) for start, length, *rest in notes
+        ]
+        wanted = sorted(
+            (
+                7.25 + float(arrangement.seconds(n.start)),
+                7.25 + float(arrangement.seconds(n.end)),
+                n.channel,
+                n.pitch,
+                n.velocity,
+            )
+            for n in part.notes
+        )
+        assert len(heard) == len(wanted)
+        for one, other in zip(heard, wanted, strict=True):
+            assert one == pytest.approx(other, abs=0.0008)  # a tick of Ardour's is up to 0.33 ms here
+    marks = {name: samples for kind, samples, _, name in found["locations"] if kind == "mark"}
+    assert marks["Cut 1"] == pytest.approx((7.25 + 1.2512) * 48000, abs=1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "<Session", "<Session/>", '<Session version="3002" id-counter="3"><TempoMap/></Session>']
+)
+def test_what_is_no_session_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError):
+        added(text, arrangement_of(tmp_path, takes=1, current=0), at=Fraction(0), taken=[])

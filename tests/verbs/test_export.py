@@ -207,3 +207,42 @@ def test_a_project_that_is_none_is_refused(clip: Path, said: str) -> None:
 def test_the_midi_of_a_take_is_what_logic_opens(clip: Path) -> None:
     (made,) = export(clip, ["logic"])
     assert made.path.read_bytes() == midi_bytes(score_of(shift=2, frame_rate=(25, 1)))
+
+
+def test_music_is_added_to_a_project_that_is_there(run: Run, clip: Path, tmp_path: Path) -> None:
+    from tests.projects.test_reaper import THEIRS
+
+    theirs = tmp_path / "Mine" / "My film.RPP"
+    theirs.parent.mkdir()
+    theirs.write_text(THEIRS)
+    code, printed, _ = run("export", clip, "--into", theirs, "--at", "7.625")
+    assert (code, Path(printed.strip()).name) == (0, "My film with Der Film.RPP")
+    text = (theirs.parent / "My film with Der Film.RPP").read_text()
+    assert theirs.read_text() == THEIRS
+    assert text.startswith(THEIRS[:-2])
+    assert 'FILE "../My films/Der Film.mp4"' in text
+    assert "POSITION 7.625\n" in text
+    assert Path(run("export", clip, "--into", theirs)[1].strip()).name == "My film with Der Film take 3.RPP"
+    for wrong in (["--into", theirs, "--project", "reaper"], [], ["--into", theirs, "--at", "soon"], ["--into", clip]):
+        assert run("export", clip, *wrong)[0] == 2
+    assert run("export", clip, "--into", tmp_path / "none.RPP")[0] == 3
+    (tmp_path / "x.ardour").write_text("<Session/>")
+    assert run("export", clip, "--into", tmp_path / "x.ardour")[0] == 3
+    assert not [each for each in tmp_path.iterdir() if "with" in each.name]
+
+
+def test_music_is_added_to_a_session_as_a_snapshot_of_it(run: Run, clip: Path, tmp_path: Path) -> None:
+    (made,) = export(clip, ["ardour"], folder=tmp_path)
+    session = made.path / "Der Film.ardour"
+    text = session.read_text()
+    session.write_text(text.replace('<Session version="7002"', '<Session version="7002" ', 1))
+    before = files(made.path)
+    code, printed, said = run("export", clip, "--into", session, "--take", "1")
+    assert (code, said) == (0, "")
+    assert Path(printed.strip()).name == "Der Film with Der Film.ardour"
+    after = files(made.path)
+    assert {name: after[name] for name in before} == before
+    fresh = after.keys() - before.keys()
+    assert len([name for name in fresh if name.endswith(".mid")]) == 5 * 2
+    snapshot = after["Der Film with Der Film.ardour"].decode()
+    assert all(Path(name).name in snapshot for name in fresh if name.endswith(".mid"))
