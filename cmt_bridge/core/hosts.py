@@ -59,7 +59,15 @@ HOSTS: Final[Mapping[str, Host]] = {
             {"darwin": "Library/Scripts/Applications/Logic Pro"},
             SCRIPT_MENU.format("Logic"),
         ),
-        Host("ardour", "Ardour", "ardour", "Session › Import, with the tempo map and one track per MIDI track."),
+        Host(
+            "ardour",
+            "Ardour",
+            "ardour",
+            "Session › Import, with the tempo map and one track per MIDI track.",
+            "ardour",
+            {"linux": ".config/ardour7/scripts", "darwin": "Library/Preferences/Ardour7/scripts"},
+            "In Ardour: Edit › Lua Scripts › Script Manager, and give each a slot.",
+        ),
         Host(
             "garageband",
             "GarageBand",

@@ -23,6 +23,8 @@ __all__ = ["Installed", "host_of", "install", "list_hosts", "place_of", "remove"
 
 RECEIPT: Final = ".cmt-bridge.json"
 FORMAT: Final = "cmt-bridge-scripts"
+COMMON: Final = "common"  # what scripts of several hosts share
+JOINED: Final = b"--@lib"  # where in Ardour's actions the library goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,18 @@ def _sources(host: Host) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.suffix in (".lua", ".js") and not path.name.startswith(".")
     }
+    common = {path.name: path.read_bytes() for path in sorted((scripts_folder() / COMMON).glob("*.lua"))}
+    where = f"{{ program = {_lua(_program())}, state = {_lua(str(state_root()))} }}"
     if host.scripts == "macos":
         found["where.json"] = json.dumps({"program": _program(), "host": host.name}, indent=2).encode()
     elif host.scripts == "reaper":
-        found["where.lua"] = f"return {{ program = {_lua(_program())}, state = {_lua(str(state_root()))} }}\n".encode()
+        found |= {f"lib/{name}": text for name, text in common.items()}
+        found["where.lua"] = f"return {where}\n".encode()
+    elif host.scripts == "ardour":
+        # Ardour keeps of a script only its factory, so each has all that it needs within.
+        modules = [f"local {Path(name).stem} = (function()\n{text.decode()}\nend)()" for name, text in common.items()]
+        library = "\n".join([*modules, f"local where = {where}", found.pop("lib.lua").decode()]).encode()
+        found = {name: text.replace(JOINED, library) for name, text in found.items()}
     return found
 
 

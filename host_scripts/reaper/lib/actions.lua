@@ -9,7 +9,7 @@ local work = require("work")
 
 local actions = {}
 
-local EDGE = 0.001 -- s; a selection that ends on a bar line does not mean the bar after it
+local EDGE = 0.001 -- s; a selection from bar line to bar line means neither the bar before nor the one after
 
 local function insert(daemon, video, title)
   local score = spool.must(daemon, "arrangement", { path = video.path })
@@ -79,7 +79,7 @@ function actions.regenerate()
     base.write(file, video, score)
     local asked = {
       path = video.path,
-      from = math.max(0, from - video.start),
+      from = math.max(0, from - video.start + EDGE),
       to = math.max(0, to - video.start - EDGE),
       tracks = selected_parts(video.path),
       base = file,

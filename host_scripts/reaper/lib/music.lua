@@ -3,6 +3,7 @@
 -- Items are made as text, as a project file has them: so every message is there, each on its tick, in one step. Notes
 -- are put where their seconds fall in this project's tempo map, so they are with the picture whatever that is.
 
+local clock = require("clock")
 local settings = require("settings")
 
 local music = {}
@@ -11,33 +12,6 @@ local OURS = "P_EXT:cmt-bridge" -- the film that an item is the music for
 local MARKER_COLOURS = { cut = { 200, 60, 60 }, beat = { 220, 170, 40 } }
 local SECTION_COLOUR = { 70, 130, 160 }
 local MICROSECONDS = 1e6
-
---- Give a function from ticks of some music to its seconds.
-function music.clock(score)
-  local starts, passed = {}, 0
-  for index, tempo in ipairs(score.tempos) do
-    starts[index] = passed
-    local after = score.tempos[index + 1]
-    if after then
-      passed = passed + (after[1] - tempo[1]) * tempo[2] / score.division / MICROSECONDS
-    end
-  end
-  return function(tick)
-    local index = 1
-    while score.tempos[index + 1] and score.tempos[index + 1][1] <= tick do
-      index = index + 1
-    end
-    local tempo = score.tempos[index]
-    return starts[index] + (tick - tempo[1]) * tempo[2] / score.division / MICROSECONDS
-  end, function(seconds)
-    local index = 1
-    while starts[index + 1] and starts[index + 1] <= seconds do
-      index = index + 1
-    end
-    local tempo = score.tempos[index]
-    return tempo[1] + (seconds - starts[index]) * score.division * MICROSECONDS / tempo[2]
-  end
-end
 
 -- The text of takes
 
@@ -289,7 +263,7 @@ end
 
 --- Lay a take out at its film, as one step to undo: as another take where the items are there already.
 function music.insert(score, film, title)
-  score.seconds, score.ticks = music.clock(score)
+  score.seconds, score.ticks = clock(score)
   local tempo = ask_for_tempo(film)
   reaper.Undo_BeginBlock2(0)
   reaper.PreventUIRefresh(1)
