@@ -1,79 +1,282 @@
 """REAPER: a project with the video, a track for each part, all takes, tempo map, markers and regions.
 
 A `.RPP` is lines of words in blocks, `<NAME …` to `>`. Items, tempos and markers have seconds, MIDI events
-have ticks since the one before. Tracks go by beats, so that the music follows the project's tempo map, and the
-video's by time.
+have ticks since the one before. What the fields mean was read off projects that REAPER 6 and 7 saved.
+
+Each track has its own timebase. The parts' is beats (position, length, rate): a tempo that is changed later moves the
+music along, and nothing in it is stretched against the bars. The video's is time, and so is the project's, by which
+markers and regions go: a cut stays where the picture has it. Tempo changes themselves keep their bars.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 import uuid
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
-from cmt_bridge.core.score import Marker
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midibytes import SYSEX, Event
-from cmt_bridge.projects.arrangement import Arrangement, Colour, Part, Version
+from cmt_bridge.outputs.midibytes import DATA_BYTES, NOTE_OFF, SYSEX, SYSEX_GOES_ON, Event, number, releases, strikes
+from cmt_bridge.projects.arrangement import Arrangement, Colour, Part
+from cmt_bridge.projects.frames import frames_of
 
 __all__ = ["added", "reaper_text"]
 
-MICROSECONDS_PER_MINUTE = 60_000_000
-VERSION: Final = "6.80/cmt-bridge"
+MICROSECONDS = 1_000_000
+MICROSECONDS_PER_MINUTE = 60 * MICROSECONDS
+REAPER: Final = "6.80/cmt-bridge"
 SPACE: Final = uuid.UUID("6f1c9d1e-3c0f-5e0b-9a53-3f1f0c6f2b11")
-NATIVE = 0x1000000  # marks a colour of one's own
+
+CUSTOM: Final = 0x1000000  # marks a colour of one's own
 FILM_COLOUR: Final[Colour] = (96, 96, 96)
 MARK_COLOURS: Final[dict[str, Colour]] = {"cut": (200, 60, 60), "beat": (220, 170, 40)}
 SECTION_COLOUR: Final[Colour] = (70, 130, 160)
+
 BY_TIME, BY_BEATS = 0, 1
+UNKNOWN_RATE = 30  # what REAPER has in a new project
+NTSC = 30  # of the slowed rates the one whose labels REAPER can drop
+WHOLE_RATE, DROP_FRAME, SLOWED_RATE = 0, 1, 2  # 29.97 with drop frame; 23.976 and others at 1000/1001 of their base
+UPPERMOST_WINS = 256  # of several videos at a time, the one on the first track is seen
+TIME_PLACES, TEMPO_PLACES = 12, 10  # decimals of seconds and of quarters per minute
 SQUARE = 1  # a tempo holds until the next
 METRE_GIVEN = 1
-LINE_OF_BASE64 = 40  # bytes of a message in a line
+
+LONGEST_NAME = 1000  # REAPER reads lines of up to 4095 bytes
+LINE_OF_BASE64 = 96  # bytes of a message in a line
 END_OF_SOURCE = b"\xb0\x7b\x00"
+END_OF_SYSEX = b"\xf7"
 HEAD = re.compile(r"\s*<REAPER_PROJECT\b")
-MARKER_LINE = re.compile(r"^\s*MARKER (\d+) ", re.MULTILINE)
+UNSAYABLE = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "\N{REPLACEMENT CHARACTER}"}
+MARKS = "\"'`"
 
 Lines = Iterator[str]
 
 
 def reaper_text(arrangement: Arrangement, film: str | None) -> str:
-    """Give a complete project; `film` is the path of the video from where the project lies, with `/`."""
-    lines = [
-        f'<REAPER_PROJECT 0.1 "{VERSION}" 0',
-        *_notes(arrangement),
-        "RIPPLE 0",
-        "AUTOXFADE 129",
-        f"PROJOFFS {arrangement.start} 0 0",
-        "TIMEMODE 1 5 -1 {} {} 0 -1".format(*_frames(arrangement.frame_rate)),
-        *_video_size(arrangement),
-        "SAMPLERATE 48000 0 0",
-        "PLAYRATE 1 0 0.25 4",
-        *_tempo(arrangement),
-        *_marks(arrangement, Fraction(0), 1),
-        *_tracks(arrangement, film, None),
-        ">",
-    ]
+    """Give a complete project; `film` is the path of the video from where the project lies, with `/`.
+
+    A path that no line can hold, one with a new line or with all of REAPER's quotation marks in it, is written as near
+    as can be; REAPER then asks for the file.
+    """
+    lines = _Session(arrangement, film, arrangement.title).project()
     return "\n".join(_indented(lines)) + "\n"
 
 
 def added(project: str, arrangement: Arrangement, film: str | None, *, at: Fraction) -> str:
     """Give the text of a project with our tracks and markers added, the film's beginning at `at` seconds.
 
-    Every line of it stays as it is. The music keeps to the film, whatever the project's tempo: an item for each stretch
-    of one tempo of ours ignores that of the project. Raises `InputError` where the text is no project.
+    Every byte of it stays. The music keeps to the film, whatever the project's tempo: an item for each stretch of one
+    tempo of ours ignores that of the project. A note is in the item in which it begins, which may so reach over the
+    next one's beginning; its end there is on the nearest tick. Raises `InputError` where the text is no project.
     """
-    end = project.rstrip()
-    if not HEAD.match(project) or not end.endswith(">"):
-        raise InputError("This is no complete REAPER project.", hint="Give a .RPP file that REAPER saved.")
-    line_end = "\r\n" if "\r\n" in project else "\n"
-    first = max((int(number) for number in MARKER_LINE.findall(project)), default=0) + 1
-    lines = [*_marks(arrangement, at, first), *_tracks(arrangement, film, at)]
-    new = line_end.join(_indented(lines, 1))
-    return f"{end[:-1].rstrip(' ')}{new}{line_end}>{project[len(end) :]}"
+    end, taken = _survey(project)
+    line_end = "\r\n" if project[: project.find("\n")].endswith("\r") else "\n"
+    seed = f"{arrangement.title}\0{hashlib.sha256(project.encode(errors='replace')).hexdigest()}"  # ids not there yet
+    lines = _Session(arrangement, film, seed, at).additions(taken + 1)
+    new = "".join(line + line_end for line in _indented(lines, 1))
+    return project[:end] + new + project[end:]
+
+
+def _survey(project: str) -> tuple[int, int]:
+    """Give where the last line of a project's block begins, and the highest number of its markers and regions."""
+    depth = offset = highest = 0
+    for line in project.split("\n") if HEAD.match(project) else ():
+        word = line.lstrip(" \t\r")
+        if word.startswith("<"):
+            depth += 1
+        elif word.startswith(">"):
+            depth -= 1
+            if not depth:
+                return offset, highest
+        elif depth == 1 and (marker := re.match(r"MARKER (\d+)\s", word)):
+            highest = max(highest, int(marker[1]))
+        offset += len(line) + 1
+    raise InputError("This is no complete REAPER project.", hint="Give a .RPP file that REAPER saved.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """The music from tick `first` to `last`, at `uspq` microseconds per quarter from `first` on."""
+
+    first: int
+    last: int
+    uspq: int
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What is written of an arrangement: on the project's beats, or on time where the film begins `at` seconds.
+
+    `seed` tells the ids of one project from those of another.
+    """
+
+    arrangement: Arrangement
+    film: str | None
+    seed: str
+    at: Fraction | None = None
+
+    def project(self) -> Lines:
+        """Give the lines of a complete project."""
+        arrangement = self.arrangement
+        size = (arrangement.film.width, arrangement.film.height) if arrangement.film else (0, 0)
+        yield f'<REAPER_PROJECT 0.1 "{REAPER}" 0'
+        yield from self._notes()
+        yield from ("RIPPLE 0", "AUTOXFADE 129")
+        yield f"PROJOFFS {_number(_start(arrangement))} 0 0"
+        yield "TIMEMODE 1 5 -1 {} {} 0 -1".format(*_rate(arrangement.frame_rate))
+        yield f"VIDEO_CONFIG {size[0]} {size[1]} {UPPERMOST_WINS}"
+        yield f"TIMELOCKMODE {BY_TIME}"
+        yield f"TEMPOENVLOCKMODE {BY_BEATS}"
+        yield from ("SAMPLERATE 48000 0 0", "PLAYRATE 1 0 0.25 4")
+        yield from self._tempo()
+        yield from self.additions(1)
+        yield ">"
+
+    def additions(self, first: int) -> Lines:
+        """Give markers, regions and tracks; `first` is the number of the first marker and of the first region."""
+        yield from self._marks(first)
+        if self.film is not None and self.arrangement.film is not None:
+            yield from self._video(self.film, Fraction(self.arrangement.film.duration))
+        for part, is_heard in self._parts():
+            yield from self._track(part.name, part.colour, BY_BEATS if self.at is None else BY_TIME)
+            yield from self._music(part, is_muted=not is_heard)
+            yield ">"
+
+    def _parts(self) -> Iterator[tuple[Part, bool]]:
+        """Give the parts of the current take, then those which only others have; and which of both it is."""
+        seen = set()
+        for version in (self.arrangement.version, *self.arrangement.versions):
+            for part in version.parts:
+                if part.name not in seen:
+                    yield part, version is self.arrangement.version
+                seen.add(part.name)
+
+    @cached_property
+    def _stretches(self) -> tuple[_Stretch, ...]:
+        """The music as one stretch, or where it is on time as those of one tempo."""
+        uspq, end = dict(self.arrangement.version.tempos), max(1, self.arrangement.end)
+        ticks = [tick for tick in uspq if tick < end] if self.at is not None else [0]
+        return tuple(_Stretch(first, last, uspq[first]) for first, last in pairwise([*ticks, end]))
+
+    def _guid(self, *names: object) -> str:
+        return "{" + str(uuid.uuid5(SPACE, "\0".join(map(str, (self.seed, *names))))).upper() + "}"
+
+    def _notes(self) -> Lines:
+        """State what belongs on the tracks: REAPER has no General MIDI instrument, only a synthesizer of one sound."""
+        yield "<NOTES 0 2"
+        yield f"|{_plain(self.arrangement.title)}: music by cmt-bridge. Bar 1 begins with the picture."
+        yield "|REAPER has no General MIDI instrument of its own. Put yours on the tracks:"
+        for part, _ in self._parts():
+            yield f"|{_plain(part.name)}: {_instrument(part)}"
+        yield ">"
+
+    def _tempo(self) -> Lines:
+        version = self.arrangement.version
+        metres = {tick: (numerator, denominator) for tick, numerator, denominator in version.metres}
+        tempos = dict(version.tempos)
+        yield f"TEMPO {_bpm(tempos[0])} {metres[0][0]} {metres[0][1]} 0"
+        yield "<TEMPOENVEX"
+        yield f"EGUID {self._guid('tempo')}"
+        yield from ("ACT 1 -1", "VIS 1 0 1", "LANEHEIGHT 0 0", "ARM 0", f"DEFSHAPE {SQUARE} -1 -1")
+        uspq = tempos[0]
+        for tick in sorted(tempos.keys() | metres.keys()):
+            uspq = tempos.get(tick, uspq)  # quarters per minute, whatever the metre counts
+            seconds = self.arrangement.seconds(tick)
+            metre = f" {metres[tick][1] << 16 | metres[tick][0]} 0 {METRE_GIVEN}" if tick in metres else ""
+            yield f"PT {float(seconds):.{TIME_PLACES}f} {_bpm(uspq)} {SQUARE}{metre}"
+        yield ">"
+
+    def _marks(self, first: int) -> Lines:
+        """Give markers and regions, which REAPER numbers apart; `R`: red is the lowest byte of the colour."""
+        at = self.at or Fraction(0)
+        for index, mark in enumerate(self.arrangement.markers, first):
+            colour = _integer(MARK_COLOURS[mark.kind]) if mark.kind in MARK_COLOURS else 0
+            time, guid = _number(at + Fraction(mark.seconds)), self._guid("marker", index)
+            yield f"MARKER {index} {time} {_quoted(mark.text)} 0 {colour} 1 R {guid} 0"
+        for index, span in enumerate(self.arrangement.sections, first):
+            start, end = (_number(at + Fraction(time)) for time in (span.start, span.end))
+            guid, colour = self._guid("region", index), _integer(SECTION_COLOUR)
+            yield f"MARKER {index} {start} {_quoted(span.name)} 1 {colour} 1 R {guid} 0"
+            yield f'MARKER {index} {end} "" 1'
+
+    def _track(self, name: str, colour: Colour, timebase: int, kind: str = "track") -> Lines:
+        guid = self._guid(kind, name)
+        yield f"<TRACK {guid}"
+        yield f"NAME {_quoted(name)}"
+        yield f"PEAKCOL {_integer(colour)}"
+        yield f"BEAT {timebase}"
+        yield from ("AUTOMODE 0", "VOLPAN 1 0 -1 -1 1", "MUTESOLO 0 0 0", "ISBUS 0 0", "NCHAN 2", "FX 1")
+        yield f"TRACKID {guid}"
+        yield "MAINSEND 1 0"
+
+    def _item(self, name: str, start: Fraction, length: Fraction, *, is_muted: bool = False) -> Lines:
+        yield "<ITEM"
+        yield f"POSITION {_number(start)}"
+        yield "SNAPOFFS 0"
+        yield f"LENGTH {_number(length)}"
+        yield from ("LOOP 0", "ALLTAKES 0", "FADEIN 1 0 0 1 0 0 0", "FADEOUT 1 0 0 1 0 0 0")
+        yield from (f"MUTE {is_muted:d} 0", "SEL 0")
+        yield f"IGUID {self._guid('item', name)}"
+
+    def _video(self, film: str, duration: Fraction) -> Lines:
+        name = "Video"
+        yield from self._track(name, FILM_COLOUR, BY_TIME, "film")  # a part may go by that name, too
+        yield from self._item(name, self.at or Fraction(0), duration)
+        yield f"NAME {_quoted(film.rpartition('/')[2])}"
+        yield from ("VOLPAN 1 0 1 -1", "SOFFS 0", "PLAYRATE 1 1 0 -1 0 0.0025", "CHANMODE 0")
+        yield f"GUID {self._guid('take', name)}"
+        yield "<SOURCE VIDEO"
+        yield f"FILE {_quoted_path(film)}"
+        yield from (">", ">", ">")
+
+    def _music(self, part: Part, *, is_muted: bool) -> Lines:
+        """Give the items of a part, with the takes that have it."""
+        takes = [
+            (index, _divided(each, self._stretches, self.arrangement))
+            for index, each in self.arrangement.others(part)
+            if each is not None
+        ]
+        for place, stretch in enumerate(self._stretches):
+            here = [(index, divided[place]) for index, divided in takes]
+            end = max(stretch.last - stretch.first, *(events[-1][0] for _, events in here if events), 0)
+            start = self.arrangement.seconds(stretch.first)
+            length = self.arrangement.seconds(end)
+            if self.at is not None:
+                length = Fraction(end * stretch.uspq, MICROSECONDS * self.arrangement.division)
+            name = f"{part.name} {stretch.first}"
+            yield from self._item(name, (self.at or Fraction(0)) + start, length, is_muted=is_muted)
+            if self.at is not None and not stretch.first:
+                yield from ("<NOTES", f"|{_instrument(part)}", ">", "IMGRESOURCEFLAGS 0")
+            for order, (index, events) in enumerate(here):
+                if order:
+                    yield "TAKE SEL" if index == self.arrangement.current else "TAKE"
+                yield f"NAME {_quoted(self.arrangement.versions[index].name)}"
+                yield "TAKEVOLPAN 0 1 -1" if order else "VOLPAN 1 0 1 -1"
+                yield from ("SOFFS 0 0", "PLAYRATE 1 1 0 -1 0 0.0025", "CHANMODE 0")
+                yield f"GUID {self._guid('take', index, name)}"
+                yield from self._source(stretch, events, end, self._guid("source", index, name))
+            yield ">"
+
+    def _source(self, stretch: _Stretch, events: Sequence[Event], end: int, guid: str) -> Lines:
+        yield "<SOURCE MIDI"
+        yield f"HASDATA 1 {self.arrangement.division} QN"
+        yield "CCINTERP 32"
+        now = 0
+        for tick, message in (*events, (end, END_OF_SOURCE)):
+            yield from _event(tick - now, message)
+            now = tick
+        yield f"GUID {guid}"
+        yield f"IGNTEMPO {self.at is not None:d} {_bpm(stretch.uspq)} 4 4"  # whose beats are quarters beyond doubt
+        yield ">"
 
 
 def _indented(lines: Iterable[str], depth: int = 0) -> Lines:
@@ -83,205 +286,130 @@ def _indented(lines: Iterable[str], depth: int = 0) -> Lines:
         depth += line.startswith("<")
 
 
+def _plain(text: str) -> str:
+    """Give a text without what ends a line or cannot be encoded."""
+    return "".join(UNSAYABLE.get(unicodedata.category(letter), letter) for letter in text[:LONGEST_NAME])
+
+
 def _quoted(text: str) -> str:
-    """Give a text as one word: between marks that do not come in it."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    for mark in "\"'`":
-        if mark not in plain:
-            return f"{mark}{plain}{mark}"
-    return "`" + plain.replace("`", "'") + "`"
+    return _marked(_plain(text))
 
 
-def _guid(*names: object) -> str:
-    return "{" + str(uuid.uuid5(SPACE, "\0".join(map(str, names)))).upper() + "}"
+def _quoted_path(path: str) -> str:
+    """Give a path as one word, letter by letter: a file is found under its own name alone."""
+    return _marked(re.sub(r"[\r\n]", " ", path).encode(errors="replace").decode())
 
 
-def _native(colour: Colour) -> int:
+def _marked(line: str) -> str:
+    """Give a line as one word: between quotation marks that do not come in it, as REAPER chooses them."""
+    for mark in MARKS:
+        if mark not in line:
+            return f"{mark}{line}{mark}"
+    return "`" + line.replace("`", "'") + "`"
+
+
+def _instrument(part: Part) -> str:
+    what = "percussion" if part.is_drums else f"program {part.program + 1}"
+    return f"General MIDI {what}, channel {part.channel + 1}"
+
+
+def _integer(colour: Colour) -> int:
     red, green, blue = colour
-    return red | green << 8 | blue << 16 | NATIVE
+    return red | green << 8 | blue << 16 | CUSTOM
 
 
-def _seconds(value: Fraction | float) -> str:
-    return f"{float(value):.14f}".rstrip("0").rstrip(".")
-
-
-def _notes(arrangement: Arrangement) -> Lines:
-    yield "<NOTES 0 2"
-    yield f"|{_line(arrangement.title)}: music by cmt-bridge. Bar 1 begins with the picture."
-    yield "|REAPER has no General MIDI instrument of its own. Put yours on the tracks:"
-    for part in arrangement.version.parts:
-        what = "General MIDI percussion" if part.is_drums else f"General MIDI program {part.program + 1}"
-        yield f"|{_line(part.name)}: {what}, channel {part.channel + 1}"
-    yield ">"
-
-
-def _line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _frames(frame_rate: tuple[int, int]) -> tuple[int, int]:
-    """Give the frames a second as REAPER counts them, and 0, or 1 for drop frame, or 2 for 1000/1001 of it."""
-    numerator, denominator = frame_rate
-    if numerator <= 0 or denominator <= 0:
-        return 30, 0
-    rate = Fraction(numerator, denominator)
-    whole = max(1, round(rate))
-    slowed = abs(rate / (Fraction(whole) * 1000 / 1001) - 1) < Fraction(4, 10_000)
-    return whole, (1 if whole == 30 else 2) if slowed else 0
-
-
-def _video_size(arrangement: Arrangement) -> Lines:
-    film = arrangement.film
-    if film is not None and film.width and film.height:
-        yield f"VIDEO_CONFIG {film.width} {film.height} 65792"
-
-
-def _tempo(arrangement: Arrangement) -> Lines:
-    version = arrangement.version
-    metres = {tick: (numerator, denominator) for tick, numerator, denominator in version.metres}
-    tempos = dict(version.tempos)
-    numerator, denominator = metres[0]
-    yield f"TEMPO {_bpm(tempos[0])} {numerator} {denominator} 0"
-    yield "<TEMPOENVEX"
-    yield f"EGUID {_guid(arrangement.title, 'tempo')}"
-    yield from ("ACT 1 -1", "VIS 1 0 1", "LANEHEIGHT 0 0", "ARM 0", "DEFSHAPE 1 -1 -1")
-    uspq = tempos[0]
-    for tick in sorted(tempos.keys() | metres.keys()):
-        uspq = tempos.get(tick, uspq)
-        metre = ""
-        if tick in metres:
-            metre = f" {metres[tick][1] << 16 | metres[tick][0]} 0 {METRE_GIVEN}"
-        yield f"PT {_seconds(arrangement.seconds(tick))} {_bpm(uspq)} {SQUARE}{metre}"
-    yield ">"
+def _number(value: Fraction) -> str:
+    return f"{float(value):.{TIME_PLACES}f}".rstrip("0").rstrip(".")
 
 
 def _bpm(uspq: int) -> str:
-    return f"{MICROSECONDS_PER_MINUTE / uspq:.14f}".rstrip("0").rstrip(".")
+    return f"{MICROSECONDS_PER_MINUTE / uspq:.{TEMPO_PLACES}f}"
 
 
-def _marks(arrangement: Arrangement, at: Fraction, first: int) -> Lines:
-    """Give markers and regions, numbered on from `first`."""
-    number = first
-    for mark in arrangement.markers:
-        yield _mark(arrangement, number, at, mark)
-        number += 1
-    for span in arrangement.sections:
-        guid = _guid(arrangement.title, "section", number)
-        start, end = _seconds(at + Fraction(span.start)), _seconds(at + Fraction(span.end))
-        yield f"MARKER {number} {start} {_quoted(span.name)} 1 {_native(SECTION_COLOUR)} 1 R {guid} 0"
-        yield f'MARKER {number} {end} "" 1'
-        number += 1
+def _rate(frame_rate: tuple[int, int]) -> tuple[int, int]:
+    """Give the frames that REAPER counts in a second, and how they go by."""
+    frames = frames_of(frame_rate)
+    if frames is None:
+        return UNKNOWN_RATE, WHOLE_RATE
+    if frames.rate * 1001 != frames.base * 1000:
+        return frames.base, WHOLE_RATE
+    return frames.base, DROP_FRAME if frames.base == NTSC else SLOWED_RATE
 
 
-def _mark(arrangement: Arrangement, number: int, at: Fraction, mark: Marker) -> str:
-    colour = _native(MARK_COLOURS[mark.kind]) if mark.kind in MARK_COLOURS else 0
-    guid = _guid(arrangement.title, "marker", number)
-    return f"MARKER {number} {_seconds(at + Fraction(mark.seconds))} {_quoted(mark.text)} 0 {colour} 1 B {guid} 0"
+def _start(arrangement: Arrangement) -> Fraction:
+    """Give the timecode of the first picture as REAPER keeps it, in true seconds: 01:00:00:00 at 23.976 is 3603.6."""
+    frames = frames_of(arrangement.frame_rate)
+    return Fraction(arrangement.start) if frames is None else frames.first(arrangement.start) / frames.rate
 
 
-def _tracks(arrangement: Arrangement, film: str | None, at: Fraction | None) -> Lines:
-    """Give the tracks: on the project's beats, or where `at` is said on time from there on."""
-    if film is not None and arrangement.film is not None:
-        yield from _track(arrangement, "Video", FILM_COLOUR, BY_TIME)
-        yield from _item(arrangement, "Video", at or Fraction(0), Fraction(arrangement.film.duration))
-        yield f"NAME {_quoted(film.rpartition('/')[2])}"
-        yield "<SOURCE VIDEO"
-        yield f"FILE {_quoted(film)}"
-        yield from (">", ">", ">")
-    for part in arrangement.version.parts:
-        yield from _track(arrangement, part.name, part.colour, BY_BEATS if at is None else BY_TIME)
-        for first, last in _stretches(arrangement, at is not None):
-            start, end = arrangement.seconds(first), arrangement.seconds(last)
-            yield from _item(arrangement, f"{part.name} {first}", (at or Fraction(0)) + start, end - start)
-            uspq = None if at is None else _uspq_at(arrangement, first)
-            takes = [(number, each) for number, each in arrangement.others(part) if each is not None]
-            for index, (number, each) in enumerate(takes):
-                if index:
-                    yield "TAKE SEL" if number == arrangement.current else "TAKE"
-                yield from _take(arrangement, arrangement.versions[number], each, first, last, uspq)
-            yield ">"
-        yield ">"
+def _divided(part: Part, stretches: Sequence[_Stretch], arrangement: Arrangement) -> list[list[Event]]:
+    """Give the messages of each stretch in their order, ticks counted from its first; what begins there ends there.
+
+    A note that lasts beyond its stretch ends on the tick that is nearest at the stretch's own tempo; one that has no
+    end, with the last message of its part.
+    """
+    firsts = [stretch.first for stretch in stretches]
+    found: list[list[Event]] = [[] for _ in stretches]
+    sounding: defaultdict[int, deque[int]] = defaultdict(deque)  # when the notes of a pitch began
+
+    def put(started: int, tick: int, message: bytes) -> None:
+        place = bisect_right(firsts, started) - 1
+        stretch = stretches[place]
+        after = tick - stretch.first
+        if tick > stretch.last and stretch is not stretches[-1]:
+            seconds = arrangement.seconds(tick) - arrangement.seconds(stretch.first)
+            after = round(seconds * MICROSECONDS * arrangement.division / stretch.uspq)
+        found[place].append((after, message))
+
+    for tick, message in _whole(part.events):
+        started = tick
+        if not _is_of_channel(message):
+            pass
+        elif strikes(message):
+            sounding[message[1]].append(tick)
+        elif releases(message) and sounding[message[1]]:
+            started = sounding[message[1]].popleft()
+        put(started, tick, message)
+    last = part.events[-1][0] if part.events else 0
+    for pitch, left in sounding.items():
+        for start in left:
+            put(start, max(last, start + 1), bytes((NOTE_OFF | part.channel, pitch, 0)))
+    return [sorted(events, key=lambda event: event[0]) for events in found]
 
 
-def _stretches(arrangement: Arrangement, by_tempo: bool) -> Iterator[tuple[int, int]]:
-    """Give the music as stretches of ticks: as one, or as those of one tempo."""
-    ticks = [tick for tick, _ in arrangement.version.tempos if tick < arrangement.end] if by_tempo else [0]
-    yield from pairwise([*ticks, max(1, arrangement.end)])
+def _whole(events: Iterable[Event]) -> Iterator[Event]:
+    """Give messages as they go over a wire: a system exclusive without its length, and in one piece."""
+    begun: Event | None = None
+    for tick, message in events:
+        if message[0] < SYSEX:
+            yield tick, message
+            continue
+        values = message[number(message, 1)[1] :]
+        if message[0] == SYSEX_GOES_ON and begun is None:
+            if values:
+                yield tick, values
+            continue
+        if message[0] == SYSEX and begun is not None:  # the one before has no end
+            yield begun[0], begun[1] + END_OF_SYSEX
+            begun = None
+        begun = (tick, message[:1] + values) if begun is None else (begun[0], begun[1] + values)
+        if begun[1].endswith(END_OF_SYSEX):
+            yield begun
+            begun = None
+    if begun is not None:
+        yield begun[0], begun[1] + END_OF_SYSEX
 
 
-def _uspq_at(arrangement: Arrangement, tick: int) -> int:
-    return next(uspq for at, uspq in reversed(arrangement.version.tempos) if at <= tick)
-
-
-def _track(arrangement: Arrangement, name: str, colour: Colour, base: int) -> Lines:
-    guid = _guid(arrangement.title, "track", name)
-    yield f"<TRACK {guid}"
-    yield f"NAME {_quoted(name)}"
-    yield f"PEAKCOL {_native(colour)}"
-    yield f"BEAT {base}"
-    yield from ("AUTOMODE 0", "VOLPAN 1 0 -1 -1 1", "MUTESOLO 0 0 0", "ISBUS 0 0", "NCHAN 2", "FX 1")
-    yield f"TRACKID {guid}"
-    yield "MAINSEND 1 0"
-
-
-def _item(arrangement: Arrangement, name: str, start: Fraction, length: Fraction) -> Lines:
-    yield "<ITEM"
-    yield f"POSITION {_seconds(start)}"
-    yield f"LENGTH {_seconds(length)}"
-    yield from ("SNAPOFFS 0", "LOOP 0", "ALLTAKES 0", "MUTE 0 0", "SEL 0")
-    yield f"IGUID {_guid(arrangement.title, 'item', name)}"
-
-
-def _take(arrangement: Arrangement, version: Version, part: Part, first: int, last: int, uspq: int | None) -> Lines:
-    """Give a take; `uspq` is its own tempo where it does not go by the project's."""
-    yield f"NAME {_quoted(version.name)}"
-    yield from ("VOLPAN 1 0 1 -1", "SOFFS 0 0", "PLAYRATE 1 1 0 -1 0 0.0025", "CHANMODE 0")
-    yield f"GUID {_guid(arrangement.title, 'take', version.name, part.name, first)}"
-    yield "<SOURCE MIDI"
-    yield f"HASDATA 1 {version.division} QN"
-    yield "CCINTERP 32"
-    now = 0
-    for tick, message in _within(part, first, last):
-        yield from _event(tick - now, message)
-        now = tick
-    yield from _event(last - first - now, END_OF_SOURCE)
-    if uspq is not None:
-        yield f"IGNTEMPO 1 {_bpm(uspq)} 4 4"
-    yield ">"
-
-
-def _within(part: Part, first: int, last: int) -> Iterator[Event]:
-    """Give the events from one tick to another, counted from the first; notes that sound over an end are divided."""
-    from cmt_bridge.outputs.midibytes import NOTE_OFF, NOTE_ON, releases, strikes
-
-    found: list[tuple[int, int, bytes]] = []
-    for tick, message in part.events:
-        if first <= tick < last and not strikes(message) and not releases(message):
-            found.append((tick - first, 1, message))
-    for note in part.notes:
-        start, end = max(note.start, first), min(note.end, last)
-        if start < end:
-            found.append((end - first, 0, bytes((NOTE_OFF | note.channel, note.pitch, 0))))
-            found.append((start - first, 2, bytes((NOTE_ON | note.channel, note.pitch, note.velocity))))
-    for tick, _, message in sorted(found, key=lambda each: each[:2]):
-        yield tick, message
+def _is_of_channel(message: bytes) -> bool:
+    return len(message) == 1 + DATA_BYTES.get(message[0] & 0xF0, -1)
 
 
 def _event(delta: int, message: bytes) -> Lines:
-    if message[0] < SYSEX:
+    if _is_of_channel(message):
         padded = message.ljust(3, b"\0")  # a channel message has always three bytes here
         yield f"E {delta} {' '.join(f'{byte:02x}' for byte in padded)}"
         return
     yield f"<X {delta} 0"
-    data = _framed(message)
-    for start in range(0, len(data), LINE_OF_BASE64):
-        yield b64encode(data[start : start + LINE_OF_BASE64]).decode()
+    for start in range(0, len(message), LINE_OF_BASE64):
+        yield b64encode(message[start : start + LINE_OF_BASE64]).decode()
     yield ">"
-
-
-def _framed(message: bytes) -> bytes:
-    """Give a system exclusive as it goes over a wire: without the length that a file states."""
-    from cmt_bridge.outputs.midibytes import number
-
-    start = number(message, 1)[1]
-    return message[:1] + message[start:] if message[0] == SYSEX else message[start:]

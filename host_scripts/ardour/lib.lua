@@ -370,6 +370,7 @@ function cmt.regenerate()
     base = base,
   }
   follow(daemon, must(daemon, "regenerate", with))
+  os.remove(base) -- the take has all of it now
   insert(daemon, session)
 end
 

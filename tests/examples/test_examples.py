@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import symusic
 
+from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.outputs.scorefile import read_score
 from tests import clips
 from tests.e2e.watcher import Watcher
@@ -55,6 +56,16 @@ def test_a_clip_is_scored_from_python(tmp_path: Path, tiny_model: Path) -> None:
     assert said[-2:] == ["music", "music take 2"]
     score = read_score(tmp_path / "music")
     assert {track.name for track in score.tracks if track.notes} <= {"Piano", "Strings"}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_clip_goes_into_each_daw(tmp_path: Path, tiny_model: Path, host: str) -> None:
+    clip = clips.write_clip(tmp_path / "clip.mp4", clips.pulsing(6, 25, bpm=100))
+    said = run("into_a_daw.py", host, clip, tiny_model, folder=tmp_path)
+    assert "take 1, take 2; take 2 is the one that is heard" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("2.")]
+    assert Path(line.partition(": ")[2]).exists()
+    assert said.splitlines()[-1].endswith(f"docs/hosts/{host}.md")
 
 
 def test_music_follows_a_drawn_curve(tmp_path: Path, tiny_model: Path) -> None:

@@ -1,14 +1,17 @@
-"""A real Ardour records what is played, and its own Lua reads its session."""
+"""A real Ardour records what is played, and plays what was exported."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.ardour import TICKS_PER_QUARTER, build, read, recording
-from tests.jack import server
+from cmt_bridge.projects.ardour import write_session
+from tests.ardour import TICKS_PER_QUARTER, Session, build, hardour, read, recording
+from tests.jack import hanging, recorder, server
 from tests.player.stage import dense, stage
+from tests.projects.films import arrangement_of
 
 TRIES = 3  # an xrun moves a note, whoever records it
 BARS = 4
@@ -43,3 +46,47 @@ def test_ardour_records_every_note_on_its_tick(tmp_path: Path) -> None:
         if found == wanted:
             break
     assert found == wanted
+
+
+@pytest.mark.slow
+def test_a_session_that_was_exported_plays_every_note_at_its_sample(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path)
+    folder = tmp_path / "Der Film"
+    folder.mkdir()
+    write_session(arrangement, folder, name="Der Film")
+    text = (folder / "Der Film.ardour").read_text()
+    osc = '<ControlProtocols><Protocol name="Open Sound Control (OSC)" active="1"/></ControlProtocols></Session>'
+    (folder / "Der Film.ardour").write_text(text.replace("</Session>", osc))
+    session = Session(folder, tmp_path / "home", 48000)
+    session.home.mkdir()
+    session.configure(send_mtc="1")
+    parts = arrangement.version.parts
+    with (
+        server(tmp_path, patient=True) as jack,
+        hardour(session, jack) as ardour,
+        recorder(jack, ports=len(parts)) as ear,
+    ):
+        for number, part in enumerate(parts):
+            ear.listen(f"ardour:{part.name}/midi_out 1", number)
+        ardour.locate(0)
+        time.sleep(1)
+        ardour.play()
+        time.sleep(9)
+        ardour.stop()
+        time.sleep(1)
+        heard = ear.stop()
+    first = min(each.frame for each in heard if each.is_on)
+    rate = 48000
+    begins = min(float(arrangement.seconds(note.start)) * rate for part in parts for note in part.notes)
+    zero = first - round(begins)
+    for number, part in enumerate(parts):
+        mine = sorted(
+            (each.frame - zero, *each.key, each.data[2]) for each in heard if each.port == number and each.is_on
+        )
+        wanted = sorted(
+            (float(arrangement.seconds(n.start)) * rate, n.channel, n.pitch, n.velocity) for n in part.notes
+        )
+        assert len(mine) == len(wanted), part.name
+        for one, other in zip(mine, wanted, strict=True):
+            assert one == pytest.approx(other, abs=1.5)
+    assert not hanging(heard)

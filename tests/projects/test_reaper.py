@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,13 @@ from hypothesis import strategies as st
 
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import InputError
-from cmt_bridge.projects.arrangement import Arrangement, Part
+from cmt_bridge.outputs.midibytes import number_bytes
+from cmt_bridge.projects.arrangement import Arrangement, Part, Version
 from cmt_bridge.projects.reaper import added, reaper_text
 from tests.projects.films import arrangement_of, renamed
 
 SAMPLE = 1 / 192_000
+MARKS = "\"'`"
 
 
 def blocks(element: Any, tag: str) -> list[Any]:
@@ -37,7 +42,7 @@ def word(element: Any, name: str) -> str:
 
 
 def read(text: str) -> Any:
-    project = rpp.loads(text)
+    project = rpp.loads(text.replace("\r\n", "\n").rstrip() + "\n")
     assert project.tag == "REAPER_PROJECT"
     return project
 
@@ -62,22 +67,21 @@ class Takes:
         tick = 0
         for each in self.takes[number][1]:
             if isinstance(each, rpp.Element) and each.tag in ("X", "x"):
+                assert int(each.attrib[0]) >= 0
                 tick += int(each.attrib[0])
-                yield tick, b64decode("".join(row if isinstance(row, str) else row[0] for row in each))
+                yield tick, b"".join(b64decode(row) for row in each)
             elif isinstance(each, list) and each[0] in ("E", "e"):
+                assert int(each[1]) >= 0
                 tick += int(each[1])
                 yield tick, bytes.fromhex("".join(each[2:]))
 
 
 def wire(part: Part) -> list[tuple[int, bytes]]:
-    """Give the messages of a part that are no notes, as REAPER states them."""
-    found = []
-    for tick, message in part.events:
-        if message[0] == 0xF0:
-            found.append((tick, message[:1] + message[2:]))
-        elif message[0] & 0xE0 != 0x80:
-            found.append((tick, message.ljust(3, b"\0")))
-    return found
+    """Give the messages of a part as REAPER states them."""
+    return [
+        (tick, message[:1] + message[2:] if message[0] == 0xF0 else message.ljust(3, b"\0"))
+        for tick, message in part.events
+    ]
 
 
 def notes(events: list[tuple[int, bytes]]) -> list[tuple[int, int, int, int, int]]:
@@ -96,6 +100,12 @@ def notes(events: list[tuple[int, bytes]]) -> list[tuple[int, int, int, int, int
 
 def written(part: Part) -> list[tuple[int, int, int, int, int]]:
     return [(n.start, n.end, n.channel, n.pitch, n.velocity) for n in part.notes]
+
+
+def colour_of(number: str) -> tuple[int, int, int]:
+    """Give red, green and blue of a colour, which has red in its lowest byte."""
+    assert int(number) >> 24 == 1
+    return int(number) & 0xFF, int(number) >> 8 & 0xFF, int(number) >> 16 & 0xFF
 
 
 def seconds_at(project: Any, quarters: float) -> float:
@@ -124,13 +134,14 @@ def test_every_note_of_every_take_is_there_and_all_that_goes_with_it(tmp_path: P
         assert item.length == pytest.approx(float(arrangement.seconds(arrangement.end)), abs=SAMPLE)
         assert [name for name, _ in item.takes] == [version.name for version in arrangement.versions]
         assert item.active == arrangement.current
+        of_item, of_takes = (words(blocks(track, "ITEM")[0], name) for name in ("VOLPAN", "TAKEVOLPAN"))
+        assert (len(of_item), len(of_takes)) == (1, len(item.takes) - 1)
         for number, version in enumerate(arrangement.versions):
             same = next(each for each in version.parts if each.name == part.name)
             *events, last = item.events(number)
             assert last == (arrangement.end, b"\xb0\x7b\x00")
-            channel_messages = [(tick, message) for tick, message in events if message[0] < 0xF0]
-            assert notes(channel_messages) == written(same)
-            assert [each for each in events if each[1][0] & 0xE0 != 0x80] == wire(same)
+            assert events == wire(same)
+            assert notes(events) == written(same)
             assert word_list(item.takes[number][1], "HASDATA") == ["1", str(version.division), "QN"]
 
 
@@ -150,13 +161,18 @@ def test_bars_markers_and_regions_are_where_the_film_has_them(tmp_path: Path, ed
     metres = [(int(p[3]) & 0xFFFF, int(p[3]) >> 16) for p in words(envelope, "PT") if len(p) > 3]
     assert metres == [(numerator, denominator) for _, numerator, denominator in arrangement.version.metres]
     marks = words(project, "MARKER")
-    plain = [(float(mark[1]), mark[2]) for mark in marks if mark[3] == "0"]
-    assert plain == [(pytest.approx(mark.seconds), mark.text) for mark in arrangement.markers]
-    ends = {mark[0]: float(mark[1]) for mark in marks if mark[2] == ""}
-    regions = [(float(mark[1]), ends[mark[0]], mark[2]) for mark in marks if mark[3] == "1" and mark[2]]
-    wanted = [(pytest.approx(s.start), pytest.approx(s.end), s.name) for s in arrangement.sections]
-    assert regions == wanted
-    assert len({mark[0] for mark in marks}) == len(arrangement.markers) + len(arrangement.sections)
+    plain = [mark for mark in marks if mark[3] == "0"]
+    assert [mark[2] for mark in plain] == [mark.text for mark in arrangement.markers]
+    assert [float(mark[1]) for mark in plain] == pytest.approx([mark.seconds for mark in arrangement.markers])
+    pairs = [mark for mark in marks if mark[3] == "1"]
+    assert [mark[2] for mark in pairs] == [name for span in arrangement.sections for name in (span.name, "")]
+    times = [time for span in arrangement.sections for time in (span.start, span.end)]
+    assert [float(mark[1]) for mark in pairs] == pytest.approx(times)
+    assert [mark[0] for mark in marks if mark[3] == "0"] == ["1", "2", "3"]
+    assert [mark[0] for mark in marks if mark[3] == "1"] == ["1", "1", "2", "2"]
+    kinds = {mark[4]: colour_of(mark[4]) for mark in marks if len(mark) > 4}
+    assert len(kinds) == 3, "cuts, hits and sections differ in colour"
+    assert all(mark[6] == "R" for mark in marks if len(mark) > 4)
 
 
 def test_a_long_piece_does_not_drift(tmp_path: Path) -> None:
@@ -177,42 +193,122 @@ def test_the_film_is_on_a_track_of_its_own_on_time(tmp_path: Path) -> None:
     assert name == "clip – 1.mp4"
     assert source.attrib == ["VIDEO"]
     assert word(source, "FILE") == "../Film & Ton/clip – 1.mp4"
-    assert words(project, "PROJOFFS") == [["3600", "0", "0"]]
     assert words(project, "VIDEO_CONFIG")[0][:2] == ["1280", "720"]
     assert [word(track, "BEAT") for track in blocks(project, "TRACK")[1:]] == ["1"] * 5
+    assert (word(project, "TIMELOCKMODE"), word(project, "TEMPOENVLOCKMODE")) == ("0", "1")
     assert len(blocks(read(reaper_text(arrangement, None)), "TRACK")) == 5
 
 
 @pytest.mark.parametrize(
-    ("rate", "wanted"),
+    ("rate", "wanted", "start"),
     [
-        ((24000, 1001), ["24", "2"]),
-        ((24, 1), ["24", "0"]),
-        ((25, 1), ["25", "0"]),
-        ((30000, 1001), ["30", "1"]),
-        ((2997, 100), ["30", "1"]),
-        ((30, 1), ["30", "0"]),
-        ((60000, 1001), ["60", "2"]),
-        ((0, 1), ["30", "0"]),
-        ((12, 1), ["12", "0"]),
+        ((24000, 1001), ["24", "2"], 3603.6),
+        ((24, 1), ["24", "0"], 3600),
+        ((25, 1), ["25", "0"], 3600),
+        ((30000, 1001), ["30", "1"], 3599.9964),
+        ((2997, 100), ["30", "1"], 3599.9964),
+        ((30, 1), ["30", "0"], 3600),
+        ((60000, 1001), ["60", "2"], 3599.9964),
+        ((0, 1), ["30", "0"], 3600),
+        ((12, 1), ["12", "0"], 3600),
     ],
 )
-def test_frames_are_counted_as_the_film_does(tmp_path: Path, rate: tuple[int, int], wanted: list[str]) -> None:
-    project = read(reaper_text(arrangement_of(tmp_path, frame_rate=rate, takes=1, current=0), None))
+def test_frames_are_counted_as_the_film_does_from_an_hour_on(
+    tmp_path: Path, rate: tuple[int, int], wanted: list[str], start: float
+) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=rate, takes=1, current=0, start=3600)
+    project = read(reaper_text(arrangement, None))
     assert words(project, "TIMEMODE")[0][3:5] == wanted
+    ((offset, *rest),) = words(project, "PROJOFFS")
+    assert float(offset) == pytest.approx(start, abs=1e-9)
+    assert rest == ["0", "0"]
+
+
+def test_a_part_that_some_takes_lack_is_there_and_silent_where_the_current_one_lacks_it(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path)
+    first, current, last = arrangement.versions
+    versions = (first, without(current, "Guitar"), without(last, "Bass"))
+    project = read(reaper_text(replace(arrangement, versions=versions), None))
+    there = {word(track, "NAME"): blocks(track, "ITEM")[0] for track in blocks(project, "TRACK")}
+    assert list(there) == ["Drums", "Piano", "Bass", "Strings", "Guitar"]
+    assert [name for name, _ in Takes(there["Guitar"]).takes] == ["take 1", "take 3"]
+    assert [name for name, _ in Takes(there["Bass"]).takes] == ["take 1", "take 2"]
+    assert Takes(there["Bass"]).active == 1
+    assert {name: word(item, "MUTE") for name, item in there.items()} == dict.fromkeys(there, "0") | {"Guitar": "1"}
+
+
+def without(version: Version, name: str) -> Version:
+    return replace(version, parts=tuple(part for part in version.parts if part.name != name))
+
+
+def with_events(arrangement: Arrangement, *events: tuple[int, bytes]) -> Arrangement:
+    """Give it with one take and one part in it, of these messages."""
+    part = replace(arrangement.version.parts[0], events=events)
+    return replace(arrangement, versions=(replace(arrangement.version, parts=(part,)),), current=0)
+
+
+def sysex(data: bytes, status: int = 0xF0) -> bytes:
+    return bytes((status,)) + number_bytes(len(data)) + data
+
+
+def events_of(text: str) -> list[tuple[int, bytes]]:
+    """Give the messages of the only item."""
+    (track,) = blocks(read(text), "TRACK")
+    (item,) = map(Takes, blocks(track, "ITEM"))
+    return list(item.events(0))[:-1]
+
+
+def test_a_system_exclusive_is_whole_however_long_and_in_how_many_pieces(tmp_path: Path) -> None:
+    dump = bytes(index % 128 for index in range(1_000)) + b"\xf7"
+    arrangement = with_events(
+        arrangement_of(tmp_path),
+        (1, sysex(dump)),
+        (2, sysex(b"\x41\x10")),
+        (3, b"\x99\x24\x40"),
+        (4, sysex(b"\x11", 0xF7)),
+        (5, b"\x89\x24\x40"),
+        (6, sysex(b"\x12\xf7", 0xF7)),
+        (7, sysex(b"\xf3\x01", 0xF7)),  # not of a system exclusive: a song is chosen
+        (8, sysex(b"\x90", 0xF7)),
+        (9, sysex(b"\x42")),
+    )
+    text = reaper_text(arrangement, None)
+    assert events_of(text) == [
+        (1, b"\xf0" + dump),
+        (2, b"\xf0\x41\x10\x11\x12\xf7"),
+        (3, b"\x99\x24\x40"),
+        (5, b"\x89\x24\x40"),
+        (7, b"\xf3\x01"),
+        (8, b"\x90"),
+        (9, b"\xf0\x42\xf7"),
+    ]
+    assert max(map(len, text.splitlines())) < 200
+
+
+def test_what_comes_with_the_very_end_comes_along(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path)
+    music = with_events(arrangement, (1, b"\xb9\x07\x40"), (arrangement.end, b"\xb9\x07\x00"))
+    assert events_of(reaper_text(music, None))[-1] == (arrangement.end, b"\xb9\x07\x00")
+    last = blocks(blocks(read(added(THEIRS, music, None, at=Fraction(0))), "TRACK")[-1], "ITEM")[-1]
+    assert [message for _, message in Takes(last).events(0)] == [b"\xb9\x07\x00", b"\xb0\x7b\x00"]
+
+
+def test_a_note_without_an_end_gets_one(tmp_path: Path) -> None:
+    arrangement = with_events(
+        arrangement_of(tmp_path), (10, b"\x99\x24\x40"), (20, b"\x99\x26\x40"), (30, b"\x89\x26\x17")
+    )
+    assert events_of(reaper_text(arrangement, None))[2:] == [(30, b"\x89\x26\x17"), (30, b"\x89\x24\x00")]
 
 
 def test_each_track_has_its_colour(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path)
     tracks = blocks(read(reaper_text(arrangement, None)), "TRACK")
     for track, part in zip(tracks, arrangement.version.parts, strict=True):
-        number = int(word(track, "PEAKCOL"))
-        assert number >> 24 == 1
-        assert (number & 0xFF, number >> 8 & 0xFF, number >> 16 & 0xFF) == part.colour
+        assert colour_of(word(track, "PEAKCOL")) == part.colour
 
 
 def test_the_same_music_gives_the_same_bytes_and_every_id_is_another(tmp_path: Path) -> None:
-    arrangement = arrangement_of(tmp_path)
+    arrangement = renamed(arrangement_of(tmp_path), ["Video", "Video 0", "take 1", "Bass", "0"])
     text = reaper_text(arrangement, "clip.mp4")
     assert text == reaper_text(arrangement, "clip.mp4")
     ids = [line.split()[1] for line in text.splitlines() if line.strip().split(" ")[0] in ("GUID", "IGUID", "TRACKID")]
@@ -224,22 +320,52 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Arrangement:
     return arrangement_of(tmp_path_factory.mktemp("music"), takes=2)
 
 
+def said(text: str) -> str:
+    """Give what is left of a name in a line of a project."""
+    plain = "".join(" " if unicodedata.category(each) in ("Cc", "Zl", "Zp") else each for each in text)
+    return plain if any(mark not in plain for mark in MARKS) else plain.replace("`", "'")
+
+
+LINE = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), min_size=1)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    names=st.lists(st.text(max_size=12), min_size=5, max_size=5, unique=True),
-    film=st.text(min_size=1, max_size=20),
+    names=st.lists(st.text(max_size=12) | st.text("\"'` <>|\n", max_size=6), min_size=5, max_size=5, unique=True),
+    film=LINE.filter(lambda text: any(mark not in text for mark in MARKS)),
 )
-def test_any_name_can_be_written(music: Arrangement, names: list[str], film: str) -> None:
-    text = reaper_text(renamed(music, names), film)
-    depth = 0
-    for line in text.splitlines():
-        stripped = line.strip()
-        depth += stripped.startswith("<")
-        depth -= stripped == ">"
-        assert depth >= 0
-        assert depth > 0 or stripped == ">"
-    assert text.count("<TRACK ") == 6
+def test_any_name_can_be_written_and_is_read_again(music: Arrangement, names: list[str], film: str) -> None:
+    spans = tuple(replace(span, name=name) for span, name in zip(music.sections, names, strict=False))
+    marks = tuple(replace(mark, text=name) for mark, name in zip(music.markers, names, strict=False))
+    changed = replace(renamed(music, names), title=names[0], sections=spans, markers=marks)
+    project = read(reaper_text(changed, film))
+    video, *tracks = blocks(project, "TRACK")
+    assert [word(track, "NAME") for track in tracks] == [said(name) for name in names]
+    assert word(Takes(blocks(video, "ITEM")[0]).takes[0][1], "FILE") == film
+    rows = words(project, "MARKER")
+    assert [mark[2] for mark in rows if mark[3] == "0"] == [said(mark.text) for mark in marks]
+    assert [mark[2] for mark in rows if mark[3] == "1"][::2] == [said(span.name) for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("film", "wanted"),
+    [
+        ("Familie 👨‍👩‍👧\u00a0&  Söhne.mp4", "Familie 👨‍👩‍👧\u00a0&  Söhne.mp4"),
+        ("two\nlines.mp4", "two lines.mp4"),
+        ("\"all' of`them.mp4", "\"all' of'them.mp4"),
+        ("no\udce9name.mp4", "no?name.mp4"),
+    ],
+)
+def test_a_path_is_the_files_own_as_far_as_a_line_can_hold_it(music: Arrangement, film: str, wanted: str) -> None:
+    text = reaper_text(music, film)
     text.encode()
+    item = Takes(blocks(blocks(read(text), "TRACK")[0], "ITEM")[0])
+    assert word(item.takes[0][1], "FILE") == wanted
+
+
+def test_a_long_name_fits_into_a_line(music: Arrangement) -> None:
+    text = reaper_text(renamed(music, ["日" * 5_000, *"abcd"]), None)
+    assert max(len(line.encode()) for line in text.splitlines()) < 4_096
 
 
 THEIRS = """<REAPER_PROJECT 0.1 "7.22/linux-x86_64" 1700000000
@@ -267,59 +393,204 @@ THEIRS = """<REAPER_PROJECT 0.1 "7.22/linux-x86_64" 1700000000
 >
 """
 
+BAND = """<REAPER_PROJECT 0.1 "6.80/win64" 1688888888
+  <NOTES 0 2
+    |> not the end
+    |MARKER 99 0 "not a marker"
+  >
+  RIPPLE 0
+  PROJOFFS 0 0 0
+  GRID 3199 8 1 8 1 0 0 0
+  TIMEMODE 1 5 -1 25 0 0 -1
+  <RECORD_CFG
+    ZXZhdxgAAA==
+  >
+  TEMPO 140 4 4
+  <TEMPOENVEX
+    EGUID {0BD7B3C7-3F0B-4E9C-8E0B-2E9C3B1F7A01}
+    ACT 0 -1
+    VIS 1 0 1
+    LANEHEIGHT 0 0
+    ARM 0
+    DEFSHAPE 1 -1 -1
+  >
+  <PROJBAY
+  >
+  <TRACK {0BD7B3C7-3F0B-4E9C-8E0B-2E9C3B1F7A02}
+    NAME Drums
+    PEAKCOL 16576
+    BEAT -1
+    ISBUS 1 1
+    <FXCHAIN
+      BYPASS 0 0 0
+      <VST "VST: ReaComp (Cockos)" reacomp.dll 0 "" 1919247213<5653547265636D726561636F6D700000> ""
+        bWNlcu5e7f4EAAAAAQAAAAAAAAACAAAAAAAAAAQAAAAAAAAACAAAAAAAAAACAAAAAQAAAAAAAAACAAAAAAAAAFwAAAAAAAAAAAAQAA==
+        AAAQAAAA
+      >
+      WAK 0 0
+    >
+  >
+  <TRACK {0BD7B3C7-3F0B-4E9C-8E0B-2E9C3B1F7A03}
+    NAME "Kick > in"
+    ISBUS 2 -1
+    <ITEM
+      POSITION 0
+      LENGTH 4.5
+      NAME kick.wav
+      <SOURCE WAVE
+        FILE "Media\\\\kick.wav"
+      >
+      TAKE SEL
+      NAME "kick 2.wav"
+      <SOURCE WAVE
+        FILE "Media\\\\kick 2.wav"
+      >
+    >
+  >
+  <EXTENSIONS
+  >
+>
+"""
+
+FILM = """<REAPER_PROJECT 0.1 "7.51/macOS-arm64" 1770717587
+  RIPPLE 0 0
+  TEMPO 120 4 4 0
+  MARKER 12 1.5 `it's "here"` 0 0 1 B {0BD7B3C7-3F0B-4E9C-8E0B-2E9C3B1F7B01} 0
+  MARKER 3 1.5 Intro 1 0 1 B {0BD7B3C7-3F0B-4E9C-8E0B-2E9C3B1F7B02} 0 1
+  MARKER 3 18.85714285714286 "" 1
+  <TRACK {0BD7B3C7-3F0B-4E9C-8E0B-2E9C3B1F7B03}
+    NAME `'' "`
+    <NAME
+      |'` "
+    >
+    <ITEM
+      POSITION 0
+      <SOURCE VIDEOEFFECT
+        <CODE
+          |// <b>
+          |>
+        >
+      >
+    >
+  >
+  <EXTSTATE
+    <THEIRS
+      MARKER 500 1 no
+    >
+  >
+  >
+
+"""
+
+PROJECTS = {"small": THEIRS, "band": BAND, "film": FILM}
+HIGHEST = {"small": 7, "band": 0, "film": 12}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("name", PROJECTS)
+def test_what_was_in_a_project_stays_byte_by_byte(music: Arrangement, name: str, line_end: str) -> None:
+    before = PROJECTS[name].replace("\n", line_end)
+    after = added(before, music, "clip.mp4", at=Fraction(61, 8))
+    closing = re.search(r" *>\s*$", before)
+    assert closing
+    head, tail = before[: closing.start()], before[closing.start() :]
+    assert after.startswith(head)
+    assert after.endswith(tail)
+    new = after[len(head) : -len(tail)]
+    assert new.count("\n") == new.count(line_end) > 100
+    lines = [line.strip() for line in new.splitlines()]
+    assert sum(line.startswith("<") for line in lines) == lines.count(">") > 10
+    project = read(after)
+    theirs = read(before)
+    assert list(project)[: len(list(theirs))] == list(theirs)
+    ours = list(project)[len(list(theirs)) :]
+    assert [word(track, "NAME") for track in blocks(ours, "TRACK")] == ["Video", *(p.name for p in music.version.parts)]
+    marks = words(ours, "MARKER")
+    first = HIGHEST[name] + 1
+    assert [int(mark[0]) for mark in marks if mark[3] == "0"] == [first, first + 1, first + 2]
+    assert [int(mark[0]) for mark in marks if mark[3] == "1"] == [first, first, first + 1, first + 1]
+    assert [float(mark[1]) for mark in marks if mark[3] == "0"] == [
+        pytest.approx(7.625 + mark.seconds) for mark in music.markers
+    ]
+    (film,) = map(Takes, blocks(blocks(ours, "TRACK")[0], "ITEM"))
+    assert (film.position, film.length) == (7.625, 8)
+
+
+def test_music_that_is_added_twice_is_there_twice_with_other_ids(music: Arrangement) -> None:
+    once = added(THEIRS, music, None, at=Fraction(0))
+    assert once == added(THEIRS, music, None, at=Fraction(0))
+    twice = added(once, music, None, at=Fraction(0))
+    ids = re.findall(r"(?:GUID|IGUID|TRACKID| [RB]) (\{\S+\})", twice)
+    assert len(set(ids)) == len(ids) > 40
+
+
+def test_what_has_one_tempo_is_added_as_one_item(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, tempos=TempoMap.constant(93))
+    project = read(added(THEIRS, arrangement, None, at=Fraction(2)))
+    for track, part in zip(blocks(project, "TRACK")[1:], arrangement.version.parts, strict=True):
+        (item,) = map(Takes, blocks(track, "ITEM"))
+        (notes_on_it,) = blocks(blocks(track, "ITEM")[0], "NOTES")
+        what = "percussion" if part.is_drums else f"program {part.program + 1}"
+        assert list(notes_on_it) == [f"|General MIDI {what}, channel {part.channel + 1}"]
+        assert item.position == 2
+        assert [name for name, _ in item.takes] == [version.name for version in arrangement.versions]
+        for index, (_, other) in enumerate(arrangement.others(part)):
+            assert other
+            *events, last = item.events(index)
+            assert last == (arrangement.end, b"\xb0\x7b\x00")
+            assert events == wire(other)
+
 
 @pytest.mark.parametrize("edited", [False, True])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_added_to_a_project_the_music_keeps_to_the_film_and_all_else_stays(
-    tmp_path: Path, line_end: str, edited: bool
-) -> None:
+def test_added_music_keeps_to_the_film_through_its_changes_of_tempo(tmp_path: Path, edited: bool) -> None:
     arrangement = arrangement_of(tmp_path, edited=edited)
-    before = THEIRS.replace("\n", line_end)
-    after = added(before, arrangement, "clip.mp4", at=Fraction(61, 8))
-    assert after.startswith(before[: -1 - len(line_end)])
-    assert after.endswith(f">{line_end}")
-    assert after.count("\n") == after.count(line_end)
-    project = read(after.replace("\r\n", "\n"))
-    assert len(blocks(project, "TRACK")) == 1 + 1 + len(arrangement.version.parts)
-    numbers = [mark[0] for mark in words(project, "MARKER")[3:]]
-    assert min(map(int, numbers)) == 8
-    cut = next(mark for mark in words(project, "MARKER") if mark[2] == "Cut 1")
-    assert float(cut[1]) == pytest.approx(7.625 + 1.2512)
+    project = read(added(THEIRS, arrangement, "clip.mp4", at=Fraction(61, 8)))
+    starts = [tick for tick, _ in arrangement.version.tempos]
+    crossing = 0
     for track, part in zip(blocks(project, "TRACK")[2:], arrangement.version.parts, strict=True):
         assert word(track, "BEAT") == "0"
-        heard = []
-        for item in map(Takes, blocks(track, "ITEM")):
+        heard, others = [], []
+        items = list(map(Takes, blocks(track, "ITEM")))
+        assert [item.position for item in items] == [
+            pytest.approx(7.625 + float(arrangement.seconds(tick)), abs=SAMPLE) for tick in starts
+        ]
+        for item, after in zip(items, [*items[1:], None], strict=True):
             ignoring, bpm, *_ = word_list(item.takes[item.active][1], "IGNTEMPO")
             assert ignoring == "1"
             division = int(word_list(item.takes[item.active][1], "HASDATA")[1])
-            for start, end, *rest in notes([e for e in item.events(item.active) if e[1][0] < 0xF0]):
-                times = [item.position + tick * 60 / float(bpm) / division for tick in (start, end)]
-                assert times[1] <= item.position + item.length + SAMPLE
-                heard.append((*times, *rest))
-        joined: list[tuple[float, ...]] = []
-        for start, end, *rest in sorted(heard):
-            before_it = [n for n, each in enumerate(joined) if abs(each[1] - start) < SAMPLE and list(each[2:]) == rest]
-            over = before_it and start in [round(item.position, 14) for item in map(Takes, blocks(track, "ITEM"))]
-            if over:
-                joined[before_it[0]] = (joined[before_it[0]][0], end, *rest)
-            else:
-                joined.append((start, end, *rest))
-        wanted = [
-            (
-                7.625 + float(arrangement.seconds(n.start)),
-                7.625 + float(arrangement.seconds(n.end)),
-                n.channel,
-                n.pitch,
-                n.velocity,
-            )
-            for n in part.notes
-        ]
-        assert len(joined) == len(wanted)
-        for one, other in zip(sorted(joined), sorted(wanted), strict=True):
-            assert one == pytest.approx(other, abs=SAMPLE)
+            tick_seconds = 60 / float(bpm) / division
+            assert after is None or item.position + item.length > after.position - SAMPLE
+            *events, last = item.events(item.active)
+            assert item.length == pytest.approx(last[0] * tick_seconds, abs=SAMPLE)
+            for struck, released, *key in notes(events):
+                heard.append((item.position + struck * tick_seconds, item.position + released * tick_seconds, *key))
+                assert after is None or heard[-1][0] < after.position - SAMPLE
+                crossing += after is not None and heard[-1][1] > after.position + SAMPLE
+            others += [
+                (item.position + tick * tick_seconds, message) for tick, message in events if message[0] & 0xE0 != 0x80
+            ]
+        times = [7.625 + float(arrangement.seconds(tick)) for tick, _ in wire(part)]
+        wanted = [(time, m) for time, (_, m) in zip(times, wire(part), strict=True) if m[0] & 0xE0 != 0x80]
+        assert [message for _, message in others] == [message for _, message in wanted]
+        assert [time for time, _ in others] == [pytest.approx(time, abs=SAMPLE) for time, _ in wanted]
+        assert len(heard) == len(part.notes), "a note that goes on through a change of tempo is struck once"
+        for (start, end, *rest), note in zip(sorted(heard), part.notes, strict=True):
+            assert start == pytest.approx(7.625 + float(arrangement.seconds(note.start)), abs=SAMPLE)
+            assert end == pytest.approx(7.625 + float(arrangement.seconds(note.end)), abs=tick_seconds)
+            assert rest == [note.channel, note.pitch, note.velocity]
+    assert crossing
 
 
-@pytest.mark.parametrize("text", ["", "no project", '<REAPER_PROJECT 0.1 "7" 0\n  TEMPO 120 4 4\n', "<RPP_PROJECT\n>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no project",
+        "<RPP_PROJECT\n>",
+        '<REAPER_PROJECT 0.1 "7" 0\n  TEMPO 120 4 4\n',
+        '<REAPER_PROJECT 0.1 "7" 0\n  <TRACK\n  >\n',
+    ],
+)
 def test_what_is_no_project_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="no complete REAPER project"):
         added(text, arrangement_of(tmp_path, takes=1, current=0), None, at=Fraction(0))

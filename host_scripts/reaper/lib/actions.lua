@@ -87,6 +87,7 @@ function actions.regenerate()
       control = tonumber(settings.get("control")),
     }
     spool.follow(daemon, spool.must(daemon, "regenerate", asked), running)
+    os.remove(file) -- the take has all of it now
     insert(daemon, video, "cmt-bridge: regenerate")
   end)
 end
