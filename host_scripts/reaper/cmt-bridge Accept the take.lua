@@ -1,7 +1,7 @@
 -- @description cmt-bridge: Accept the take
--- @about Accept the current take.
+-- @about Accept the take that is shown.
 -- See docs/hosts/reaper.md of cmt-bridge.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 package.path = here .. "lib/?.lua;" .. package.path
-require("actions").accept()
+require("actions").run("accept")

@@ -1,7 +1,7 @@
 -- @description cmt-bridge: Follow on or off
--- @about Let the stream follow REAPER's timecode, or go by itself.
+-- @about Let the stream follow REAPER's timecode or clock, or go by itself.
 -- See docs/hosts/reaper.md of cmt-bridge.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 package.path = here .. "lib/?.lua;" .. package.path
-require("actions").follow()
+require("actions").run("follow")

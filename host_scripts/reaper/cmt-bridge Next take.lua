@@ -4,4 +4,4 @@
 
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 package.path = here .. "lib/?.lua;" .. package.path
-require("actions").next()
+require("actions").run("next")

@@ -1,23 +1,28 @@
 -- The video of an item, and where its first picture is in the project.
 
+local project = require("project")
 local work = require("work")
 
 local film = {}
 
 local VIDEO = { mp4 = true, m4v = true, mov = true, mkv = true, webm = true, avi = true, mpg = true, mpeg = true,
   ts = true, mts = true, flv = true, gif = true, wmv = true, ["3gp"] = true, ogv = true }
+local SAME = 1e-9 -- of a playback rate
 
-local function source_file(take)
-  local source = reaper.GetMediaItemTake_Source(take)
+-- The file that a take plays, the second of it at which its source begins, and whether it plays backwards.
+local function file_of(take)
+  local source, begins, turned = reaper.GetMediaItemTake_Source(take), 0, false
   while source do
     local parent = reaper.GetMediaSourceParent(source)
     if not parent then
       break
     end
+    local ok, offset, _, reversed = reaper.PCM_Source_GetSectionInfo(source)
+    begins = begins + (ok and offset or 0)
+    turned = turned or ok and reversed
     source = parent
   end
-  local name = source and reaper.GetMediaSourceFileName(source, "") or ""
-  return name
+  return source and reaper.GetMediaSourceFileName(source, "") or "", begins, turned
 end
 
 local function of_item(item)
@@ -25,22 +30,27 @@ local function of_item(item)
   if not take or reaper.TakeIsMIDI(take) then
     return nil
   end
-  local path = source_file(take)
+  local path, begins, turned = file_of(take)
   if not VIDEO[(path:match("%.(%w+)$") or ""):lower()] then
     return nil
   end
+  if turned then
+    work.refuse("This video plays backwards, so no music would fit. Turn it round first.")
+  end
   local rate = reaper.GetMediaItemTakeInfo_Value(take, "D_PLAYRATE")
-  if math.abs(rate - 1) > 1e-9 then
-    work.refuse("This video plays at another speed than its own, so no music would fit. Set its playback rate to 1.")
+  if math.abs(rate - 1) > SAME or reaper.GetTakeNumStretchMarkers(take) > 0 then
+    work.refuse("This video plays at another speed than its own, so no music would fit. Set its playback rate to 1, "
+      .. "and take its stretch markers away.")
   end
   local position = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
-  return { path = path, start = position - reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS") }
+  local start = position - begins - reaper.GetMediaItemTakeInfo_Value(take, "D_STARTOFFS")
+  return { path = path, start = start, item = item }
 end
 
 --- Give the selected video: its file, and the second of the project at which its first picture would be.
 function film.selected()
-  for index = 0, reaper.CountSelectedMediaItems(0) - 1 do
-    local found = of_item(reaper.GetSelectedMediaItem(0, index))
+  for index = 0, reaper.CountSelectedMediaItems(project.id()) - 1 do
+    local found = of_item(reaper.GetSelectedMediaItem(project.id(), index))
     if found then
       return found
     end
@@ -55,13 +65,10 @@ function film.any()
     return found
   end
   local files, count = {}, 0
-  for index = 0, reaper.CountMediaItems(0) - 1 do
-    local each = of_item(reaper.GetMediaItem(0, index))
-    if each then
-      if not files[each.path] then
-        count = count + 1
-      end
-      files[each.path], found = true, found or each
+  for index = 0, reaper.CountMediaItems(project.id()) - 1 do
+    local each = of_item(reaper.GetMediaItem(project.id(), index))
+    if each and not files[each.path] then
+      files[each.path], count, found = true, count + 1, found or each
     end
   end
   if count == 1 then
@@ -69,6 +76,38 @@ function film.any()
   end
   work.refuse(count == 0 and "There is no video in this project. Insert one, then try again."
     or "There are several videos in this project. Select the one that is meant, then try again.")
+end
+
+--- Give a video as it lies now: the person may have moved it while its music was made.
+function film.now(video)
+  if not reaper.ValidatePtr2(project.id(), video.item, "MediaItem*") then
+    return video
+  end
+  local ok, found = pcall(of_item, video.item)
+  return ok and found and found.path == video.path and found or video
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then
+    file:close()
+  end
+  return file ~= nil
+end
+
+local function name_of(path)
+  return path:match("[^/\\]+$") or path
+end
+
+--- Tell whether a path that was remembered means a video, also where the project's folder was moved since.
+function film.is(remembered, video)
+  return remembered == video.path
+    or name_of(remembered) == name_of(video.path) and not exists(remembered)
+end
+
+--- Give the name of a video's file.
+function film.name(video)
+  return name_of(video.path)
 end
 
 return film

@@ -4,6 +4,7 @@ local work = {}
 
 local WIDTH, HEIGHT = 380, 74
 local SHOW_AFTER = 0.6 -- s; what is done sooner needs no window
+local ESCAPE = 27
 
 local shown = { text = "", share = 0 }
 
@@ -12,7 +13,12 @@ function work.tell(text, share)
   shown.text, shown.share = text, math.max(0, math.min(1, share or 0))
 end
 
---- Go on as soon as `condition` gives something, and give that; nil after `seconds`. Raises "cancelled".
+--- Give what was said last, and how much is done.
+function work.told()
+  return shown.text, shown.share
+end
+
+--- Go on as soon as `condition` gives something, and give that; nil after `seconds`.
 function work.wait(condition, seconds)
   local stop = reaper.time_precise() + (seconds or math.huge)
   while true do
@@ -36,60 +42,76 @@ function work.refuse(text)
   error({ sentence = text }, 0)
 end
 
-local function draw()
-  gfx.clear = 0x202020
+--- Begin some work: `body` is given a table in which it may leave what `cancel` has to know.
+function work.begin(body, cancel)
+  work.tell("", 0)
+  return { thread = coroutine.create(body), running = {}, cancel = cancel }
+end
+
+--- Go on with it; tell whether there is more to do. What it came to grief of is shown.
+function work.step(task)
+  local ok, fault = coroutine.resume(task.thread, task.running)
+  if coroutine.status(task.thread) ~= "dead" then
+    return true
+  end
+  if not ok then
+    local text = type(fault) == "table" and fault.sentence or "Something unforeseen went wrong: " .. tostring(fault)
+    reaper.ShowMessageBox(text, "cmt-bridge", 0)
+  end
+  return false
+end
+
+--- End it.
+function work.stop(task)
+  if task.cancel then
+    task.cancel(task.running)
+  end
+end
+
+--- Draw how far the work is, and a button to end it; give whether the mouse is over that.
+function work.draw(x, y, width)
   gfx.set(0.9, 0.9, 0.9)
-  gfx.x, gfx.y = 12, 10
+  gfx.x, gfx.y = x, y
   gfx.drawstr(shown.text)
   gfx.set(0.3, 0.3, 0.3)
-  gfx.rect(12, 40, WIDTH - 110, 16, 1)
+  gfx.rect(x, y + 30, width - 90, 16, 1)
   gfx.set(0.35, 0.6, 0.85)
-  gfx.rect(12, 40, math.floor((WIDTH - 110) * shown.share), 16, 1)
+  gfx.rect(x, y + 30, math.floor((width - 90) * shown.share), 16, 1)
   gfx.set(0.9, 0.9, 0.9)
-  gfx.rect(WIDTH - 88, 38, 76, 20, 0)
-  gfx.x, gfx.y = WIDTH - 74, 41
+  gfx.rect(x + width - 76, y + 28, 76, 20, 0)
+  gfx.x, gfx.y = x + width - 62, y + 31
   gfx.drawstr("Cancel")
-  gfx.update()
+  local over = gfx.mouse_x >= x + width - 76 and gfx.mouse_x < x + width
+  return over and gfx.mouse_y >= y + 28 and gfx.mouse_y < y + 48
 end
 
-local function cancelled()
-  local over = gfx.mouse_cap & 1 == 1 and gfx.mouse_x > WIDTH - 88 and gfx.mouse_y > 38 and gfx.mouse_y < 58
-  local key = gfx.getchar()
-  return over or key == 27 or key < 0
-end
-
---- Do some work; `cancel` is called where the person has enough of it.
+--- Do some work to its end, with a window where it takes long.
 function work.run(body, cancel)
   local began = reaper.time_precise()
   local window = false
-  local thread = coroutine.create(body)
+  local task = work.begin(body, cancel)
+  reaper.defer(function() end) -- of a script that defers nothing REAPER makes a step to undo
   local function step()
-    if window and cancelled() then
-      gfx.quit()
-      if cancel then
-        cancel()
+    if window then
+      local over = work.draw(12, 10, WIDTH - 24) and gfx.mouse_cap & 1 == 1
+      gfx.update()
+      local key = gfx.getchar()
+      if over or key == ESCAPE or key < 0 then
+        gfx.quit()
+        work.stop(task)
+        return
       end
-      return
     end
-    local ok, fault = coroutine.resume(thread)
-    if coroutine.status(thread) ~= "dead" then
+    if work.step(task) then
       if not window and reaper.time_precise() - began > SHOW_AFTER then
         window = true
+        gfx.clear = 0x202020
         gfx.init("cmt-bridge", WIDTH, HEIGHT)
         gfx.setfont(1, "Arial", 15)
       end
-      if window then
-        draw()
-      end
       reaper.defer(step)
-      return
-    end
-    if window then
+    elseif window then
       gfx.quit()
-    end
-    if not ok then
-      local text = type(fault) == "table" and fault.sentence or "Something unforeseen went wrong: " .. tostring(fault)
-      reaper.ShowMessageBox(text, "cmt-bridge", 0)
     end
   end
   step()

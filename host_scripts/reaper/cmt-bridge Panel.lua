@@ -1,0 +1,7 @@
+-- @description cmt-bridge: Panel
+-- @about A window, which can be docked, with all actions and how far the work is.
+-- See docs/hosts/reaper.md of cmt-bridge.
+
+local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+package.path = here .. "lib/?.lua;" .. package.path
+require("panel").open()
