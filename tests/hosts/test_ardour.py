@@ -296,7 +296,15 @@ def test_a_session_without_our_tracks_gets_a_snapshot_that_has_them(
     assert re.search(r"@track\tPiano 2\t", output), output[-2000:]
 
 
-def test_without_a_daemon_it_is_said_and_nothing_is_done(
+@pytest.fixture
+def no_daemon(run: Run) -> Iterator[None]:
+    """End what was started from the message that none runs."""
+    yield
+    run("daemon", "stop", "--all")
+
+
+@pytest.mark.usefixtures("no_daemon")
+def test_without_a_daemon_it_is_said_and_one_can_be_started(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path
 ) -> None:
     session = build(tmp_path / "x")
