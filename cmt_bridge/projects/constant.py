@@ -33,19 +33,20 @@ def constant_tempo(arrangement: Arrangement) -> tuple[float, bytes]:
     """
     version = arrangement.version
     end = max(1, version.length)
-    if len(version.tempos) == 1:
+    is_constant = len({uspq for _, uspq in version.tempos}) == 1
+    if is_constant:
         uspq, division = version.tempos[0][1], version.division
     else:
         quarters = Fraction(end, version.division)
         uspq, division = round(arrangement.seconds(end) * 1_000_000 / quarters), FINEST
 
     def moved(tick: int) -> int:
-        if division == version.division:
+        if is_constant:
             return tick
         return round(arrangement.seconds(tick) * 1_000_000 / uspq * division)
 
     last = moved(end)
-    metres = version.metres if division == version.division else version.metres[:1]
+    metres = version.metres if is_constant else version.metres[:1]
     head: list[Event] = [(0, meta_event(TRACK_NAME, arrangement.title.encode())), (0, _tempo(uspq))]
     head += [
         (moved(tick), meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8))))

@@ -7,13 +7,14 @@ it, since the format knows no takes of a clip. https://github.com/bitwig/dawproj
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections import defaultdict
 from fractions import Fraction
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from cmt_bridge.outputs.midibytes import PROGRAM_CHANGE
+from cmt_bridge.outputs.midibytes import NOTE_OFF, PROGRAM_CHANGE
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part
 
 __all__ = ["dawproject_bytes"]
@@ -24,6 +25,9 @@ FILM_COLOUR: Final[Colour] = (96, 96, 96)
 MARK_COLOURS: Final[dict[str, Colour]] = {"cut": (200, 60, 60), "beat": (220, 170, 40), "section": (70, 130, 160)}
 POLY_PRESSURE, CONTROLLER, PRESSURE, BEND = 0xA0, 0xB0, 0xD0, 0xE0
 MOST, MOST_BEND = 127, 16383
+UNSENSED: Final = "0.5"  # of a release whose velocity is not known: 0, or a note-on of none
+UNSAYABLE: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""All that XML 1.0 has no character for."""
 Target = tuple[str, int, int | None]
 """An expression, its channel, and the number of a controller or a key."""
 
@@ -92,7 +96,7 @@ def _film(lanes: Element, arrangement: Arrangement, path: str) -> None:
     )
     # What sound the film has is not known here, and the schema wants to be told.
     video = SubElement(clip, "Video", duration=f"{seconds:.9f}", channels="2", sampleRate="48000")
-    SubElement(video, "File", path=_text(path), external="true")
+    SubElement(video, "File", path=UNSAYABLE.sub(" ", path), external="true")
 
 
 def _part(lanes: Element, arrangement: Arrangement, part: Part, number: int) -> None:
@@ -109,16 +113,17 @@ def _part(lanes: Element, arrangement: Arrangement, part: Part, number: int) -> 
     curves = _curves(part)
     content = SubElement(clip, "Lanes", id=f"content-{number}") if curves else clip
     notes = SubElement(content, "Notes", id=f"notes-{number}")
+    released = _releases(part)
     for note in part.notes:
         SubElement(
             notes,
             "Note",
             time=_quarters(arrangement, note.start),
-            duration=_quarters(arrangement, note.end - note.start),
+            duration=_quarters(arrangement, max(1, note.end - note.start)),  # what has no length sounds all the same
             channel=str(note.channel),
             key=str(note.pitch),
             vel=_share(note.velocity, MOST),
-            rel="0.5",
+            rel=released.get((note.end, note.pitch), UNSENSED),
         )
     for index, ((expression, channel, which), points) in enumerate(sorted(curves.items(), key=str), 1):
         whole = expression == "programChange"
@@ -134,6 +139,15 @@ def _part(lanes: Element, arrangement: Arrangement, part: Part, number: int) -> 
             else:
                 time, share = _quarters(arrangement, tick), _share(value, most)
                 SubElement(curve, "RealPoint", time=time, value=share, interpolation="hold")
+
+
+def _releases(part: Part) -> dict[tuple[int, int], str]:
+    """Give the release velocities that are known, by tick and pitch."""
+    return {
+        (tick, message[1]): _share(message[2], MOST)
+        for tick, message in part.events
+        if message[0] & 0xF0 == NOTE_OFF and message[2]
+    }
 
 
 def _curves(part: Part) -> dict[Target, list[tuple[int, int, int]]]:
@@ -203,5 +217,5 @@ def _hex(colour: Colour) -> str:
 
 
 def _text(text: str) -> str:
-    """Give a text without what XML cannot say."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """Give a name on one line, without what XML cannot say."""
+    return UNSAYABLE.sub(" ", " ".join(text.splitlines()))

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from math import ceil
 from typing import Final
+from unicodedata import category
 
 from cmt_bridge.errors import InputError
 from cmt_bridge.projects.arrangement import Arrangement
@@ -18,23 +19,26 @@ __all__ = ["hits_csv", "hits_edl"]
 COLUMNS: Final = ("number", "kind", "name", "seconds", "timecode", "frame", "bar", "beat", "tick")
 COLOURS: Final = {"cut": "RED", "beat": "YELLOW", "section": "CYAN"}
 REEL: Final = "AX"  # what is no tape, in eight letters
+FASTEST: Final = 60  # what timecode counts to: two digits hold no frame 100
+BREAKING: Final = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of pairs, ends of lines and paragraphs
 
 
 def hits_csv(arrangement: Arrangement) -> str:
     """Give cuts, hits and sections as a table with a head, in the order of time.
 
-    Seconds and frames count from the first picture, timecode from the arrangement's start; both are empty where the
-    rate is not known. Bars and beats count from 1, ticks from 0 at `arrangement.division` per quarter.
+    Seconds and frames count from the first picture, timecode from the arrangement's start, where more than 60 frames a
+    second are counted in every second or third; frames and timecode are empty where the rate is not known. Bars and
+    beats count from 1, ticks from 0 at `arrangement.division` per quarter.
     """
-    frames = frames_of(arrangement.frame_rate)
+    frames, counted = frames_of(arrangement.frame_rate), _counted(arrangement.frame_rate)
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(COLUMNS)
     for number, (seconds, kind, name) in enumerate(_hits(arrangement), 1):
-        frame = frames.number(seconds) if frames else None
-        label = frames.label(frames.first(arrangement.start) + frame) if frames and frame is not None else ""
+        frame = frames.number(seconds) if frames else ""
+        label = counted.label(counted.first(arrangement.start) + counted.number(seconds)) if counted else ""
         bar, beat, tick = _place(arrangement, round(arrangement.ticks(seconds)))
-        table.writerow([number, kind, name, f"{seconds:.6f}", label, "" if frame is None else frame, bar, beat, tick])
+        table.writerow([number, kind, name, f"{seconds:.6f}", label, frame, bar, beat, tick])
     return buffer.getvalue()
 
 
@@ -43,7 +47,7 @@ def hits_edl(arrangement: Arrangement, film: str | None) -> str:
 
     Raises `InputError` where the film's frame rate is not known, without which there is no timecode.
     """
-    frames = frames_of(arrangement.frame_rate)
+    frames = _counted(arrangement.frame_rate)
     if frames is None:
         raise InputError(
             f"The frame rate of {arrangement.title} is not known, and an EDL counts in frames.",
@@ -65,6 +69,15 @@ def hits_edl(arrangement: Arrangement, film: str | None) -> str:
                 lines.append(f"* LOC: {label} {COLOURS.get(kind, 'WHITE'):<7} {_line(name)}")
         lines.append("")
     return "\n".join(lines)
+
+
+def _counted(frame_rate: tuple[int, int]) -> Frames | None:
+    """Give how timecode counts a film: at 120 frames a second every second one, since 60 is the most it can say."""
+    frames = frames_of(frame_rate)
+    if frames is None or frames.base <= FASTEST:
+        return frames
+    numerator, denominator = frame_rate
+    return frames_of((numerator, denominator * ceil(frames.base / FASTEST)))
 
 
 def _hits(arrangement: Arrangement) -> list[tuple[float, str, str]]:
@@ -94,4 +107,5 @@ def _place(arrangement: Arrangement, tick: int) -> tuple[int, int, int]:
 
 
 def _line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    """Give a text without what would end its line: a name stays that of its file, by which editors find it."""
+    return "".join(" " if category(letter) in BREAKING else letter for letter in text)

@@ -78,7 +78,7 @@ def _shot(frames: Frames, number: int, shot: tuple[int, int], film: str | None, 
     if film is not None:
         media |= {
             "OTIO_SCHEMA": "ExternalReference.1",
-            "target_url": quote(film),
+            "target_url": quote(film, errors="surrogateescape"),
             "available_range": _range(frames, 0, end),
         }
     return {

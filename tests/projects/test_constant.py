@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pretty_midi
@@ -50,6 +51,31 @@ def test_where_the_tempo_is_constant_every_tick_stays(tmp_path: Path) -> None:
     from cmt_bridge.projects.arrangement import version_of
 
     assert version_of(path, arrangement.version.name).parts == arrangement.version.parts
+
+
+def test_a_tempo_that_is_said_again_is_no_change(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, tempos=TempoMap.constant(97))
+    version = arrangement.version
+    again = replace(version, tempos=(*version.tempos, (1920, version.tempos[0][1])))
+    said_again = replace(arrangement, versions=(again,), current=0)
+    assert constant_tempo(said_again) == constant_tempo(arrangement)
+
+
+def test_music_in_fine_ticks_is_moved_too(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path)
+    version = arrangement.version
+    finer = 15_360 // version.division
+    fine = replace(
+        version,
+        division=15_360,
+        tempos=tuple((tick * finer, uspq) for tick, uspq in version.tempos),
+        length=version.length * finer,
+        parts=tuple(
+            replace(part, events=tuple((tick * finer, message) for tick, message in part.events))
+            for part in version.parts
+        ),
+    )
+    assert constant_tempo(replace(arrangement, versions=(fine,), current=0)) == constant_tempo(arrangement)
 
 
 def test_every_event_comes_along(tmp_path: Path) -> None:

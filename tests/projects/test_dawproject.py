@@ -12,7 +12,8 @@ import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmt_bridge.projects.arrangement import Arrangement, Part
+from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
+from cmt_bridge.projects.arrangement import Arrangement, Part, arranged, version_of
 from cmt_bridge.projects.dawproject import dawproject_bytes
 from tests.projects.films import arrangement_of, renamed
 
@@ -157,6 +158,35 @@ def test_the_film_is_a_clip_on_a_video_track(tmp_path: Path) -> None:
     assert number(one(clip, "Video"), "duration") == 8.0
     assert one(clip, "Video/File").attrib == {"path": "../Film & Ton/clip – 1.mp4", "external": "true"}
     assert not list(project(arrangement, None).iter("Video"))
+
+
+@pytest.mark.parametrize(
+    "name", ["Screen 3.15.22\u202fPM.mov", "\U0001f468\u200d\U0001f467 a\xa0b\u3000c.mp4", "a\nb\tc.mp4"]
+)
+def test_the_path_of_the_film_is_that_of_the_file_to_the_letter(tmp_path: Path, name: str) -> None:
+    root = project(arrangement_of(tmp_path), f"Filme/{name}")
+    (file,) = root.iter("File")
+    assert file.attrib["path"] == f"Filme/{name}"
+
+
+def test_releases_are_as_they_were_played_and_a_note_of_no_length_sounds(tmp_path: Path) -> None:
+    events = [
+        (0, b"\x90\x3c\x40"),
+        (0, b"\x90\x40\x40"),
+        (10, b"\x80\x3c\x20"),
+        (10, b"\x90\x40\x00"),
+        (20, b"\x90\x3c\x40"),
+        (20, b"\x80\x3c\x00"),
+        (30, meta_event(END_OF_TRACK)),
+    ]
+    path = tmp_path / "edited.mid"
+    path.write_bytes(file_of(1, 96, [chunk_of(events)]))
+    arrangement = arranged("", [version_of(path, "take 1")], 0, markers=(), duration=1.0, frame_rate=(0, 1))
+    notes = [
+        (int(note.attrib["key"]), round(number(note, "duration") * 96), round(number(note, "rel") * 127, 1))
+        for note in project(arrangement, None).iter("Note")
+    ]
+    assert notes == [(0x3C, 10, 0x20), (0x40, 10, 63.5), (0x3C, 1, 63.5)]
 
 
 def test_the_same_music_gives_the_same_bytes(tmp_path: Path) -> None:

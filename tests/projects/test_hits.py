@@ -5,6 +5,7 @@ import io
 import re
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import opentimelineio as otio
 import pytest
@@ -78,6 +79,36 @@ def test_the_list_has_every_shot_and_every_hit(tmp_path: Path, rate: tuple[int, 
     assert text.count("* FROM CLIP NAME: clip – 1.mp4") == len(shots)
 
 
+@pytest.mark.parametrize(
+    ("rate", "counted"), [((120, 1), 60), ((240, 1), 60), ((120000, 1001), 60000 / 1001), ((100, 1), 50)]
+)
+def test_faster_films_are_counted_in_frames_of_two_digits(
+    tmp_path: Path, rate: tuple[int, int], counted: float
+) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=rate)
+    cuts = [mark.seconds for mark in ORDERED if mark.kind == "cut"]
+    labels = [(found[3], found[4]) for found in EVENT.findall(hits_edl(arrangement, None))]
+    bounds = [0, *(round(cut * counted) for cut in cuts), round(8 * counted)]
+    assert [
+        tuple(otio.opentime.from_timecode(label, counted).to_frames() for label in pair) for pair in labels
+    ] == list(pairwise(bounds))
+    rows = [row for row in csv.DictReader(io.StringIO(hits_csv(arrangement))) if row["kind"] == "cut"]
+    assert [row["timecode"] for row in rows] == [first for first, _ in labels[1:]]
+    assert [int(row["frame"]) for row in rows] == [round(cut * rate[0] / rate[1]) for cut in cuts]
+
+
+@pytest.mark.parametrize(
+    "name", ["Screen 3.15.22\u202fPM.mov", "\U0001f468\u200d\U0001f467.mp4", "a\nb\u2028c\x85d\udce9.mp4"]
+)
+def test_a_line_names_the_clip_as_its_file_unless_that_would_break_it(tmp_path: Path, name: str) -> None:
+    lines = hits_edl(arrangement_of(tmp_path), f"Filme/{name}").splitlines()
+    broken = "a b c d .mp4"
+    wanted = f"* FROM CLIP NAME: {broken if name.startswith('a') else name}"
+    assert [line for line in lines if line.startswith("* FROM")] == [wanted] * 3
+    assert all(re.match(r"TITLE: |FCM: |\d{3}  |\* |$", line) for line in lines)
+    "\n".join(lines).encode()
+
+
 @pytest.mark.parametrize("rate", [(24000, 1001), (25, 1), (30000, 1001), (0, 1)])
 def test_a_timeline_is_read_by_opentimelineio(tmp_path: Path, rate: tuple[int, int]) -> None:
     arrangement = arrangement_of(tmp_path, frame_rate=rate, start=3600)
@@ -98,6 +129,13 @@ def test_a_timeline_is_read_by_opentimelineio(tmp_path: Path, rate: tuple[int, i
     section = timeline.tracks.markers[0]
     assert section.marked_range.duration.to_seconds() == pytest.approx(3.3333, abs=1 / speed)
     assert {mark.color for mark in timeline.tracks.markers} == {"CYAN", "RED", "YELLOW"}
+
+
+def test_a_timeline_names_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    name = "G\udce9ige.mp4"  # as Python gives the bytes of a name that is not UTF-8
+    text = timeline_text(arrangement_of(tmp_path), name).encode()
+    timeline = otio.adapters.read_from_string(text.decode(), "otio_json")
+    assert {unquote_to_bytes(clip.media_reference.target_url) for clip in timeline.tracks[0]} == {b"G\xe9ige.mp4"}
 
 
 def test_a_timeline_without_the_film_says_that_it_is_missing(tmp_path: Path) -> None:
