@@ -47,6 +47,14 @@ class Server:
         """Count the times that it was late so far."""
         return self.log.read_text(errors="replace").count("JackEngine::XRun")
 
+    @property
+    def is_garbled(self) -> bool:
+        """Whether it has got what it does not understand: two threads of a client wrote to it at once.
+
+        Ardour 7.3 now and then does that as it connects its ports, and waits for an answer for ever.
+        """
+        return "Unknown request" in self.log.read_text(errors="replace")
+
     def run(self, *command: str) -> str:
         """Run a program as a client; give what it prints."""
         done = subprocess.run(
@@ -187,7 +195,11 @@ class Recorder:
         )
         self._server = server
         assert self._process.stdout is not None
-        self.inputs: list[str] = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.communicate()
+            raise AssertionError("JACK has ended, and nothing can be recorded")
+        self.inputs: list[str] = json.loads(line)
         self.xruns = 0
         self.courses: list[Course] = []
         self.missed: list[tuple[int, int]] = []

@@ -1,72 +1,118 @@
 """Ardour 7: a session with a MIDI track for each part, its takes as playlists, tempo map, markers and ranges.
 
-A session is a folder with an XML file of its name and the MIDI files beside it. Musical times in it are 1920ths of a
-quarter ("b"), others superclocks ("a"), of which a second has 282,240,000. Ardour keeps a tempo as whole superclocks
-per quarter, so bar lines may be off by a fraction of a sample in a piece of hours. Tried with Ardour 7.3.
+A session is a folder with an XML file of its name and the MIDI files beside it. Musical times in it are ticks ("b"),
+others superclocks ("a"). Ids below 1000 are left to what Ardour makes before it reads a session. Tried with Ardour 7.3.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from bisect import bisect_right
-from collections.abc import Collection, Iterator
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, TRACK_NAME, chunk_of, file_of, meta_event
+from cmt_bridge.outputs.midibytes import (
+    END_OF_TRACK,
+    NOTE_OFF,
+    TRACK_NAME,
+    Event,
+    chunk_of,
+    file_of,
+    meta_event,
+    releases,
+    strikes,
+)
+from cmt_bridge.projects.ardourtime import AGAIN, SUPERCLOCKS, TICKS, OurTime, TheirTime, ardour_ticks, timecode_of
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part, Version
-from cmt_bridge.projects.frames import frames_of
 
-__all__ = ["added", "write_session"]
+__all__ = ["GENERAL_MIDI", "REASONABLE", "Synth", "added", "synth_here", "write_session"]
 
-TICKS: Final = 1920
-SUPERCLOCKS: Final = 282_240_000
-MICROSECONDS: Final = 1_000_000
+MICROSECONDS_PER_MINUTE: Final = 60_000_000
 RATE: Final = 48_000
 FORMAT: Final = "7002"
-TIMECODES: Final = {
-    (Fraction(24000, 1001), 0): "timecode_23976",
-    (Fraction(24), 0): "timecode_24",
-    (Fraction(25), 0): "timecode_25",
-    (Fraction(30000, 1001), 2): "timecode_2997drop",
-    (Fraction(30), 0): "timecode_30",
-    (Fraction(60000, 1001), 4): "timecode_5994",
-    (Fraction(60), 0): "timecode_60",
-}
+OLDEST: Final = 7000  # before it, tempo maps had no superclocks
+FIRST_ID: Final = 1000
+OWN_NAMES: Final = ("Master", "Monitor", "Click", "Auditioner", "Metronome")  # of Ardour's own
+LONGEST_SESSION, LONGEST_NAME = 180, 100  # bytes in UTF-8: files of both and of their copies get an ending besides
+HIGHEST, OCTAVE = 127, 12  # pitches
+RELEASE = 64  # the velocity of an end that a file leaves out
 
 
-def write_session(arrangement: Arrangement, folder: Path, *, name: str, rate: int = RATE) -> None:
+@dataclass(frozen=True, slots=True)
+class Synth:
+    """An LV2 instrument with a stereo output: its name and URI."""
+
+    name: str
+    uri: str
+
+
+GENERAL_MIDI: Final = Synth("General MIDI Synth", "http://gareus.org/oss/lv2/gmsynth")
+"""Has all sounds of General MIDI. Ardour's own packages bring it, those of Linux distributions do not."""
+
+REASONABLE: Final = Synth("ACE Reasonable Synth", "https://community.ardour.org/node/7596")
+"""A part of every Ardour; it plays everything, drums too, with one plain sound."""
+
+LV2_FOLDERS: Final = (
+    "~/.lv2",
+    "/usr/lib/lv2",
+    "/usr/local/lib/lv2",
+    "/usr/lib/*/lv2",
+    "/opt/Ardour*/lib/LV2",
+    "~/Library/Audio/Plug-Ins/LV2",
+    "/Library/Audio/Plug-Ins/LV2",
+    "/Applications/Ardour*.app/Contents/lib/LV2",
+)
+
+
+def synth_here(folders: Iterable[Path] | None = None) -> Synth:
+    """Give the best instrument that Ardour has on this computer, by its LV2 folders."""
+    if folders is None:
+        patterns = [Path(pattern).expanduser() for pattern in LV2_FOLDERS]
+        folders = [
+            folder
+            for pattern in patterns
+            for folder in Path(pattern.anchor).glob(pattern.relative_to(pattern.anchor).as_posix())
+        ]
+        folders += [Path(folder) for folder in os.environ.get("LV2_PATH", "").split(os.pathsep) if folder]
+    return GENERAL_MIDI if any((folder / "gmsynth.lv2").is_dir() for folder in folders) else REASONABLE
+
+
+def write_session(
+    arrangement: Arrangement, folder: Path, *, name: str, rate: int = RATE, synth: Synth | None = None
+) -> None:
     """Write a session into an empty folder, which may be moved and renamed; `rate` is its sample rate.
+
+    `synth` is put on every track. Without one the tracks are silent until somebody does that; so they are where it is
+    missing, which Ardour says when it loads the session: it keeps the place, and all connections.
 
     Raises `OSError` where it cannot be written.
     """
-    safe = (
-        "".join(letter if letter.isprintable() and letter not in '/\\:;"' else "_" for letter in name).strip()
-        or "music"
-    )
+    kept = "".join(letter if letter.isprintable() and letter not in '/\\:;"' else "_" for letter in name).strip()
+    safe = _cut(kept, LONGEST_SESSION) or "music"
     midi = folder / "interchange" / safe / "midifiles"
     midi.mkdir(parents=True)
     for each in ("analysis", "dead", "export", "externals", "peaks", "plugins"):
         (folder / each).mkdir()
-    session = _Session(arrangement, safe, rate)
+    session = _Session(arrangement, safe, rate, synth=synth)
     for file, content in session.files():
         (midi / file).write_bytes(content)
     (folder / f"{safe}.ardour").write_bytes(session.text())
 
 
 def added(
-    session: str, arrangement: Arrangement, *, at: Fraction, taken: Collection[str]
+    session: str, arrangement: Arrangement, *, at: Fraction, taken: Collection[str], synth: Synth | None = None
 ) -> tuple[str, dict[str, bytes]]:
     """Give the XML of a session with our tracks, regions and markers added, and the MIDI files that it names besides.
 
     The film begins at `at` seconds. Notes are put where their times fall in the session's own tempo map, to a tick of
-    Ardour's; every line of the XML stays but the counter of ids. `taken` are the names of MIDI files that are there.
-    Raises `InputError` where the text is no session of Ardour 7, or one whose tempo glides.
+    Ardour's; every line of the XML stays but the counter of ids. `taken` are the names of MIDI files that are there,
+    `synth` is put on our tracks. Raises `InputError` where the text is no session of Ardour 7.
     """
     try:
         root = fromstring(session)
@@ -76,21 +122,36 @@ def added(
         ) from error
     counter = re.search(r'(<Session\b[^>]*\bid-counter=")(\d+)(")', session)
     tempo_map = root.find("TempoMap")
-    if root.tag != "Session" or counter is None or tempo_map is None or not root.get("version", "").startswith("700"):
-        raise InputError("This is no session of Ardour 7.", hint="Open it in Ardour 7 and save it, then try again.")
-    theirs = _Theirs(tempo_map)
+    version = root.get("version", "")
+    known = version.isdecimal() and int(version) >= OLDEST
+    if root.tag != "Session" or counter is None or tempo_map is None or not known:
+        raise InputError("This is no session of Ardour 7.", hint=AGAIN)
+    theirs = TheirTime(tempo_map)
     place = round(theirs.ticks(at))
     retimed = replace(
         arrangement, versions=tuple(_retimed(arrangement, each, theirs, at) for each in arrangement.versions)
     )
     names = {each.get("name", "") for tag in ("Route", "Playlist") for each in root.iter(tag)} | set(taken)
     made = _Session(
-        retimed, "", int(root.get("sample-rate", RATE)), first=int(counter[2]) + 1, at=at, place=place, taken=names
+        retimed,
+        "",
+        int(root.get("sample-rate", RATE)),
+        first=int(counter[2]) + 1,
+        at=at,
+        place=place,
+        taken=names,
+        second=theirs.second,
+        order=1 + max((int(each.get("order", "0")) for each in root.iter("PresentationInfo")), default=0),
+        master=_inputs(root),
+        synth=synth,
     )
     pieces, following = made.pieces()
     text = session[: counter.start()] + f"{counter[1]}{following}{counter[3]}" + session[counter.end() :]
     for tag, lines in pieces.items():
         text = _inserted(text, tag, lines)
+    window = re.search(r"^ *</GUIObjectState>$", text, re.MULTILINE)
+    if window is not None:
+        text = text[: window.start()] + made.looks() + text[window.start() :]
     return text, dict(made.files())
 
 
@@ -98,41 +159,21 @@ def _inserted(text: str, tag: str, lines: str) -> str:
     """Put lines at the end of an element of the session itself, which may be empty."""
     found = re.search(rf"^  <{tag}/>$|^  </{tag}>$", text, re.MULTILINE)
     if found is None:
-        raise InputError(f"The session has no {tag}.", hint="Open it in Ardour 7 and save it, then try again.")
+        raise InputError(f"The session has no {tag}.", hint=AGAIN)
     opened = f"  <{tag}>\n" if found[0].endswith("/>") else ""
     return f"{text[: found.start()]}{opened}{lines}  </{tag}>{text[found.end() :]}"
 
 
-class _Theirs:
-    """The tempo map of a session that is there: ticks of its seconds."""
-
-    def __init__(self, tempo_map: Element) -> None:
-        self._starts: list[int] = []
-        self._points: list[tuple[int, Fraction]] = []
-        for tempo in tempo_map.iter("Tempo"):
-            if tempo.get("type") != "Tempo::Constant":
-                raise InputError(
-                    "The session's tempo glides, and where our notes would be then is not known here.",
-                    hint="Give it tempos that hold, or export a session of its own.",
-                )
-            quarters, _, rest = tempo.get("quarters", "0:0").partition(":")
-            per_quarter = Fraction(SUPERCLOCKS * 60 * int(tempo.get("note-type", "4")), 4) / Fraction(
-                tempo.get("npm", "120")
-            )
-            self._starts.append(int(tempo.get("sclock", "0")))
-            self._points.append((int(quarters) * TICKS + int(rest or 0), Fraction(round(per_quarter))))
-        if not self._starts:
-            raise InputError("The session has no tempo.", hint="Open it in Ardour 7 and save it, then try again.")
-
-    def ticks(self, seconds: Fraction) -> Fraction:
-        """Give the ticks at a time."""
-        clock = seconds * SUPERCLOCKS
-        index = max(0, bisect_right(self._starts, clock) - 1)
-        tick, per_quarter = self._points[index]
-        return tick + (clock - self._starts[index]) * TICKS / per_quarter
+def _inputs(root: Element) -> list[str]:
+    """Give the inputs of a session's master bus; none where it has no such bus."""
+    for route in root.iterfind("Routes/Route"):
+        info = route.find("PresentationInfo")
+        if info is not None and "MasterOut" in info.get("flags", "").split(","):
+            return [port.get("name", "") for port in route.iterfind("IO[@direction='Input']/Port[@type='audio']")]
+    return []
 
 
-def _retimed(arrangement: Arrangement, version: Version, theirs: _Theirs, at: Fraction) -> Version:
+def _retimed(arrangement: Arrangement, version: Version, theirs: TheirTime, at: Fraction) -> Version:
     """Give a version in Ardour's ticks of another tempo map, counted from where the film begins."""
     zero = round(theirs.ticks(at))
 
@@ -163,7 +204,8 @@ class _Session:
     """The session's XML, and the files it names.
 
     Ids count from `first`, the film begins at `at` seconds, the music at the tick `place`, and names of tracks and
-    files are others than those `taken`.
+    files are others than those `taken`, however they are capitalised. A second has `second` superclocks, our first
+    track is number `order`, and tracks play into the ports `master`.
     """
 
     def __init__(
@@ -172,29 +214,39 @@ class _Session:
         name: str,
         rate: int,
         *,
-        first: int = 1,
+        first: int = FIRST_ID,
         at: Fraction = Fraction(0),
         place: int = 0,
         taken: Collection[str] = (),
+        second: int = SUPERCLOCKS,
+        order: int = 1,
+        master: Sequence[str] = ("Master/audio_in 1", "Master/audio_in 2"),
+        synth: Synth | None = None,
     ) -> None:
         self._arrangement = arrangement
         self._name = name
         self._rate = rate
         self._id = first - 1
         self._at, self._place = at, place
-        self._taken = set(taken)
+        self._taken = {each.casefold() for each in (*taken, *OWN_NAMES)}
+        self._second, self._order, self._inputs, self._synth = second, order, master, synth
+        self._looks: list[Element] = []
+        self._parts: dict[str, Part] = {}
+        for version in (arrangement.version, *arrangement.versions):
+            for part in version.parts:
+                self._parts.setdefault(part.name, part)
         self._regions = {
-            part.name: [self._region(part, each, number) for number, each in arrangement.others(part) if each]
-            for part in arrangement.version.parts
+            name: [self._region(part, each, number) for number, each in arrangement.others(part) if each]
+            for name, part in self._parts.items()
         }
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Give the MIDI files by name: a track of one part of one take each."""
         for region in self._all():
-            name = meta_event(TRACK_NAME, region.part.name.encode())
-            last = max(region.version.length, *(tick for tick, _ in region.part.events), 1)
-            events = [(0, name), *region.part.events, (last, meta_event(END_OF_TRACK))]
-            yield region.file, file_of(0, region.version.division, [chunk_of(events)])
+            name = meta_event(TRACK_NAME, region.part.name.encode(errors="replace"))
+            events = [(0, name), *_in_ardours_ticks(region.part, region.version)]
+            last = max(_length(region.version), *(tick for tick, _ in events))
+            yield region.file, file_of(0, TICKS, [chunk_of([*events, (last, meta_event(END_OF_TRACK))])])
 
     def text(self) -> bytes:
         """Give the XML."""
@@ -204,8 +256,12 @@ class _Session:
         made = "cmt-bridge"
         SubElement(root, "ProgramVersion", {"created-with": made, "modified-with": made})
         self._config(root)
+        SubElement(root, "Bundles")
         self._music(root, master=True)
+        self._click(root)
         self._tempo(root)
+        looks = SubElement(SubElement(SubElement(root, "Extra"), "UI"), "GUIObjectState")
+        looks.extend(self._looks)
         root.set("id-counter", str(self._id + 1))
         indent(root)
         return bytes(tostring(root, encoding="UTF-8", xml_declaration=True))
@@ -224,24 +280,38 @@ class _Session:
         self._sources(root)
         self._whole(root)
         self._locations(root, whole=master)
-        titles = {name: self._free(_text(name)) for name in self._regions}
-        tracks = {name: self._next() for name in self._regions}
-        lists = {name: [(region, self._next()) for region in regions] for name, regions in self._regions.items()}
+        titles = {name: self._free(_title(name)) for name in self._parts}
+        tracks = {name: self._next() for name in self._parts}
         routes = SubElement(root, "Routes")
         if master:
             self._master(routes)
-        heard = self._arrangement.version
-        for order, (name, regions) in enumerate(lists.items(), len(self._taken) if not master else 1):
-            playlist = next(key for region, key in regions if region.version is heard)
-            self._track(routes, name, titles[name], tracks[name], playlist, order)
         used, unused = SubElement(root, "Playlists"), SubElement(root, "UnusedPlaylists")
-        for name, regions in lists.items():
-            for region, key in regions:
-                current = region.version is heard
-                title = titles[name] if current else f"{titles[name]} {_text(region.version.name)}"
-                self._playlist(used if current else unused, region, key, title, tracks[name])
+        heard = self._arrangement.version
+        for order, (name, part) in enumerate(self._parts.items(), self._order):
+            playing = self._next()
+            self._track(routes, part, titles[name], tracks[name], playing, order)
+            self._look(name, tracks[name])
+            for version in self._arrangement.versions:
+                region = next((each for each in self._regions[name] if each.version is version), None)
+                if version is heard:
+                    self._playlist(used, version, region, playing, titles[name], tracks[name])
+                elif region is not None:
+                    self._playlist(unused, version, region, self._next(), titles[name], tracks[name])
         if master:
             SubElement(root, "RouteGroups")
+
+    def _look(self, name: str, track: str) -> None:
+        """Have the notes seen: Ardour's window shows one octave of a track, whose notes may be elsewhere."""
+        pitches = [note.pitch for region in self._regions[name] for note in region.part.notes]
+        if pitches:
+            lowest, highest = max(0, min(pitches) - 1), min(HIGHEST, max(pitches) + 1)
+            highest = min(HIGHEST, max(highest, lowest + OCTAVE))
+            said = {"id": f"rtav {track}", "note-range-min": str(lowest), "note-range-max": str(highest)}
+            self._looks.append(Element("Object", said))
+
+    def looks(self) -> str:
+        """Give what the window remembers of our tracks, after `pieces`."""
+        return "".join(f"        {tostring(each, encoding='unicode')}\n" for each in self._looks)
 
     def _next(self) -> str:
         self._id += 1
@@ -255,10 +325,10 @@ class _Session:
     def _free(self, name: str, suffix: str = "") -> str:
         """Give a name that nothing has."""
         count, found = 1, f"{name}{suffix}"
-        while found in self._taken:
+        while found.casefold() in self._taken:
             count += 1
             found = f"{name} {count}{suffix}"
-        self._taken.add(found)
+        self._taken.add(found.casefold())
         return found
 
     def _all(self) -> Iterator[_Region]:
@@ -267,11 +337,11 @@ class _Session:
 
     def _config(self, root: Element) -> None:
         config = SubElement(root, "Config")
-        frames = frames_of(self._arrangement.frame_rate)
+        timecode = timecode_of(self._arrangement.frame_rate)
         options = {
-            "timecode-format": TIMECODES.get((frames.rate, frames.drop), "timecode_30") if frames else "timecode_30",
-            "timecode-offset": str(self._arrangement.start * self._rate),
-            "timecode-offset-negative": "0",
+            "timecode-format": timecode.name,
+            "timecode-offset": str(round(timecode.seconds(self._arrangement.start) * self._rate)),
+            "timecode-offset-negative": "1",  # the session begins later than the timecode, in Ardour's words
             "native-file-data-format": "FormatFloat",  # without which Ardour does not find the sample rate either
             "glue-new-markers-to-bars-and-beats": "0",
         }
@@ -279,7 +349,10 @@ class _Session:
             SubElement(config, "Option", name=name, value=value)
         metadata = SubElement(root, "Metadata")
         SubElement(metadata, "title").text = _text(self._arrangement.title)
-        SubElement(metadata, "description").text = "Music for a film, by cmt-bridge: bar 1 begins with the picture."
+        film = self._arrangement.film
+        shown = f" The film, for Session > Open Video: {_text(film.path.name)}" if film else ""
+        text = f"Music for a film, by cmt-bridge: bar 1 begins with the picture.{shown}"
+        SubElement(metadata, "description").text = text
 
     def _sources(self, root: Element) -> None:
         sources = SubElement(root, "Sources")
@@ -294,7 +367,7 @@ class _Session:
             self._piece(regions, region, region.whole, whole=True)
 
     def _piece(self, parent: Element, region: _Region, key: str, *, whole: bool) -> None:
-        length = max(1, _ticks(region.version, max(1, region.version.length)))
+        length = _length(region.version)
         said = {
             "name": _text(region.name),
             "muted": "0",
@@ -335,13 +408,16 @@ class _Session:
             said = {
                 "id": self._next(),
                 "name": _text(name),
-                "start": _superclock(self._at + start),
-                "end": _superclock(self._at + stop),
+                "start": self._superclock(self._at + start),
+                "end": self._superclock(self._at + stop),
                 "flags": flags,
                 "locked": "0",
                 "timestamp": "0",
             }
             SubElement(locations, "Location", said)
+
+    def _superclock(self, seconds: Fraction) -> str:
+        return f"a{round(seconds * self._second)}"
 
     def _master(self, routes: Element) -> None:
         route = self._route(routes, "Master", self._next(), "audio", 0, "MasterOut", (128, 128, 128))
@@ -350,13 +426,23 @@ class _Session:
             io.set("default-type", "audio")
             for number in (1, 2):
                 port = f"Master/audio_{'in' if direction == 'Input' else 'out'} {number}"
-                SubElement(io, "Port", type="audio", name=port)
+                found = SubElement(io, "Port", type="audio", name=port)
+                if direction == "Output":
+                    SubElement(found, "Connection", other=f"system:playback_{number}")
         for kind in ("amp", "meter", "main-outs"):
             self._processor(route, "Master", kind)
 
-    def _track(self, routes: Element, name: str, title: str, key: str, playlist: str, order: int) -> None:
-        colour = next(part.colour for part in self._arrangement.version.parts if part.name == name)
-        route = self._route(routes, title, key, "midi", order, "MidiTrack", colour)
+    def _click(self, root: Element) -> None:
+        click = SubElement(root, "Click")
+        io = SubElement(click, "IO", {"name": "Click", "id": self._next(), "direction": "Output"})
+        io.set("default-type", "audio")
+        for number in (1, 2):
+            port = SubElement(io, "Port", type="audio", name=f"Click/audio_out {number}")
+            SubElement(port, "Connection", other=f"system:playback_{number}")
+        self._processor(click, "Click", "amp")
+
+    def _track(self, routes: Element, part: Part, title: str, key: str, playlist: str, order: int) -> None:
+        route = self._route(routes, title, key, "midi", order, "MidiTrack", part.colour)
         for attribute, value in {
             "midi-playlist": playlist,
             "playback-channel-mode": "AllChannels",
@@ -369,11 +455,17 @@ class _Session:
             "restore-pgm": "1",
         }.items():
             route.set(attribute, value)
+        ports = title.replace(":", "-")  # as Ardour itself calls them, since JACK has : between client and port
         for direction, port in (("Input", "midi_in 1"), ("Output", "midi_out 1")):
             io = SubElement(route, "IO", {"name": title, "id": self._next(), "direction": direction})
             io.set("default-type", "midi")
-            SubElement(io, "Port", type="midi", name=f"{title}/{port}")
-        for kind in ("diskwriter", "diskreader", "amp", "meter", "main-outs"):
+            if self._synth and direction == "Output":
+                for number, other in zip((1, 2), [*self._inputs, "", ""], strict=False):
+                    sound = SubElement(io, "Port", type="audio", name=f"{ports}/audio_out {number}")
+                    if other:
+                        SubElement(sound, "Connection", other=other)
+            SubElement(io, "Port", type="midi", name=f"{ports}/{port}")
+        for kind in ("diskwriter", "diskreader", *(["lv2"] if self._synth else []), "amp", "meter", "main-outs"):
             self._processor(route, title, kind)
 
     def _route(self, routes: Element, name: str, key: str, kind: str, order: int, flag: str, colour: Colour) -> Element:
@@ -405,82 +497,90 @@ class _Session:
         said = {"id": self._next(), "name": names.get(kind, name), "active": "1", "type": kind}
         if kind == "main-outs":
             said |= {"own-input": "1", "own-output": "0", "output": name, "role": "Main"}
-        SubElement(route, "Processor", said)
+        if kind == "lv2" and self._synth:
+            said |= {"name": self._synth.name, "unique-id": self._synth.uri, "count": "1", "custom": "0"}
+        processor = SubElement(route, "Processor", said)
+        if kind == "lv2":  # what goes in and out is stated so that it stays where the plugin is missing
+            for tag, types in (("ConfiguredInput", {"midi": 1}), ("ConfiguredOutput", {"audio": 2, "midi": 1})):
+                channels = SubElement(processor, tag)
+                for each, count in types.items():
+                    SubElement(channels, "Channels", type=each, count=str(count))
+            SubElement(processor, "lv2")
 
-    def _playlist(self, parent: Element, region: _Region, key: str, title: str, track: str) -> None:
-        said = {"id": key, "name": title, "type": "midi", "orig-track-id": track, "pgroup-id": ""}
-        said |= {"shared-with-ids": "", "frozen": "0", "combine-ops": "0"}
-        self._piece(SubElement(parent, "Playlist", said), region, region.piece, whole=False)
+    def _playlist(
+        self, parent: Element, version: Version, region: _Region | None, key: str, title: str, track: str
+    ) -> None:
+        """Playlists of one take are a group: Ardour can change all tracks to that take at once."""
+        take = _text(version.name)
+        said = {"id": key, "name": self._free(f"{title} {take}"), "type": "midi", "orig-track-id": track}
+        said |= {"pgroup-id": take, "shared-with-ids": "", "frozen": "0", "combine-ops": "0"}
+        playlist = SubElement(parent, "Playlist", said)
+        if region is not None:
+            self._piece(playlist, region, region.piece, whole=False)
 
     def _tempo(self, root: Element) -> None:
         version = self._arrangement.version
         tempo_map = SubElement(root, "TempoMap", {"superclocks-per-second": str(SUPERCLOCKS)})
         tempos, meters = SubElement(tempo_map, "Tempos"), SubElement(tempo_map, "Meters")
-        clock = _Clock(version)
-        for tick, uspq in version.tempos:
-            bpm = f"{60 * MICROSECONDS / uspq:.12f}".rstrip("0").rstrip(".")
+        clock = OurTime(version)
+        for tick, uspq in {ardour_ticks(version, tick): uspq for tick, uspq in version.tempos}.items():
+            bpm = f"{MICROSECONDS_PER_MINUTE / uspq:.12f}".rstrip("0").rstrip(".")
             said = {"npm": bpm, "enpm": bpm, "note-type": "4", "type": "Tempo::Constant", "active": "1"}
             said |= {"locked-to-meter": "0", "continuing": "0", **clock.at(tick), "omega": "0"}
             SubElement(tempos, "Tempo", said)
-        for tick, numerator, denominator in version.metres:
-            said = {"note-value": str(denominator), "divisions-per-bar": str(numerator), **clock.at(tick)}
-            SubElement(meters, "Meter", said)
+        for metre in clock.metres:
+            said = {"note-value": str(metre.denominator), "divisions-per-bar": str(metre.numerator)}
+            SubElement(meters, "Meter", said | clock.at(metre.tick))
 
 
-class _Clock:
-    """Reckon as Ardour does: in whole superclocks per quarter, and in bars of the metres."""
-
-    def __init__(self, version: Version) -> None:
-        self._version = version
-
-    def at(self, tick: int) -> dict[str, str]:
-        """Give a place as the tempo map states it: superclocks, quarters and ticks, bar, beat and ticks."""
-        ticks = _ticks(self._version, tick)
-        quarters, rest = divmod(ticks, TICKS)
-        bar, beat, left = self._bar(ticks)
-        return {
-            "sclock": str(self._superclocks(ticks)),
-            "quarters": f"{quarters}:{rest}",
-            "bbt": f"{bar}|{beat}|{left}",
-        }
-
-    def _superclocks(self, ticks: int) -> int:
-        passed, last, per_quarter = 0, 0, 0
-        for tick, uspq in self._version.tempos:
-            start = _ticks(self._version, tick)
-            if start > ticks:
-                break
-            passed += round(Fraction((start - last) * per_quarter, TICKS))
-            last, per_quarter = start, round(Fraction(SUPERCLOCKS * uspq, MICROSECONDS))
-        return passed + round(Fraction((ticks - last) * per_quarter, TICKS))
-
-    def _bar(self, ticks: int) -> tuple[int, int, int]:
-        bars, begin, per_beat, per_bar = 0, 0, TICKS, 4 * TICKS
-        for tick, numerator, denominator in self._version.metres:
-            start = _ticks(self._version, tick)
-            if start > ticks:
-                break
-            bars += ceil(Fraction(start - begin, per_bar))
-            begin, per_beat = start, 4 * TICKS // denominator
-            per_bar = per_beat * numerator
-        whole, rest = divmod(ticks - begin, per_bar)
-        return bars + whole + 1, rest // per_beat + 1, rest % per_beat
+def _length(version: Version) -> int:
+    return max(1, ardour_ticks(version, version.length))
 
 
-def _ticks(version: Version, tick: int) -> int:
-    return round(Fraction(tick * TICKS, version.division))
+def _in_ardours_ticks(part: Part, version: Version) -> list[Event]:
+    """Give the events of a part at Ardour's ticks, since Ardour itself rounds down.
+
+    They keep their order, but what ends comes before what begins, and no note is shorter than a tick. An end that is
+    missing comes with the last event, one without a beginning is left out.
+    """
+    sounding: defaultdict[int, deque[int]] = defaultdict(deque)
+    found: list[tuple[int, bool, bytes]] = []
+    now = 0
+    for tick, message in part.events:
+        now = ardour_ticks(version, tick)
+        if releases(message):
+            if sounding[message[1]]:
+                start = ardour_ticks(version, sounding[message[1]].popleft())
+                found.append((max(now, start + 1), False, message))
+            continue
+        if strikes(message):
+            sounding[message[1]].append(tick)
+        found.append((now, True, message))
+    for pitch, starts in sounding.items():
+        off = bytes((NOTE_OFF | part.channel, pitch, RELEASE))
+        found += [
+            (max(now, ardour_ticks(version, start + 1), ardour_ticks(version, start) + 1), False, off)
+            for start in starts
+        ]
+    return [(tick, message) for tick, _, message in sorted(found, key=lambda each: each[:2])]
 
 
-def _superclock(seconds: Fraction) -> str:
-    return f"a{round(seconds * SUPERCLOCKS)}"
+def _cut(text: str, longest: int) -> str:
+    """Give a text without its end where it has more bytes than that."""
+    return text.encode(errors="replace")[:longest].decode(errors="ignore").rstrip()
 
 
 def _file(name: str) -> str:
     """Give a text as a part of a file's name."""
     kept = "".join(letter if letter.isprintable() and letter not in '/\\:*?"<>|' else "_" for letter in name)
-    return kept.strip(" .")[:60] or "_"
+    return _cut(kept.strip(" ."), LONGEST_NAME).rstrip(".") or "_"
 
 
 def _text(text: str) -> str:
     """Give a text without what XML cannot say."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _title(name: str) -> str:
+    """Give the name of a part as that of a track, which has to fit into the names of its ports."""
+    return _cut(_text(name).strip(), LONGEST_NAME) or "Music"

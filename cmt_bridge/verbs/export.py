@@ -192,12 +192,13 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
 def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fraction) -> str:
     """Give the snapshot; its MIDI files are written, under names of their own."""
     from cmt_bridge.projects.ardour import added as added_to_ardour
+    from cmt_bridge.projects.ardour import synth_here
 
     folders = sorted(each / "midifiles" for each in (session / "interchange").glob("*") if each.is_dir())
     if not folders:
         raise InputError(f"{session} is no folder of an Ardour session.", hint="Give the .ardour file where it lies.")
     taken = [each.name for folder in folders if folder.is_dir() for each in folder.iterdir()]
-    text, files = added_to_ardour(text, arrangement, at=at, taken=taken)
+    text, files = added_to_ardour(text, arrangement, at=at, taken=taken, synth=synth_here())
     for name, data in files.items():
         with complete_path(folders[0] / name) as temporary:
             temporary.write_bytes(data)
@@ -207,11 +208,11 @@ def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fra
 def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
     film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
     if kind.is_folder:
-        from cmt_bridge.projects.ardour import write_session
+        from cmt_bridge.projects.ardour import synth_here, write_session
 
         target = _free(folder / f"{arrangement.title}{kind.suffix}", take)
         with complete_folder(target) as temporary:
-            write_session(arrangement, temporary, name=arrangement.title)
+            write_session(arrangement, temporary, name=arrangement.title, synth=synth_here())
         return Exported(kind.name, target)
     data, bpm = _content(kind.name, arrangement, midi, film)
     first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"

@@ -73,22 +73,26 @@ local function listed(folder)
   return found
 end
 
-local function find(path)
+-- Those that watch the path, the nearest first; one that was killed may be among them.
+local function candidates(path)
+  local found = {}
   for _, name in ipairs(listed(where.state)) do
     local state = where.state .. "/" .. name
     local ok, said = pcall(json.decode, read(state .. "/instance.json") or "")
     if ok and type(said) == "table" and said.folder and path:sub(1, #said.folder + 1) == said.folder .. "/" then
-      return { state = state, folder = said.folder }
+      found[#found + 1] = { state = state, folder = said.folder }
     end
   end
-  return nil
+  table.sort(found, function(one, other) return #one.folder > #other.folder end)
+  return found
 end
 
 local asked = 0
+local salt = tostring({}):match("0x0*(%x+)") or "0" -- Ardour's dice fall alike each time that it is started
 
 local function fresh()
   asked = asked + 1
-  return string.format("ardour-%d-%d-%d", os.time(), asked, math.random(0, 1 << 40))
+  return string.format("ardour-%d-%d-%s-%d", os.time(), asked, salt, math.random(0, 1 << 40))
 end
 
 local function wait(condition, seconds)
@@ -126,6 +130,16 @@ local function ask(daemon, what, with, patience)
   return said.answer
 end
 
+-- The one that watches the path and answers.
+local function find(path, patience)
+  for _, daemon in ipairs(candidates(path)) do
+    if ask(daemon, "status", {}, patience) then
+      return daemon
+    end
+  end
+  return nil
+end
+
 local function must(daemon, what, with)
   local answer = ask(daemon, what, with, PATIENCE)
   if not answer then
@@ -140,7 +154,7 @@ end
 
 local function daemon_of(path)
   local daemon = find(path)
-  if daemon and ask(daemon, "status", {}) then
+  if daemon then
     return daemon
   end
   local folder = path:match("^(.*)/") or "."
@@ -152,8 +166,12 @@ local function daemon_of(path)
     refuse("Nothing was done. Start it yourself: cmt-bridge daemon start " .. folder)
   end
   os.execute(quoted(where.program) .. " daemon start " .. quoted(folder) .. " >/dev/null 2>&1")
-  daemon = wait(function() return find(path) end, PATIENCE)
-  if not daemon or not ask(daemon, "status", {}, PATIENCE) then
+  local deadline = os.time() + PATIENCE
+  repeat
+    ARDOUR.LuaAPI.usleep(STEP)
+    daemon = find(path, 2)
+  until daemon or os.time() > deadline
+  if not daemon then
     refuse("cmt-bridge did not start. Try it in a terminal: cmt-bridge daemon start " .. folder)
   end
   return daemon
@@ -199,7 +217,8 @@ end
 
 local function track_of(name)
   for route in Session:get_tracks():iter() do
-    if route:name() == name or route:name():match("^" .. name .. " %d+$") then
+    local called, number = route:name(), route:name():match(" %d+$") -- which is there where the name was taken
+    if called == name or number and called == name .. number then
       local track = route:to_track()
       if not track:to_midi_track():isnil() then
         return track
@@ -209,15 +228,23 @@ local function track_of(name)
   return nil
 end
 
--- The first region of a track is our music: `export` made it, and each take is a copy of it with other notes.
-local function region_of(track)
-  for region in track:playlist():region_list():iter() do
-    local midi = region:to_midiregion()
-    if not midi:isnil() then
-      return region, midi
+local function regions_of(list)
+  local found = {}
+  for region in list:region_list():iter() do
+    if not region:to_midiregion():isnil() then
+      found[#found + 1] = region
     end
   end
-  return nil
+  return found
+end
+
+-- A region to copy: `export` made the first, and each take is a copy with other notes.
+local function region_of(track)
+  local found = regions_of(track:playlist())[1]
+  for list in Session:playlists():playlists_for_track(track):iter() do
+    found = found or regions_of(list)[1]
+  end
+  return found
 end
 
 local function each_part(music, call)
@@ -249,14 +276,17 @@ local function put(part, track, music, start)
     return
   end
   local region = region_of(track)
-  local position = region:position()
+  local first, last = ticks_at(start), ticks_at(start + music.seconds(music.length))
   local copy = ARDOUR.RegionFactory.clone_region(region, true, true)
   track:use_new_playlist(ARDOUR.DataType("midi"))
   track:playlist():set_name(name)
-  track:playlist():add_region(copy, position, 1, false)
-  local _, midi = region_of(track)
-  local model = midi:model()
-  local first = position:ticks() - midi:start():ticks()
+  track:playlist():add_region(copy, Temporal.timepos_t.from_ticks(first + region:start():ticks()), 1, false)
+  copy = regions_of(track:playlist())[1]
+  copy:set_name(name)
+  copy:set_muted(false)
+  copy:trim_front(Temporal.timepos_t.from_ticks(first)) -- the one that was copied may be a piece only
+  copy:trim_end(Temporal.timepos_t.from_ticks(math.max(last, first + 1)))
+  local model = copy:to_midiregion():model()
   local change = model:new_note_diff_command("cmt-bridge")
   for note in ARDOUR.LuaAPI.note_list(model):iter() do
     change:remove(note)
@@ -294,20 +324,23 @@ end
 local function edited(session, music)
   local tracks = {}
   each_part(music, function(part, track)
-    local region, midi = region_of(track)
-    local first = region:position():ticks() - midi:start():ticks()
     local events = {}
-    for note in ARDOUR.LuaAPI.note_list(midi:model()):iter() do
-      local from = first + ticks_of(note:time())
-      local to = from + ticks_of(note:length())
-      local channel, pitch, velocity = note:channel(), note:note(), note:velocity()
-      for index, tick in ipairs({ from, to }) do
-        local at = math.max(0, math.floor(music.ticks(seconds_at(tick) - session.start) + 0.5))
-        local message = string.char(0x80 | channel, pitch, 0)
-        if index == 1 then
-          message = string.char(0x90 | channel, pitch, velocity)
+    for _, region in ipairs(regions_of(track:playlist())) do
+      local first = region:position():ticks() - region:start():ticks()
+      local opens = region:position():ticks()
+      local ends = opens + region:length():ticks()
+      for note in ARDOUR.LuaAPI.note_list(region:to_midiregion():model()):iter() do
+        local from = first + ticks_of(note:time())
+        local to = math.min(ends, from + ticks_of(note:length()))
+        local channel, pitch, velocity = note:channel(), note:note(), note:velocity()
+        for index, tick in ipairs(from >= opens and from < ends and not region:muted() and { from, to } or {}) do
+          local at = math.max(0, math.floor(music.ticks(seconds_at(tick) - session.start) + 0.5))
+          local message = string.char(0x80 | channel, pitch, 0)
+          if index == 1 then
+            message = string.char(0x90 | channel, pitch, velocity)
+          end
+          events[#events + 1] = { at, message, index }
         end
-        events[#events + 1] = { at, message, index }
       end
     end
     table.sort(events, function(one, other)
@@ -350,14 +383,18 @@ function cmt.regenerate()
   if #tracks == 0 then
     refuse("There is no music of cmt-bridge in this session yet. Score the film first.")
   end
-  local chosen = {}
+  local chosen, selected = {}, 0
   for route in selection.tracks:routelist():iter() do
+    selected = selected + 1
     for _, part in ipairs(music.parts) do
       local track = track_of(part.name)
       if track and track:name() == route:name() then
         chosen[#chosen + 1] = part.name:lower()
       end
     end
+  end
+  if selected > 0 and #chosen == 0 then
+    refuse("None of the selected tracks has music of cmt-bridge. Select one that has, or none for all of them.")
   end
   local takes = must(daemon, "takes", { path = session.film })
   local base = takes.project .. "/from Ardour " .. fresh() .. ".mid"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cmt_bridge.projects.arrangement import Part, version_of
+from cmt_bridge.projects.arrangement import Part, Version, version_of
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.whereabouts import project_of
 from cmt_bridge.verbs.export import export
@@ -93,6 +93,9 @@ end
 for route in Session:get_tracks():iter() do
   local track = route:to_track()
   print("@track\\t" .. route:name() .. "\\t" .. track:playlist():name())
+  for region in track:playlist():region_list():iter() do
+    print("@region\\t" .. region:position():ticks() .. "\\t" .. region:length():ticks())
+  end
   notes(track:playlist())
   for list in Session:playlists():playlists_for_track(track):iter() do
     if list:name() ~= track:playlist():name() then
@@ -130,6 +133,39 @@ quit()
 """
 
 
+CUT = """
+AudioEngine:set_backend("None (Dummy)", "", "")
+local s = load_session({folder}, {name})
+for route in s:get_tracks():iter() do
+  local list = route:to_track():playlist()
+  if route:name() == "Piano" or route:name() == "Guitar" then
+    local whole
+    for region in list:region_list():iter() do whole = region end
+    list:split_region(whole, Temporal.timepos_t.from_ticks(7680))
+    for region in list:region_list():iter() do
+      if region:position():ticks() == 7680 then
+        if route:name() == "Piano" then
+          region:set_position(Temporal.timepos_t.from_ticks(7680 + 960))
+        else
+          region:set_muted(true)
+        end
+      end
+    end
+  elseif route:name() == "Strings" then
+    local whole
+    for region in list:region_list():iter() do whole = region end
+    list:remove_region(whole)
+  end
+end
+local one = ARDOUR.ChanCount(ARDOUR.DataType("midi"), 1)
+s:new_midi_track(one, one, true, ARDOUR.PluginInfo(), nil, nil, 1, "Mine", ARDOUR.PresentationInfo.max_order,
+                 ARDOUR.TrackMode.Normal, true)
+s:save_state("", false, false, false, false, false)
+close_session()
+quit()
+"""
+
+
 class Ardour:
     """A session, and the actions that are installed for it."""
 
@@ -149,8 +185,9 @@ class Ardour:
             action=json.dumps(str(self._scripts / f"cmt-bridge {name}.lua"), ensure_ascii=False),
         )
         output, _ = process.communicate(timeout=PATIENCE)
-        found: dict[str, Any] = {"shown": [], "tracks": {}, "current": {}, "lists": {}, "stages": set()}
+        found: dict[str, Any] = {"shown": [], "tracks": {}, "current": {}, "lists": {}, "stages": set(), "regions": {}}
         notes: list[tuple[int, ...]] = []
+        regions: list[tuple[int, ...]] = []
         for line in output.splitlines():
             match line.split("\t"):
                 case ["@shown", _, text]:
@@ -160,6 +197,9 @@ class Ardour:
                 case ["@track", track, current]:
                     notes = found["tracks"][track] = []
                     found["current"][track] = current
+                    regions = found["regions"][track] = []
+                case ["@region", *values]:
+                    regions.append(tuple(map(int, values)))
                 case ["@list", title]:
                     notes = found["lists"][title] = []
                 case ["@note", *values]:
@@ -267,13 +307,57 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
         assert path.read_bytes() == data  # the former take's files are as they were, byte for byte
 
     found = ardour.run("Previous take")
-    assert found["current"]["Bass"] != "Bass take 2"
+    assert found["current"] == {name: f"{name} take 1" for name in found["tracks"]}  # the very playlist that was there
+    assert 77 in [note[0] for note in found["tracks"]["Piano"]]  # with what the person did in it
     check(found, project, 1, {"Bass"})
     assert "This is the first take." in ardour.run("Previous take")["shown"]
     assert ardour.run("Next take")["current"]["Bass"] == "Bass take 2"
     assert "Take 2 is accepted." in ardour.run("Accept the take")["shown"]
     assert project.history().marks == {2: "accepted"}
     assert "Select a range first" in ardour.run("Regenerate the range on the selected tracks")["shown"][-1]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_regions_that_were_cut_moved_and_muted_are_heard_as_they_sound(
+    tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
+) -> None:
+    assert run("score", video).returncode == 0
+    project = project_of(video)
+    assert project is not None
+    (made,) = export(video, ["ardour"], folder=tmp_path)
+    session = Session(made.path.rename(tmp_path / "it's a film"), tmp_path / "home", RATE)
+    session.home.mkdir()
+    session.configure()
+    output, _ = session.lua(CUT).communicate(timeout=PATIENCE)
+    ardour = Ardour(session, scripts, environment)
+    regenerate = "Regenerate the range on the selected tracks"
+    # Bass alone is composed, in the first bar; what the others are is what the session had.
+    found = ardour.run(regenerate, chosen_film(video), span=(0, 2.4), chosen=("Bass",))
+    assert len(project.takes()) == 2, (found["shown"], output[-2000:])
+    before, after = (version_of(take.midi, "") for take in project.takes())
+    bar = 4 * 480
+
+    def sounding(name: str, version: Version) -> list[tuple[int, int, int]]:
+        return sorted((n.start, n.end, n.pitch) for part in version.parts if part.name == name for n in part.notes)
+
+    piano = sounding("Piano", before)
+    assert sounding("Piano", after) == sorted(
+        [(start, min(end, bar), pitch) for start, end, pitch in piano if start < bar]
+        + [(start + 240, end + 240, pitch) for start, end, pitch in piano if start >= bar and start + 240 < 3 * bar]
+    )
+    guitar = sounding("Guitar", before)
+    assert guitar[-1][0] >= bar
+    assert sounding("Guitar", after) == sorted(
+        (start, min(end, bar), pitch) for start, end, pitch in guitar if start < bar
+    )
+    assert sounding("Drums", after) == sounding("Drums", before)
+    assert {found["current"][name] for name in ("Piano", "Guitar")} == {"Piano take 2", "Guitar take 2"}
+    for name in ("Piano", "Guitar", "Drums", "Bass"):
+        wanted = [(start * 4, end * 4, pitch) for start, end, pitch in sounding(name, after)]  # Ardour's ticks
+        assert sorted((note[0], note[1], note[3]) for note in found["tracks"][name]) == wanted, name
+        assert found["regions"][name] == [(0, after.length * 4)], name  # nothing of it is hidden
+    assert "None of the selected" in ardour.run(regenerate, span=(0, 2.4), chosen=("Mine",))["shown"][-1]
+    assert len(project.takes()) == 2
 
 
 @pytest.mark.usefixtures("daemon")
@@ -294,6 +378,20 @@ def test_a_session_without_our_tracks_gets_a_snapshot_that_has_them(
     )  # fmt: skip
     output, _ = process.communicate(timeout=PATIENCE)
     assert re.search(r"@track\tPiano 2\t", output), output[-2000:]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_daemon_that_was_killed_further_out_is_no_hindrance(
+    tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
+) -> None:
+    assert run("score", video).returncode == 0
+    state = Path(environment["CMT_BRIDGE_STATE"])
+    for number, watched in enumerate((video.parent.parent, video.parent.parent.parent)):
+        (state / f"0{number}" / "spool" / "requests").mkdir(parents=True)
+        said = {"folder": str(watched), "pid": 1, "port": 1, "version": ""}
+        (state / f"0{number}" / "instance.json").write_text(json.dumps(said))
+    found = Ardour(build(tmp_path / "x"), scripts, environment).run("Accept the take", chosen_film(video))
+    assert "Take 1 is accepted." in found["shown"]
 
 
 @pytest.fixture

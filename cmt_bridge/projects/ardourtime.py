@@ -1,0 +1,192 @@
+"""The time of Ardour 7: ticks of a quarter, superclocks of a second, timecode; its tempo map, written and read.
+
+Ardour trusts what a tempo map states of each tempo: from which superclock and from which tick on it holds. It counts a
+tempo in whole superclocks per quarter, so bar lines may be off by a fraction of a sample in a piece of hours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from fractions import Fraction
+from math import expm1
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from cmt_bridge.errors import InputError
+from cmt_bridge.projects.arrangement import Version
+
+__all__ = ["AGAIN", "SUPERCLOCKS", "TICKS", "OurTime", "TheirTime", "Timecode", "ardour_ticks", "timecode_of"]
+
+TICKS: Final = 1920
+"""Of a quarter."""
+
+SUPERCLOCKS: Final = 282_240_000
+"""Of a second: all usual sample and frame rates divide it."""
+
+MICROSECONDS: Final = 1_000_000
+AGAIN = "Open it in Ardour 7 and save it, then try again."
+NEAR = Fraction(4, 10_000)  # 29.97 and 30 are 0.001 apart
+MINUTE, TENTH = 60, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Timecode:
+    """What Ardour counts in: frames a second, labels a second, labels left out of a minute, Ardour's name of it."""
+
+    rate: Fraction
+    base: int
+    drop: int
+    name: str
+
+    def seconds(self, label: int) -> Fraction:
+        """Give the time from 00:00:00:00 to a label of whole seconds, such as 3600 for 01:00:00:00."""
+        minutes = label // MINUTE
+        return (label * self.base - self.drop * (minutes - minutes // TENTH)) / self.rate
+
+
+TIMECODES: Final = (
+    Timecode(Fraction(24000, 1001), 24, 0, "timecode_23976"),
+    Timecode(Fraction(24), 24, 0, "timecode_24"),
+    Timecode(Fraction(25), 25, 0, "timecode_25"),
+    Timecode(Fraction(30000, 1001), 30, 2, "timecode_2997drop"),
+    Timecode(Fraction(30), 30, 0, "timecode_30"),
+    Timecode(Fraction(60000, 1001), 60, 0, "timecode_5994"),
+    Timecode(Fraction(60), 60, 0, "timecode_60"),
+)
+USUAL_TIMECODE: Final = TIMECODES[4]
+
+
+def ardour_ticks(version: Version, tick: int) -> int:
+    """Give Ardour's tick nearest to a file tick of a version."""
+    return round(Fraction(tick * TICKS, version.division))
+
+
+@dataclass(frozen=True, slots=True)
+class _Metre:
+    """A metre from a tick of Ardour's on, at which bar `bar`, from 1, begins."""
+
+    tick: int
+    numerator: int
+    denominator: int
+    bar: int
+
+    @property
+    def beat(self) -> int:
+        return 4 * TICKS // self.denominator
+
+    def bbt(self, ticks: int) -> str:
+        """Give a place as bar, beat and ticks."""
+        bars, rest = divmod(ticks - self.tick, self.numerator * self.beat)
+        beats, left = divmod(rest, self.beat)
+        return f"{self.bar + bars}|{beats + 1}|{left}"
+
+
+def _metres(version: Version) -> list[_Metre]:
+    """Give metres that begin with a bar each, as Ardour's have to.
+
+    A bar that is cut short by the next metre has one of its own, of the fewest beats that last so long. Where those
+    would be shorter than a 128th, the next metre begins with that bar.
+    """
+    found: list[_Metre] = []
+    for tick, numerator, denominator in version.metres:
+        begin = start = ardour_ticks(version, tick)
+        bar = 1
+        if found:
+            last = found[-1]
+            bars, rest = divmod(begin - last.tick, last.numerator * last.beat)
+            start, bar = begin - rest, last.bar + bars
+            if start == last.tick:
+                found.pop()  # it has no whole bar
+            finest = next((each for each in (4, 8, 16, 32, 64, 128) if not rest * each % (4 * TICKS)), 0)
+            if rest and finest:
+                found.append(_Metre(start, rest * finest // (4 * TICKS), finest, bar))
+                start, bar = begin, bar + 1
+        found.append(_Metre(start, numerator, denominator, bar))
+    return found
+
+
+class OurTime:
+    """Reckon as Ardour does: in whole superclocks per quarter, and in bars of the metres."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
+        self.metres = _metres(version)
+
+    def at(self, ticks: int) -> dict[str, str]:
+        """Give a place as the tempo map states it: superclocks, quarters and ticks, bar, beat and ticks."""
+        metre = self.metres[bisect_right(self.metres, ticks, key=lambda each: each.tick) - 1]
+        quarters, rest = divmod(ticks, TICKS)
+        return {
+            "sclock": str(self._superclocks(ticks)),
+            "quarters": f"{quarters}:{rest}",
+            "bbt": metre.bbt(ticks),
+        }
+
+    def _superclocks(self, ticks: int) -> int:
+        passed, last, per_quarter = 0, 0, 0
+        for tick, uspq in self._version.tempos:
+            start = ardour_ticks(self._version, tick)
+            if start > ticks:
+                break
+            passed += round(Fraction((start - last) * per_quarter, TICKS))
+            last, per_quarter = start, round(Fraction(SUPERCLOCKS * uspq, MICROSECONDS))
+        return passed + round(Fraction((ticks - last) * per_quarter, TICKS))
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Where a tempo begins, superclocks a quarter there, and how these change: the exponent of Ardour's ramps."""
+
+    clock: int
+    tick: int
+    quarter: Fraction
+    omega: float
+
+
+class TheirTime:
+    """The tempo map of a session that is there: ticks of its seconds."""
+
+    def __init__(self, tempo_map: Element) -> None:
+        try:
+            self.second = int(tempo_map.get("superclocks-per-second", SUPERCLOCKS))
+            tempos = [*tempo_map.iterfind("Tempos/Tempo"), *tempo_map.iterfind("MusicTimes/*[@npm]")]
+            points = sorted((self._point(tempo) for tempo in tempos), key=lambda point: (point.clock, point.tick))
+        except (ValueError, ArithmeticError) as error:
+            raise InputError("The session's tempos cannot be read.", hint=AGAIN) from error
+        if not points:
+            raise InputError("The session has no tempo.", hint=AGAIN)
+        self._points = points
+
+    def _point(self, tempo: Element) -> _Point:
+        quarters, _, rest = tempo.get("quarters", "0:0").partition(":")
+        note = round(Fraction(self.second * 60) / Fraction(tempo.get("npm", "120")))  # Ardour counts whole ones
+        return _Point(
+            int(tempo.get("sclock", "0")),
+            int(quarters) * TICKS + int(rest or 0),
+            Fraction(note * int(tempo.get("note-type", "4")), 4),
+            float(tempo.get("omega", "0")),
+        )
+
+    def ticks(self, seconds: Fraction) -> Fraction:
+        """Give the ticks at a time: exact where the tempo holds, as near as Ardour reckons where it glides."""
+        clock = seconds * self.second
+        point = self._points[max(0, bisect_right(self._points, clock, key=lambda each: Fraction(each.clock)) - 1)]
+        past = clock - point.clock
+        if not point.omega:
+            return point.tick + past * TICKS / point.quarter
+        quarters = expm1(point.omega * float(past)) / (point.omega * float(point.quarter))
+        return point.tick + Fraction(quarters) * TICKS
+
+
+def timecode_of(frame_rate: tuple[int, int]) -> Timecode:
+    """Give the timecode of a picture rate: multiples and fractions count as their base, unknown rates as 30."""
+    numerator, denominator = frame_rate
+    if numerator <= 0 or denominator <= 0:
+        return USUAL_TIMECODE
+    rate = Fraction(numerator, denominator)
+    for factor in range(1, 6):
+        for each in TIMECODES:
+            if any(abs(rate / near - 1) < NEAR for near in (each.rate * factor, each.rate / factor)):
+                return each
+    return USUAL_TIMECODE
