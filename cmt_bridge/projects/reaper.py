@@ -11,6 +11,7 @@ markers and regions go: a cut stays where the picture has it. Tempo changes them
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
 import uuid
@@ -22,7 +23,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
 
 from cmt_bridge.errors import InputError
 from cmt_bridge.outputs.midibytes import DATA_BYTES, NOTE_OFF, SYSEX, SYSEX_GOES_ON, Event, number, releases, strikes
@@ -139,6 +141,7 @@ class _Session:
         yield from ("SAMPLERATE 48000 0 0", "PLAYRATE 1 0 0.25 4")
         yield from self._tempo()
         yield from self.additions(1)
+        yield from self._known()
         yield ">"
 
     def additions(self, first: int) -> Lines:
@@ -150,6 +153,19 @@ class _Session:
             yield from self._track(part.name, part.colour, BY_BEATS if self.at is None else BY_TIME)
             yield from self._music(part, is_muted=not is_heard)
             yield ">"
+
+    def _known(self) -> Lines:
+        """State what our scripts in REAPER keep in a project, so that they go on with this one."""
+        if self.film is None:
+            return
+        film = _plain(self.film.rpartition("/")[2])
+        length = round(1000 * self.arrangement.seconds(max(1, self.arrangement.end)))
+        yield "<EXTSTATE"
+        yield "<CMT-BRIDGE"
+        yield f"EXPORTED {_kept({'film': film, 'length': length})}"
+        yield f"MARKS {_kept({film: [self._marks_guid()]})}"
+        yield f"TRACKS {_kept({part.name: self._guid('track', part.name) for part, _ in self._parts()})}"
+        yield from (">", ">")
 
     def _parts(self) -> Iterator[tuple[Part, bool]]:
         """Give the parts of the current take, then those which only others have; and which of both it is."""
@@ -169,6 +185,11 @@ class _Session:
 
     def _guid(self, *names: object) -> str:
         return "{" + str(uuid.uuid5(SPACE, "\0".join(map(str, (self.seed, *names))))).upper() + "}"
+
+    def _marks_guid(self, kind: int | None = None, index: int = 0) -> str:
+        """Give the id of a marker (kind 0) or a region (1); without a kind the beginning that they share."""
+        shared = self._guid("marks")[:25]
+        return shared if kind is None else f"{shared}{kind}{index:011X}}}"
 
     def _notes(self) -> Lines:
         """State what belongs on the tracks: REAPER has no General MIDI instrument, only a synthesizer of one sound."""
@@ -200,11 +221,11 @@ class _Session:
         at = self.at or Fraction(0)
         for index, mark in enumerate(self.arrangement.markers, first):
             colour = _integer(MARK_COLOURS[mark.kind]) if mark.kind in MARK_COLOURS else 0
-            time, guid = _number(at + Fraction(mark.seconds)), self._guid("marker", index)
+            time, guid = _number(at + Fraction(mark.seconds)), self._marks_guid(0, index)
             yield f"MARKER {index} {time} {_quoted(mark.text)} 0 {colour} 1 R {guid} 0"
         for index, span in enumerate(self.arrangement.sections, first):
             start, end = (_number(at + Fraction(time)) for time in (span.start, span.end))
-            guid, colour = self._guid("region", index), _integer(SECTION_COLOUR)
+            guid, colour = self._marks_guid(1, index), _integer(SECTION_COLOUR)
             yield f"MARKER {index} {start} {_quoted(span.name)} 1 {colour} 1 R {guid} 0"
             yield f'MARKER {index} {end} "" 1'
 
@@ -306,6 +327,11 @@ def _marked(line: str) -> str:
         if mark not in line:
             return f"{mark}{line}{mark}"
     return "`" + line.replace("`", "'") + "`"
+
+
+def _kept(value: dict[str, Any]) -> str:
+    """Give a table as our scripts keep it: JSON as one word without spaces and quotation marks."""
+    return quote(json.dumps(value, ensure_ascii=False, separators=(",", ":")), safe="_.~{}/:+-")
 
 
 def _instrument(part: Part) -> str:

@@ -21,10 +21,11 @@ from cmt_bridge.outputs.midi import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.service.openapi import check, operations
 from cmt_bridge.takes.whereabouts import project_of
+from cmt_bridge.verbs.export import export
 from cmt_bridge.verbs.hosts import install
 from tests import clips
 from tests.e2e.conftest import ROOT, Run, environment, folder, run
-from tests.hosts.reaper.session import API, NO, START, YES, Note, Reaper, tool
+from tests.hosts.reaper.session import API, NO, START, YES, Note, Reaper, opened, tool
 
 __all__ = ["environment", "folder", "run"]
 
@@ -926,7 +927,7 @@ def watched(reaper: Reaper, video: Path, run: Run) -> Reaper:
     return reaper
 
 
-def check_take(reaper: Reaper, video: Path, take: int) -> None:
+def check_take(reaper: Reaper, video: Path, take: int, start: float = START) -> None:
     """Compare the active takes of the session with the take on the disk, in seconds of the film."""
     project = project_of(video)
     assert project is not None
@@ -942,8 +943,8 @@ def check_take(reaper: Reaper, video: Path, take: int) -> None:
         notes = reaper.seconds(item, active)
         exact = sorted(
             (
-                START + float(score.tempo_map.seconds(note.start // 120)),
-                START + float(score.tempo_map.seconds(note.end / 120)),
+                start + float(score.tempo_map.seconds(note.start // 120)),
+                start + float(score.tempo_map.seconds(note.end / 120)),
                 note.channel,
                 note.pitch,
                 note.velocity,
@@ -1006,6 +1007,54 @@ def test_a_video_is_scored_regenerated_and_chosen_from(watched: Reaper, video: P
     assert project.history().marks == {2: "accepted"}
     assert len([mark for mark in watched.project["markers"] if mark["name"] == "mine"]) == 1
     assert len(watched.project["markers"]) == 1 + len(read_markers(project.take(2).midi))
+
+
+@pytest.mark.slow
+def test_an_exported_project_goes_on_where_it_was_exported(watched: Reaper, video: Path, run: Run) -> None:
+    assert run("score", video).returncode == 0
+    assert run("regenerate", video, "--bars", "1", "--tracks", "bass").returncode == 0
+    (made,) = export(video, ["reaper"])
+    watched.project = opened(made.path)
+    tracks = [track["name"] for track in watched.project["tracks"]]
+    count = len(watched.project["markers"])
+    assert tracks == ["Video", "Drums", "Piano", "Guitar", "Bass", "Strings"]
+
+    # Nothing is doubled, moved or asked.
+    done = watched.run(INSERT)
+    assert done["shown"] == []
+    assert [track["name"] for track in watched.project["tracks"]] == tracks
+    assert len(watched.project["markers"]) == count
+    check_take(watched, video, 2, start=0)
+    assert [len(item["takes"]) for item in watched.parts.values()] == [2] * 5
+    assert watched.run("Previous take")["steps"] == ["cmt-bridge: choose, take 1"]
+    check_take(watched, video, 1, start=0)
+
+    # A split and a trim by the person, then bars anew: each piece gets the take.
+    item = watched.parts["Piano"]
+    track = next(track for track in watched.project["tracks"] if track["name"] == "Piano")
+    right = json.loads(json.dumps(item))
+    right |= {"position": 3.0, "length": item["length"] - 3.0}
+    for take in right["takes"]:
+        take["offset"] = 3.0
+    item["length"] = 3.0
+    track["items"].append(right)
+    watched.project["selection"] = [2.4, 4.8]
+    done = watched.run(REGENERATE)
+    assert done["steps"] == ["cmt-bridge: regenerate, take 3"]
+    project = project_of(video)
+    assert project is not None
+    assert project.takes()[2].facts.request["bars"] == [[2, 2]]
+    old, new = (version_of(take.midi, "") for take in (project.take(1), project.take(3)))
+    for before, after in zip(old.parts, new.parts, strict=True):
+        outside = [[n for n in part.notes if not 1920 <= n.start < 3840] for part in (before, after)]
+        assert [(n.start, n.pitch, n.velocity) for n in outside[0]] == [
+            (n.start, n.pitch, n.velocity) for n in outside[1]
+        ]
+    for each in (item for track in watched.project["tracks"][1:] for item in track["items"]):
+        assert [take["name"] for take in each["takes"]] == ["take 1", "take 2", "take 3"]
+        assert each["active"] == 3
+    assert [track["name"] for track in watched.project["tracks"]] == tracks
+    assert len(watched.project["markers"]) == count
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 -- Markers and regions of ours. They are remembered by their ids, so that what the person renames, moves or numbers anew
--- stays known, and what is the person's own is never taken away.
+-- stays known, and what is the person's own is never taken away. Those of an exported project share the beginning of
+-- their ids, and just that is remembered.
 
 local film = require("film")
 local project = require("project")
@@ -24,9 +25,18 @@ local function ids()
   return found
 end
 
+local function is_ours(guid, ours)
+  for _, each in ipairs(ours) do
+    if guid:sub(1, #each) == each then
+      return true
+    end
+  end
+  return false
+end
+
 local function clear(ours)
   for _, each in ipairs(ids()) do
-    if ours[each[2]] then
+    if is_ours(each[2], ours) then
       reaper.DeleteProjectMarkerByIndex(project.id(), each[1])
     end
   end
@@ -53,7 +63,7 @@ function marks.put(score, video)
   for path, guids in pairs(remembered) do
     if film.is(path, video) then
       for _, guid in ipairs(guids) do
-        ours[guid] = true
+        ours[#ours + 1] = guid
       end
     else
       others[path] = guids

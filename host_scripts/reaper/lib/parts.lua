@@ -1,7 +1,8 @@
 -- What of a session is ours: tracks, the items on them, and the takes in those.
 --
 -- A take remembers the second of the film at which its source begins. So we know where an item has the film's first
--- picture, however it was trimmed, split or moved.
+-- picture, however it was trimmed, split or moved. Takes of a project that was exported remember nothing: they are
+-- known by their tracks and names, and begin with the film.
 
 local film = require("film")
 local project = require("project")
@@ -20,6 +21,32 @@ local function kept(item, what)
   return ok and text.of(said) or ""
 end
 
+-- Give the film of an exported project, and which part is on a track; nil where the track is none of such a project.
+local function exported(track)
+  local said, guid = settings.table("exported"), reaper.GetTrackGUID(track)
+  for part, each in pairs(said.film and settings.table("tracks") or {}) do
+    if each == guid then
+      return said.film, part, said.length
+    end
+  end
+  return nil
+end
+
+local function number_of(take)
+  return take and reaper.TakeIsMIDI(take) and tonumber(reaper.GetTakeName(take):match("^take (%d+)$")) or nil
+end
+
+-- Give the film and the part of an item, and its length in ms when it was laid; nil where it is none of ours.
+local function kept_of(item)
+  local remembered = kept(item, FILM)
+  if remembered ~= "" then
+    return remembered, kept(item, PART), tonumber(kept(item, LAID))
+  elseif number_of(reaper.GetActiveTake(item)) then
+    return exported(reaper.GetMediaItem_Track(item))
+  end
+  return nil
+end
+
 local function remember_length(item, length)
   reaper.GetSetMediaItemInfo_String(item, LAID, string.format("%d", math.floor(length * 1000 + 0.5)), true)
 end
@@ -31,13 +58,13 @@ function parts.of(video)
     local track = reaper.GetTrack(project.id(), index)
     for each = 0, reaper.CountTrackMediaItems(track) - 1 do
       local item = reaper.GetTrackMediaItem(track, each)
-      local remembered = kept(item, FILM)
-      if remembered ~= "" and film.is(remembered, video) then
+      local remembered, part = kept_of(item)
+      if remembered and film.is(remembered, video) then
         local start = reaper.GetMediaItemInfo_Value(item, "D_POSITION")
         found[#found + 1] = {
           item = item,
           track = track,
-          part = kept(item, PART),
+          part = part,
           start = start,
           stop = start + reaper.GetMediaItemInfo_Value(item, "D_LENGTH"),
           muted = reaper.GetMediaItemInfo_Value(item, "B_MUTE") ~= 0,
@@ -68,6 +95,9 @@ end
 function parts.from(take)
   local ok, said = reaper.GetSetMediaItemTakeInfo_String(take, FROM, "", false)
   local from = ok and tonumber(said)
+  if not from and number_of(take) and exported(reaper.GetMediaItemTake_Track(take)) then
+    return 0
+  end
   return from and from / MICROSECONDS or nil
 end
 
@@ -109,7 +139,7 @@ function parts.shown(pieces)
   local count, best, number = {}, 0, nil
   for _, piece in ipairs(parts.heard(pieces)) do
     local take = reaper.GetActiveTake(piece.item)
-    local found = take and parts.from(take) and tonumber(reaper.GetTakeName(take):match("^take (%d+)$"))
+    local found = take and parts.from(take) and number_of(take)
     if found then
       count[found] = (count[found] or 0) + 1
       if count[found] > best then
@@ -187,7 +217,8 @@ function parts.add(piece, name, from, length, said)
   local take = parts.take(item, name)
   remember_from(take, from)
   reaper.SetActiveTake(take)
-  local whole = math.abs((piece.stop - piece.start) * 1000 - (tonumber(kept(item, LAID)) or -1)) <= 1
+  local _, _, laid = kept_of(item)
+  local whole = math.abs((piece.stop - piece.start) * 1000 - (laid or -1)) <= 1
   if whole and length > piece.stop - piece.start then -- nobody made it shorter
     reaper.SetMediaItemInfo_Value(item, "D_LENGTH", length)
     remember_length(item, length)

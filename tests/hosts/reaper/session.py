@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import rpp
+
 STUB = Path(__file__).with_name("stub.lua")
 API = Path(__file__).with_name("api.json")
 PATIENCE = 300
@@ -25,6 +27,48 @@ def tool(name: str, package: str) -> str:
     found = shutil.which(name)
     assert found, f"{name} is not installed, which reads the scripts for REAPER: apt install {package}"
     return found
+
+
+def opened(path: Path) -> dict[str, Any]:
+    """Give a project as REAPER would have it after it opened a file; the video is selected."""
+    root = rpp.loads(path.read_text())
+    found: dict[str, Any] = {"tracks": [], "tempos": [], "markers": [], "ext": {}, "selection": [0, 0]}
+    regions: dict[str, dict[str, Any]] = {}
+    for each in root:
+        match each:
+            case ["MARKER", number, time, name, "0", colour, _, _, guid, *_]:
+                mark = {"region": False, "from": float(time), "to": 0, "name": name, "guid": guid}
+                found["markers"].append(mark | {"number": int(number), "colour": int(colour)})
+            case ["MARKER", number, time, name, "1", colour, _, _, guid, *_]:
+                regions[number] = {"region": True, "from": float(time), "to": 0, "name": name, "guid": guid}
+                found["markers"].append(regions[number] | {"number": int(number), "colour": int(colour)})
+                regions[number] = found["markers"][-1]
+            case ["MARKER", number, time, *_]:
+                regions[number]["to"] = float(time)
+    for block in (each for each in root if isinstance(each, rpp.Element)):
+        if block.tag == "TEMPOENVEX":
+            points = [each[1:] for each in block if each[0] == "PT"]
+            found["tempos"] = [[float(time), float(bpm), 4, 4] for time, bpm, *_ in points]
+        elif block.tag == "TRACK":
+            items = [_item(each, path.parent) for each in block if isinstance(each, rpp.Element) and each.tag == "ITEM"]
+            found["tracks"].append({"guid": block.attrib[0], "name": _word(block, "NAME"), "items": items})
+        elif block.tag == "EXTSTATE":
+            # In a file REAPER has these names in capitals, and knows them however they are written.
+            found["ext"] = {each.tag.lower(): {name.lower(): value for name, value in each} for each in block}
+    return found
+
+
+def _word(block: Any, name: str) -> str:
+    return next(each[1] for each in block if isinstance(each, list) and each[0] == name)
+
+
+def _item(block: Any, folder: Path) -> dict[str, Any]:
+    files = [line for each in block if isinstance(each, rpp.Element) for line in each if line[0] == "FILE"]
+    for line in files:
+        line[1] = str(folder / line[1])
+    place = {name.lower(): float(_word(block, name)) for name in ("POSITION", "LENGTH")}
+    state = {"mute": int(_word(block, "MUTE")), "selected": bool(files)}
+    return {**place, **state, "takes": [], "active": 1, "chunk": rpp.dumps(block)}
 
 
 class Reaper:

@@ -210,6 +210,9 @@ for _, track in ipairs(project.tracks) do
   know("MediaTrack", track)
 end
 for _, item in ipairs(all_items(project)) do
+  if item.chunk and #item.takes == 0 then -- of a project that was opened
+    parse(item, item.chunk)
+  end
   for _, take in ipairs(item.takes) do
     take.ext = take.ext or {}
     know("MediaItem_Take", take)
@@ -397,6 +400,17 @@ function reaper_.CountMediaItems(p) return #all_items(of(p)) end
 function reaper_.GetMediaItem(p, index) return all_items(of(p))[index + 1] end
 function reaper_.CountSelectedMediaItems(p) return #selected(of(p)) end
 function reaper_.GetSelectedMediaItem(p, index) return selected(of(p))[index + 1] end
+function reaper_.GetMediaItem_Track(item)
+  for _, track in ipairs(project.tracks) do
+    for _, each in ipairs(track.items) do
+      if each == item then
+        return track
+      end
+    end
+  end
+  error("an item of nobody")
+end
+function reaper_.GetMediaItemTake_Track(take) return reaper_.GetMediaItem_Track((owner(take))) end
 function reaper_.CountTrackMediaItems(track) return #track.items end
 function reaper_.GetTrackMediaItem(track, index) return track.items[index + 1] end
 function reaper_.AddMediaItemToTrack(track)
