@@ -75,9 +75,9 @@ endef
 
 define apt_hosts
 [ -z "$(APT)" ] || { command -v jackd && command -v ardour7-lua && ldconfig -p | grep libasound.so.2 && \
-	command -v lua5.3 && command -v lua5.4 && command -v luacheck && command -v node; } >/dev/null || { \
-	echo "Installing JACK, Ardour, Lua and Node …"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq \
-	-y --no-install-recommends jackd2 libasound2 ardour lua5.3 lua5.4 lua-check nodejs >/dev/null; } || true
+	command -v lua5.3 && command -v lua5.4 && command -v luacheck && command -v node && command -v musescore3; } >/dev/null || { \
+	echo "Installing JACK, Ardour, MuseScore, Lua and Node …"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get \
+	install -qq -y --no-install-recommends jackd2 libasound2 ardour musescore3 lua5.3 lua5.4 lua-check nodejs >/dev/null; } || true
 endef
 
 test: dev ## run all tests
