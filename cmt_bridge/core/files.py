@@ -13,8 +13,10 @@ from pathlib import Path
 
 from cmt_bridge.errors import OutputError
 
-__all__ = ["complete_folder", "complete_path", "fresh_path", "is_temporary", "sha256_of"]
+__all__ = ["complete_folder", "complete_path", "cut", "file_name", "fresh_path", "is_temporary", "sha256_of"]
 
+LONGEST_NAME = 100  # bytes in UTF-8, so that there is room for more
+UNNAMEABLE = '/\\:*?"<>|'
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?", re.DOTALL)
 
 
@@ -105,6 +107,17 @@ def fresh_path(path: Path) -> Path:
         take += 1
         candidate = path.with_name(f"{path.stem} take {take}{path.suffix}")
     return candidate
+
+
+def cut(text: str, longest: int) -> str:
+    """Give a text without its end where it has more bytes in UTF-8 than that."""
+    return text.encode(errors="replace")[:longest].decode(errors="ignore").rstrip()
+
+
+def file_name(text: str) -> str:
+    """Give a text as a part of a file's name that every system takes, of up to 100 bytes."""
+    kept = "".join(letter if letter.isprintable() and letter not in UNNAMEABLE else "_" for letter in text)
+    return cut(kept.strip(" ."), LONGEST_NAME).rstrip(".") or "_"
 
 
 def sha256_of(path: Path) -> str:

@@ -84,7 +84,19 @@ HOSTS: Final[Mapping[str, Host]] = {
             "Set the project to the tempo that is shown, then drag the MIDI file in.",
         ),
         Host("cubase", "Cubase", "dawproject", "File › Import › MIDI File."),
-        Host("bitwig", "Bitwig Studio", "dawproject", "Drag the MIDI file in, and take over its tempo."),
+        Host(
+            "bitwig",
+            "Bitwig Studio",
+            "dawproject",
+            "Drag the MIDI file in, and take over its tempo.",
+            "bitwig",
+            {
+                "linux": "Bitwig Studio/Controller Scripts/cmt-bridge",
+                "darwin": "Documents/Bitwig Studio/Controller Scripts/cmt-bridge",
+                "win32": "Documents/Bitwig Studio/Controller Scripts/cmt-bridge",
+            },
+            "In Bitwig: Settings › Controllers › Add Controller › cmt-bridge. Its buttons are in the Studio I/O panel.",
+        ),
         Host("studio-one", "Studio One", "dawproject", "Drag the MIDI file in, and take over its tempo."),
         Host("fl-studio", "FL Studio", "midi", "File › Import › MIDI file."),
     )

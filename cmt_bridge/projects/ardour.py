@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
+from cmt_bridge.core.files import cut, file_name
 from cmt_bridge.errors import InputError
 from cmt_bridge.outputs.midibytes import (
     END_OF_TRACK,
@@ -94,7 +95,7 @@ def write_session(
     Raises `OSError` where it cannot be written.
     """
     kept = "".join(letter if letter.isprintable() and letter not in '/\\:;"' else "_" for letter in name).strip()
-    safe = _cut(kept, LONGEST_SESSION) or "music"
+    safe = cut(kept, LONGEST_SESSION) or "music"
     midi = folder / "interchange" / safe / "midifiles"
     midi.mkdir(parents=True)
     for each in ("analysis", "dead", "export", "externals", "peaks", "plugins"):
@@ -319,7 +320,7 @@ class _Session:
 
     def _region(self, part: Part, same: Part, number: int) -> _Region:
         version = self._arrangement.versions[number]
-        file = self._free(f"{_file(part.name)} {_file(version.name)}", ".mid")
+        file = self._free(f"{file_name(part.name)} {file_name(version.name)}", ".mid")
         return _Region(same, version, file, self._next(), self._next(), self._next())
 
     def _free(self, name: str, suffix: str = "") -> str:
@@ -565,17 +566,6 @@ def _in_ardours_ticks(part: Part, version: Version) -> list[Event]:
     return [(tick, message) for tick, _, message in sorted(found, key=lambda each: each[:2])]
 
 
-def _cut(text: str, longest: int) -> str:
-    """Give a text without its end where it has more bytes than that."""
-    return text.encode(errors="replace")[:longest].decode(errors="ignore").rstrip()
-
-
-def _file(name: str) -> str:
-    """Give a text as a part of a file's name."""
-    kept = "".join(letter if letter.isprintable() and letter not in '/\\:*?"<>|' else "_" for letter in name)
-    return _cut(kept.strip(" ."), LONGEST_NAME).rstrip(".") or "_"
-
-
 def _text(text: str) -> str:
     """Give a text without what XML cannot say."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
@@ -583,4 +573,4 @@ def _text(text: str) -> str:
 
 def _title(name: str) -> str:
     """Give the name of a part as that of a track, which has to fit into the names of its ports."""
-    return _cut(_text(name).strip(), LONGEST_NAME) or "Music"
+    return cut(_text(name).strip(), LONGEST_NAME) or "Music"

@@ -103,6 +103,9 @@ class Desk(Protocol):
     async def arrangement(self, path: str, take: int | None) -> Json:
         """Give the music of a take, the current one where None is said, note by note."""
 
+    async def export(self, path: str, project: str, take: int | None) -> Json:
+        """Write a project, or what else a session can open, beside a video; give the files."""
+
     async def stream(self, request: Json) -> Json:
         """Begin to play a video; tell how that stands."""
 
@@ -156,6 +159,8 @@ async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) 
             return await desk.diff(asked["path"], asked["a"], asked["b"])
         case "arrangement":
             return await desk.arrangement(asked["path"], asked.get("take"))
+        case "export":
+            return await desk.export(asked["path"], asked["project"], asked.get("take"))
         case "stream":
             return await desk.stream(asked)
         case "stream_status":

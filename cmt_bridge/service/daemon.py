@@ -24,7 +24,7 @@ from cmt_bridge.service.runner import LANES, Runner
 from cmt_bridge.service.spool import Spool
 from cmt_bridge.service.stage import Stage
 from cmt_bridge.verbs.choose import choose, compare, list_takes
-from cmt_bridge.verbs.export import music_of
+from cmt_bridge.verbs.export import export, music_of
 
 __all__ = ["Daemon", "watch"]
 
@@ -179,6 +179,11 @@ class Daemon:
     async def arrangement(self, path: str, take: int | None) -> Json:
         """Give the music of a take."""
         return await asyncio.to_thread(music_of, self.folder / path, take)
+
+    async def export(self, path: str, project: str, take: int | None) -> Json:
+        """Write a project of a video, or what else a session can open."""
+        made = await asyncio.to_thread(export, self.folder / path, [project], take=take)
+        return {"files": [{"format": each.format, "path": str(each.path), "fresh": each.fresh} for each in made]}
 
     async def stream(self, request: Json) -> Json:
         """Begin to play a video."""

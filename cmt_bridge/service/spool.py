@@ -35,7 +35,7 @@ MOST_BYTES = 1 << 16
 MOST_AT_ONCE = 32
 NAME: Final = re.compile(r"([A-Za-z0-9_-]{1,64})\.json")
 KEYED: Final = ("score", "regenerate")
-REPEATABLE: Final = ("choose", "accept", "cancel", "stream_control", "stream_stop", "stop")
+REPEATABLE: Final = ("choose", "accept", "export", "cancel", "stream_control", "stream_stop", "stop")
 NOT_BY_FILE: Final = ("events",)
 
 logger = logging.getLogger(__name__)

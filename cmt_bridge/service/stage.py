@@ -44,6 +44,7 @@ class Stage:
         self._playing: asyncio.Task[None] | None = None
         self._path = ""
         self._said: Json = {}
+        self._error: Json | None = None
 
     async def start(self) -> None:
         """Have the composer ready, where that is wanted."""
@@ -66,15 +67,15 @@ class Stage:
         request = asked(video, fields)
         learned = Learned(state_root() / FILE_NAME, said.get("learn", ()))
         self._conductor = Conductor(request, self._tell, lend=self._lend, learned=learned)
-        self._path, self._said = path, {}
+        self._path, self._said, self._error = path, {}, None
         self._playing = asyncio.create_task(self._play(self._conductor))
         log.info("%s is played", path)
         return self.state()
 
     def state(self) -> Json:
-        """Tell what is played, and how it fares; `playing` is empty where nothing is."""
+        """Tell what is played, and how it fares; `playing` is empty where nothing is, `error` then why that ended."""
         if self._conductor is None:
-            return {"playing": "", "controls": None, "position": None}
+            return {"playing": "", "controls": None, "position": None, "error": self._error}
         position = {name: value for name, value in self._conductor.state.items() if name != "event"}
         return {
             "playing": self._path,
@@ -119,6 +120,7 @@ class Stage:
             log.exception("The stream of %s ended.", self._path)
             error = {"error": f"internal error: {met!r}.", "hint": "See daemon.log.", "code": CmtBridgeError.exit_code}
         self._conductor = self._playing = None
+        self._error = error
         log.info("%s is not played any more%s", self._path, f": {error['error']}" if error else "")
         if self._composer is not None and not self._warm:
             self._timer = asyncio.get_running_loop().call_later(self._release, self._let_go)

@@ -42,6 +42,7 @@ FORMATS: Final[Mapping[str, Format]] = {
         Format("ardour", " ardour", "an Ardour 7 session, in a folder of its own", is_folder=True),
         Format("midi", ".mid", "MIDI with tempo map and markers, for Logic and all others"),
         Format("garageband", " {bpm} BPM.mid", "MIDI of one tempo, which is in its name"),
+        Format("parts", " parts", "a MIDI file of each part, in a folder of their own", is_folder=True),
         Format("otio", ".otio", "an OpenTimelineIO timeline: shots, cuts, hit points"),
         Format("csv", " hits.csv", "hit points as a table"),
         Format("edl", ".edl", "shots and hit points as a CMX 3600 list"),
@@ -158,7 +159,14 @@ def export(
     wanted = list(dict.fromkeys(format_of(name).name for name in formats))
     arrangement, project, number = arrangement_of(path, take, start=start)
     there = (project.folder.parent if folder is None else folder).absolute()
-    return [_write(FORMATS[name], arrangement, project.take(number).midi, there, number) for name in wanted]
+    found = []
+    for name in wanted:
+        kind = FORMATS[name]
+        if kind.is_folder:
+            found += _write_folder(kind, arrangement, there, number)
+        else:
+            found.append(_write(kind, arrangement, project.take(number).midi, there, number))
+    return found
 
 
 def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction = Fraction(0)) -> Exported:
@@ -205,21 +213,34 @@ def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fra
     return text
 
 
+def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int) -> list[Exported]:
+    """Write a session, in a folder that is new; or files of parts, into one that may be there."""
+    there = folder / f"{arrangement.title}{kind.suffix}"
+    if kind.name == "parts":
+        from cmt_bridge.projects.parts import part_files
+
+        files = part_files(arrangement).items()
+        return [_put(kind, data, (there / name,), fresh_path(there / name)) for name, data in files]
+    from cmt_bridge.projects.ardour import synth_here, write_session
+
+    target = _free(there, take)
+    with complete_folder(target) as temporary:
+        write_session(arrangement, temporary, name=arrangement.title, synth=synth_here())
+    return [Exported(kind.name, target)]
+
+
 def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
     film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
-    if kind.is_folder:
-        from cmt_bridge.projects.ardour import synth_here, write_session
-
-        target = _free(folder / f"{arrangement.title}{kind.suffix}", take)
-        with complete_folder(target) as temporary:
-            write_session(arrangement, temporary, name=arrangement.title, synth=synth_here())
-        return Exported(kind.name, target)
     data, bpm = _content(kind.name, arrangement, midi, film)
     first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"
-    for target in (first, _numbered(first, take)):
-        if target.is_file() and target.read_bytes() == data:
-            return Exported(kind.name, target, fresh=False)
-    target = _free(first, take)
+    return _put(kind, data, (first, _numbered(first, take)), _free(first, take))
+
+
+def _put(kind: Format, data: bytes, perhaps: Iterable[Path], target: Path) -> Exported:
+    """Write a file, unless it is there, the same byte for byte, under one of the names that it has perhaps."""
+    for path in perhaps:
+        if path.is_file() and path.read_bytes() == data:
+            return Exported(kind.name, path, fresh=False)
     with complete_path(target) as temporary:
         temporary.write_bytes(data)
     return Exported(kind.name, target)

@@ -25,6 +25,7 @@ RECEIPT: Final = ".cmt-bridge.json"
 FORMAT: Final = "cmt-bridge-scripts"
 COMMON: Final = "common"  # what scripts of several hosts share
 JOINED: Final = b"--@lib"  # where in Ardour's actions the library goes
+WHERE: Final = b'/*@where*/ { state: "" }'  # where in Bitwig's script the state folder goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,9 @@ def _sources(host: Host) -> dict[str, bytes]:
     where = f"{{ program = {_lua(_program())}, state = {_lua(str(state_root()))} }}"
     if host.scripts == "macos":
         found["where.json"] = json.dumps({"program": _program(), "host": host.name}, indent=2).encode()
+    elif host.scripts == "bitwig":
+        state = json.dumps({"state": str(state_root())}).encode()
+        found = {name: text.replace(WHERE, state) for name, text in found.items()}
     elif host.scripts == "reaper":
         found |= {f"lib/{name}": text for name, text in common.items()}
         found["where.lua"] = f"return {where}\n".encode()

@@ -97,6 +97,10 @@ class MemoryDesk:
         self._note("arrangement", path, take)
         return dict(MUSIC)
 
+    async def export(self, path: str, project: str, take: int | None) -> Json:
+        self._note("export", path, project, take)
+        return {"files": [{"format": project, "path": path, "fresh": True}]}
+
     async def stream(self, request: Json) -> Json:
         self._note("stream", request)
         return {"playing": request["path"]}

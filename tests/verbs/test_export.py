@@ -70,6 +70,11 @@ def test_every_format_is_written_beside_the_video_and_nothing_else_is_touched(cl
         "Der Film.otio",
         "Der Film hits.csv",
         "Der Film.edl",
+        "Drums take 3.mid",
+        "Piano take 3.mid",
+        "Guitar take 3.mid",
+        "Bass take 3.mid",
+        "Strings take 3.mid",
     }
     after = files(clip.parent)
     assert {name: after[name] for name in before} == before
@@ -167,7 +172,7 @@ def test_the_command_line_writes_where_it_is_told(run: Run, clip: Path, tmp_path
     assert 'FILE "../My films/Der Film.mp4"' in text
     code, printed, said = run("export", clip, "--project", "all", "-o", out, "--take", "1", "--json")
     found = json.loads(printed)["files"]
-    assert len(found) == len(FORMATS)
+    assert {each["format"] for each in found} == FORMATS.keys()
     assert "take 1" in next(each["path"] for each in found if each["format"] == "reaper")
     assert run("export", clip, "--project", "csv", "--start", "25:00:00")[0] == 2
     assert run("export", clip, "--project", "word")[0] == 2
@@ -246,3 +251,16 @@ def test_music_is_added_to_a_session_as_a_snapshot_of_it(run: Run, clip: Path, t
     assert len([name for name in fresh if name.endswith(".mid")]) == 5 * 2
     snapshot = after["Der Film with Der Film.ardour"].decode()
     assert all(Path(name).name in snapshot for name in fresh if name.endswith(".mid"))
+
+
+def test_parts_are_written_once_and_what_was_edited_stays(clip: Path) -> None:
+    made = export(clip, ["parts"])
+    assert [each.path.parent.name for each in made] == ["Der Film parts"] * 5
+    assert [each.fresh for each in export(clip, ["parts"])] == [False] * 5
+    made[1].path.write_bytes(b"edited")
+    again = export(clip, ["parts"])
+    assert [each.fresh for each in again] == [False, True, False, False, False]
+    assert again[1].path.name == "Piano take 3 take 2.mid"
+    assert made[1].path.read_bytes() == b"edited"
+    assert len(export(clip, ["parts"], take=1)) == 5
+    assert len(list(made[0].path.parent.iterdir())) == 11

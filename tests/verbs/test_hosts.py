@@ -98,8 +98,8 @@ def test_hosts_look_for_scripts_where_their_makers_say(tmp_path: Path) -> None:
 
 
 def test_a_host_without_scripts_says_where_to_read() -> None:
-    with pytest.raises(MissingError, match=r"docs/hosts/bitwig\.md"):
-        install("bitwig")
+    with pytest.raises(MissingError, match=r"docs/hosts/live\.md"):
+        install("live")
     with pytest.raises(UsageError, match="Choose from"):
         install("nothing")
 
