@@ -8,6 +8,7 @@ local cmt = {}
 local SILENCE = 3 -- s, after which nobody answers
 local PATIENCE = 20
 local STEP = 50000 -- us
+local BEGINS = 16 -- looks at a stream, until it is trusted to have begun
 local EDGE = 0.001 -- s; a range from bar line to bar line means neither the bar before nor the one after
 local MEMORY = "cmt-bridge.json"
 
@@ -37,11 +38,15 @@ local function tell(text)
   LuaDialog.Message("cmt-bridge", text, LuaDialog.MessageType.Info, LuaDialog.ButtonType.Close):run()
 end
 
--- What belongs to the session: its film, and the second at which that begins
+-- What belongs to the session: its film, the second at which that begins, and how to compose
 
 local function remembered()
   local ok, found = pcall(json.decode, read(ARDOUR.LuaAPI.build_filename(Session:path(), MEMORY)) or "")
   return ok and found or {}
+end
+
+local function remember(found)
+  write(ARDOUR.LuaAPI.build_filename(Session:path(), MEMORY), json.encode(found))
 end
 
 local function film()
@@ -56,9 +61,66 @@ local function film()
   if not said or not said.film or said.film == "" then
     refuse("Without the film there is nothing to compose for.")
   end
-  found = { film = said.film, start = said.start or 0 }
-  write(ARDOUR.LuaAPI.build_filename(Session:path(), MEMORY), json.encode(found))
+  found.film, found.start = said.film, said.start or 0
+  remember(found)
   return found
+end
+
+-- Name, what the person reads, and the least and the greatest where it is a number, a whole one.
+local SETTINGS = {
+  { "control", "Follow the picture (0 to 1)", 0, 1 },
+  { "density", "Onsets a bar when regenerating (-8 to 8)", -8, 8, true },
+  { "instruments", "Instruments (space between)" },
+  { "style", "Style" },
+  { "key", "Key" },
+  { "tempo", "Tempo (empty: from the picture)" },
+  { "seed", "Seed (empty: another each time)", 0, 2 ^ 31 - 1, true },
+}
+
+local function setting(session, name)
+  local said = session.settings and session.settings[name]
+  return said ~= "" and said or nil
+end
+
+local function number_of(session, name)
+  local value = tonumber(setting(session, name))
+  return value and (math.tointeger(value) or value)
+end
+
+-- The options of `score`; those that are empty are left to the daemon.
+local function options(session)
+  local found = {}
+  for _, name in ipairs({ "control", "style", "key", "tempo" }) do
+    found[name] = setting(session, name)
+  end
+  local instruments = setting(session, "instruments")
+  found.instruments = instruments and instruments:gsub("[%s,]+", ",")
+  return next(found) and found or nil
+end
+
+function cmt.settings()
+  local found = remembered()
+  local fields, settings = {}, {}
+  for index, field in ipairs(SETTINGS) do
+    local now = setting(found, field[1]) or ""
+    fields[index] = { type = "entry", key = field[1], title = field[2], default = now }
+  end
+  local said = LuaDialog.Dialog("cmt-bridge: settings of this session", fields):run()
+  if not said then
+    return
+  end
+  for _, field in ipairs(SETTINGS) do
+    local value = (said[field[1]] or ""):match("^%s*(.-)%s*$")
+    local amount = tonumber(value)
+    local fits = amount and amount >= (field[3] or 0) and amount <= (field[4] or 0)
+    if value ~= "" and field[3] and not (fits and (not field[5] or math.tointeger(amount))) then
+      refuse(string.format("“%s” must be a %s from %d to %d, not “%s”. Nothing was changed.", field[2],
+        field[5] and "whole number" or "number", field[3], field[4], value))
+    end
+    settings[field[1]] = value
+  end
+  found.settings = settings
+  remember(found)
 end
 
 -- The daemon, asked by files. See docs/control.md, "Files".
@@ -321,10 +383,15 @@ local function insert(daemon, session)
   tell("The tracks are in a snapshot of this session: " .. (made or said) .. "\n\nOpen it: Session › Snapshots.")
 end
 
+-- Give the notes that are heard in the session, by part, and what else the take has: programs, controllers.
 local function edited(session, music)
   local tracks = {}
   each_part(music, function(part, track)
     local events = {}
+    for _, event in ipairs(part.events) do
+      local message = event[2]:gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end)
+      events[#events + 1] = { event[1], message, 3, #events } -- before the notes of its tick
+    end
     for _, region in ipairs(regions_of(track:playlist())) do
       local first = region:position():ticks() - region:start():ticks()
       local opens = region:position():ticks()
@@ -339,7 +406,7 @@ local function edited(session, music)
           if index == 1 then
             message = string.char(0x90 | channel, pitch, velocity)
           end
-          events[#events + 1] = { at, message, index }
+          events[#events + 1] = { at, message, index, #events }
         end
       end
     end
@@ -347,7 +414,7 @@ local function edited(session, music)
       if one[1] ~= other[1] then
         return one[1] < other[1]
       end
-      return one[3] > other[3]
+      return one[3] > other[3] or one[3] == other[3] and one[4] < other[4]
     end)
     tracks[#tracks + 1] = { part.name, events }
   end)
@@ -359,7 +426,8 @@ end
 function cmt.score()
   local session = film()
   local daemon = daemon_of(session.film)
-  follow(daemon, must(daemon, "score", { path = session.film, again = true }))
+  local with = { path = session.film, again = true, options = options(session), seed = number_of(session, "seed") }
+  follow(daemon, must(daemon, "score", with))
   insert(daemon, session)
 end
 
@@ -405,6 +473,9 @@ function cmt.regenerate()
     to = math.max(0, to - session.start - EDGE),
     tracks = #chosen > 0 and chosen or nil,
     base = base,
+    density = number_of(session, "density"),
+    control = number_of(session, "control"),
+    seed = number_of(session, "seed"),
   }
   follow(daemon, must(daemon, "regenerate", with))
   os.remove(base) -- the take has all of it now
@@ -451,6 +522,16 @@ function cmt.stream()
     must(daemon, "stream_stop", {})
   else
     must(daemon, "stream", { path = session.film, follow = "mtc", from = { "ardour:MTC out" } })
+    for _ = 1, BEGINS do
+      local said = must(daemon, "stream_status", {})
+      if said.playing == "" then
+        local fault = type(said.error) == "table" and said.error.error and said.error
+        refuse(fault and fault.error .. " " .. fault.hint or "The stream has ended.")
+      elseif type(said.position) == "table" and said.position ~= json.null then
+        break
+      end
+      ARDOUR.LuaAPI.usleep(6 * STEP)
+    end
   end
 end
 

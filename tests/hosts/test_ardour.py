@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cmt_bridge.outputs.midibytes import Event, releases, strikes
 from cmt_bridge.projects.arrangement import Part, Version, version_of
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.whereabouts import project_of
@@ -226,6 +227,10 @@ def written(project: Project, take: int, part: Part) -> list[tuple[float, float,
     )
 
 
+def is_note(event: Event) -> bool:
+    return strikes(event[1]) or releases(event[1])
+
+
 def check(found: dict[str, Any], project: Project, take: int, names: set[str]) -> None:
     """Compare what some tracks of Ardour's play with a take."""
     version = version_of(project.take(take).midi, "")
@@ -291,6 +296,12 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
     edited = version_of(second.midi, "")
     assert any(abs(note.start - 77 * 480 / TICKS) <= 1 for note in edited.parts[1].notes)
     assert found["current"] == {name: f"{name} take 2" for name in found["tracks"]}
+    first = version_of(project.take(1).midi, "")
+    for one, other in zip(first.parts, edited.parts, strict=True):  # programs and controllers go along
+        assert [each for each in one.events if not is_note(each)] == [
+            each for each in other.events if not is_note(each)
+        ]
+        assert any(message[0] & 0xF0 == 0xC0 for _, message in other.events)
     for part in edited.parts:
         notes = heard(found["tracks"][part.name])
         bpm = 100
@@ -315,6 +326,32 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
     assert "Take 2 is accepted." in ardour.run("Accept the take")["shown"]
     assert project.history().marks == {2: "accepted"}
     assert "Select a range first" in ardour.run("Regenerate the range on the selected tracks")["shown"][-1]
+
+
+@pytest.mark.usefixtures("daemon")
+def test_settings_are_remembered_in_the_session_and_said_with_the_requests(
+    tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
+) -> None:
+    assert run("score", video).returncode == 0
+    project = project_of(video)
+    assert project is not None
+    (made,) = export(video, ["ardour"], folder=tmp_path)
+    session = Session(made.path.rename(tmp_path / "it's a film"), tmp_path / "home", RATE)
+    session.home.mkdir()
+    session.configure()
+    ardour = Ardour(session, scripts, environment)
+    settings = "Settings of this session"
+    empty = 'density = "", style = "", key = "", tempo = ""'
+    assert ardour.run(settings, f'{{ control = "2", instruments = "", seed = "", {empty} }}')["shown"][-1] == (
+        "“Follow the picture (0 to 1)” must be a number from 0 to 1, not “2”. Nothing was changed."
+    )
+    ardour.run(settings, f'{{ control = " 0.25", instruments = "piano  bass", seed = "7", {empty} }}')
+    ardour.run("Score the film", chosen_film(video))
+    request = project.takes()[1].facts.request
+    assert [request[name] for name in ("seed", "control", "instruments")] == ["7", "0.25", "piano,bass"]
+    ardour.run("Regenerate the range on the selected tracks", span=(0, 2.4))
+    request = project.takes()[2].facts.request
+    assert request["control"] == 0.25
 
 
 @pytest.mark.usefixtures("daemon")

@@ -780,6 +780,12 @@ def test_the_stream_begins_with_the_projects_timecode_and_ends(desk: Desk) -> No
     assert asked(desk.run("Stream on or off"), "stream_stop")
 
 
+def test_why_a_stream_does_not_begin_is_said(desk: Desk) -> None:
+    fault = {"error": "There is no ALSA sequencer.", "hint": "Start JACK.", "code": 4}
+    desk.serve(stream_status=[ok({"playing": ""}), ok({"playing": "", "position": None, "error": fault})], stream={})
+    assert desk.run("Stream on or off")["shown"] == ["There is no ALSA sequencer. Start JACK."]
+
+
 def test_follow_goes_on_and_off_and_a_stream_with_it(desk: Desk) -> None:
     desk.serve(stream_status={"playing": "film.mp4"}, stream={}, stream_stop={})
     desk.reaper.project["ext"] = {"cmt-bridge": {"follow": "clock"}}

@@ -3,6 +3,7 @@
 local base = require("base")
 local clock = require("clock")
 local film = require("film")
+local json = require("json")
 local music = require("music")
 local parts = require("parts")
 local project = require("project")
@@ -10,6 +11,7 @@ local settings = require("settings")
 local spool = require("spool")
 local work = require("work")
 
+local BEGINS, LOOK = 5.0, 0.3 -- s, for a stream to begin, and between two looks at it
 local EDGE = 0.001 -- s; a selection from bar line to bar line means neither the bar before nor the one after
 
 --- What each verb does, by name: a function that may wait, and is given a table for what `cancel` has to know.
@@ -157,6 +159,21 @@ local function timecode(seconds)
   return said:match("^%d?%d:%d%d:%d%d[:;.]%d%d$")
 end
 
+-- Wait until a stream has begun. Raises why it could not.
+local function confirm(daemon)
+  local stop = reaper.time_precise() + BEGINS
+  while reaper.time_precise() < stop do
+    local said = spool.must(daemon, "stream_status", {})
+    if said.playing == "" then
+      local fault = type(said.error) == "table" and said.error.error and said.error
+      work.refuse(fault and fault.error .. " " .. fault.hint or "The stream has ended.")
+    elseif type(said.position) == "table" and said.position ~= json.null then
+      return
+    end
+    work.pause(LOOK)
+  end
+end
+
 local function begin(daemon, video)
   local asked = { path = video.path }
   local follow = settings.get("follow")
@@ -170,6 +187,7 @@ local function begin(daemon, video)
     end
   end
   spool.must(daemon, "stream", asked)
+  confirm(daemon)
 end
 
 local function plays(daemon)
