@@ -156,7 +156,7 @@ class Session:
         path = self.home / "script.lua"
         path.write_text(text)
         return subprocess.Popen(
-            [*ALONE, "ardour7-lua", str(path)],
+            [*(ALONE if server else ()), "ardour7-lua", str(path)],
             env={**self.environment, **(server.environment if server else {})} | _own(self),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

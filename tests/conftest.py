@@ -18,7 +18,7 @@ if (
 ):  # in a script's background, where children would be deaf to Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REAL_TIME = ("player", "live", "e2e/test_stream.py")
+REAL_TIME = ("player", "live/test_conductor.py", "e2e/test_stream.py")
 """Where tests play in real time: nothing may run beside them."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -18,7 +18,7 @@ STRONG = 0.228903  # weight of the original's second class of strength
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*CLIPS, "tos_battle_70s.webm"])
+@pytest.mark.parametrize("name", CLIPS)
 def test_the_measures_agree_with_the_original(shared: Path, name: str) -> None:
     measurement = measure(shared / "videos" / name)
     reference = np.load(shared / "reference" / "video" / f"{Path(name).stem}.npz")
