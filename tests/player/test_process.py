@@ -11,6 +11,8 @@ from tests.player.stage import TICK_NS, stage
 
 TICK = round(TICK_NS * 48000 / 10**9)  # frames
 CHANNELS = {0, 1, 2, 3, 9}
+TRIES = 3  # on a machine on which JACK is late
+LOST = 3  # messages that JACK may drop in a period for which it is late
 
 
 def bar(number: int, pitch: int = 60, channel: int = 0) -> list:
@@ -128,7 +130,8 @@ def test_a_track_that_sounds_late_is_sent_early(jack: Server) -> None:
     assert not hanging(heard)
 
 
-def test_whoever_is_led_gets_clock_and_timecode_in_step_with_the_music(jack: Server) -> None:
+def led(jack: Server) -> tuple[list[Heard], bool]:
+    """Give a bar of music with clock and MTC as it was heard, and whether JACK was never late."""
     with recorder(jack, ports=2) as ear, stage(jack, lead=["clock", "mtc"], frame_rate=[25, 1]) as player:
         ports = player.wait_for("ready")["ports"]
         ear.listen(ports["music"][0])
@@ -138,16 +141,25 @@ def test_whoever_is_led_gets_clock_and_timecode_in_step_with_the_music(jack: Ser
         player.wait_for("state", rolling=False)
         player.close()
         heard = ear.stop()
+    return heard, not ear.xruns and not ear.missed
+
+
+def test_whoever_is_led_gets_clock_and_timecode_in_step_with_the_music(jack: Server) -> None:
+    for _ in range(TRIES):
+        heard, is_calm = led(jack)
+        if is_calm:
+            break
     sync = [each for each in heard if each.port == 1]
     first = next(each.frame for each in heard if each.is_on)
     start = next(each.frame for each in sync if each.data == b"\xfa")
     clocks = [each.frame for each in sync if each.data == b"\xf8"]
     quarters = [each.frame for each in sync if each.data[0] == 0xF1]
-    assert len(clocks) >= 96
-    assert len(quarters) >= 200
+    lost = 0 if is_calm else LOST
+    assert len(clocks) >= 96 - lost
+    assert len(quarters) >= 200 - lost
     assert sync[-1].frame >= clocks[-1]
     assert b"\xfc" in [each.data for each in sync]
-    if not ear.xruns:
+    if is_calm:
         assert start == first == clocks[0]
         assert {after - before for before, after in pairwise(clocks)} == {1000}
         assert {after - before for before, after in pairwise(quarters)} == {480}
