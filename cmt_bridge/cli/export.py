@@ -72,7 +72,7 @@ def export(
     else:
         made = carry_out(video, kinds_of(projects or ""), take=take, folder=output, start=_seconds(start))
     if as_json:
-        print_json({"files": [{"format": each.format, "path": str(each.path), "fresh": each.fresh} for each in made]})
+        print_json({"files": [each.to_json() for each in made]})
         return
     for each in made:
         click.echo(shown(each.path))

@@ -29,10 +29,12 @@ __all__ = [
     "file_of",
     "meta_event",
     "meta_values",
+    "metre_event",
     "number",
     "number_bytes",
     "releases",
     "strikes",
+    "tempo_event",
 ]
 
 Event = tuple[int, bytes]
@@ -90,6 +92,16 @@ def releases(message: bytes) -> bool:
 def meta_event(kind: int, values: bytes = b"") -> bytes:
     """Give a meta event."""
     return bytes((META, kind)) + number_bytes(len(values)) + values
+
+
+def tempo_event(uspq: int) -> bytes:
+    """Give a tempo, in microseconds per quarter."""
+    return meta_event(SET_TEMPO, uspq.to_bytes(3))
+
+
+def metre_event(numerator: int, denominator: int) -> bytes:
+    """Give a time signature, with a click of the metronome for each quarter."""
+    return meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8)))
 
 
 def meta_values(message: bytes) -> bytes:

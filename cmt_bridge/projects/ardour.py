@@ -341,7 +341,7 @@ class _Session:
         timecode = timecode_of(self._arrangement.frame_rate)
         options = {
             "timecode-format": timecode.name,
-            "timecode-offset": str(round(timecode.seconds(self._arrangement.start) * self._rate)),
+            "timecode-offset": str(round(timecode.frames.seconds(self._arrangement.start) * self._rate)),
             "timecode-offset-negative": "1",  # the session begins later than the timecode, in Ardour's words
             "native-file-data-format": "FormatFloat",  # without which Ardour does not find the sample rate either
             "glue-new-markers-to-bars-and-beats": "0",

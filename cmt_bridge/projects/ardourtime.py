@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element
 
 from cmt_bridge.errors import InputError
 from cmt_bridge.projects.arrangement import Version
+from cmt_bridge.projects.frames import NEAR, Frames
 
 __all__ = ["AGAIN", "SUPERCLOCKS", "TICKS", "OurTime", "TheirTime", "Timecode", "ardour_ticks", "timecode_of"]
 
@@ -26,33 +27,24 @@ SUPERCLOCKS: Final = 282_240_000
 
 MICROSECONDS: Final = 1_000_000
 AGAIN = "Open it in Ardour 7 and save it, then try again."
-NEAR = Fraction(4, 10_000)  # 29.97 and 30 are 0.001 apart
-MINUTE, TENTH = 60, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Timecode:
-    """What Ardour counts in: frames a second, labels a second, labels left out of a minute, Ardour's name of it."""
+    """What Ardour counts in, and Ardour's name of it."""
 
-    rate: Fraction
-    base: int
-    drop: int
+    frames: Frames
     name: str
-
-    def seconds(self, label: int) -> Fraction:
-        """Give the time from 00:00:00:00 to a label of whole seconds, such as 3600 for 01:00:00:00."""
-        minutes = label // MINUTE
-        return (label * self.base - self.drop * (minutes - minutes // TENTH)) / self.rate
 
 
 TIMECODES: Final = (
-    Timecode(Fraction(24000, 1001), 24, 0, "timecode_23976"),
-    Timecode(Fraction(24), 24, 0, "timecode_24"),
-    Timecode(Fraction(25), 25, 0, "timecode_25"),
-    Timecode(Fraction(30000, 1001), 30, 2, "timecode_2997drop"),
-    Timecode(Fraction(30), 30, 0, "timecode_30"),
-    Timecode(Fraction(60000, 1001), 60, 0, "timecode_5994"),
-    Timecode(Fraction(60), 60, 0, "timecode_60"),
+    Timecode(Frames(Fraction(24000, 1001), 24, 0), "timecode_23976"),
+    Timecode(Frames(Fraction(24), 24, 0), "timecode_24"),
+    Timecode(Frames(Fraction(25), 25, 0), "timecode_25"),
+    Timecode(Frames(Fraction(30000, 1001), 30, 2), "timecode_2997drop"),
+    Timecode(Frames(Fraction(30), 30, 0), "timecode_30"),
+    Timecode(Frames(Fraction(60000, 1001), 60, 0), "timecode_5994"),
+    Timecode(Frames(Fraction(60), 60, 0), "timecode_60"),
 )
 USUAL_TIMECODE: Final = TIMECODES[4]
 
@@ -187,6 +179,6 @@ def timecode_of(frame_rate: tuple[int, int]) -> Timecode:
     rate = Fraction(numerator, denominator)
     for factor in range(1, 6):
         for each in TIMECODES:
-            if any(abs(rate / near - 1) < NEAR for near in (each.rate * factor, each.rate / factor)):
+            if any(abs(rate / near - 1) < NEAR for near in (each.frames.rate * factor, each.frames.rate / factor)):
                 return each
     return USUAL_TIMECODE

@@ -7,13 +7,13 @@ from typing import Final
 
 from cmt_bridge.outputs.midibytes import (
     END_OF_TRACK,
-    SET_TEMPO,
-    TIME_SIGNATURE,
     TRACK_NAME,
     Event,
     chunk_of,
     file_of,
     meta_event,
+    metre_event,
+    tempo_event,
 )
 from cmt_bridge.projects.arrangement import Arrangement
 
@@ -47,18 +47,11 @@ def constant_tempo(arrangement: Arrangement) -> tuple[float, bytes]:
 
     last = moved(end)
     metres = version.metres if is_constant else version.metres[:1]
-    head: list[Event] = [(0, meta_event(TRACK_NAME, arrangement.title.encode())), (0, _tempo(uspq))]
-    head += [
-        (moved(tick), meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8))))
-        for tick, numerator, denominator in metres
-    ]
+    head: list[Event] = [(0, meta_event(TRACK_NAME, arrangement.title.encode())), (0, tempo_event(uspq))]
+    head += [(moved(tick), metre_event(numerator, denominator)) for tick, numerator, denominator in metres]
     chunks = [chunk_of([*head, (last, meta_event(END_OF_TRACK))])]
     for part in version.parts:
         events = [(0, meta_event(TRACK_NAME, part.name.encode()))]
         events += [(moved(tick), message) for tick, message in part.events]
         chunks.append(chunk_of([*events, (max(last, events[-1][0]), meta_event(END_OF_TRACK))]))
     return MICROSECONDS_PER_MINUTE / uspq, file_of(1, division, chunks)
-
-
-def _tempo(uspq: int) -> bytes:
-    return meta_event(SET_TEMPO, uspq.to_bytes(3))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-__all__ = ["Frames", "frames_of"]
+__all__ = ["NEAR", "Frames", "frames_of"]
 
 DROPPING: Final = (30, 60)  # bases that drop labels at 1000/1001 of their rate; 24 and 48 never do
 NEAR: Final = Fraction(4, 10_000)  # 29.97 and 30 are 0.001 apart
@@ -30,6 +30,10 @@ class Frames:
         """Give the number of the frame whose label is a whole number of seconds, such as 3600 for 01:00:00:00."""
         minutes = start // MINUTE
         return start * self.base - self.drop * (minutes - minutes // TENTH)
+
+    def seconds(self, start: int) -> Fraction:
+        """Give the true time of such a label from 00:00:00:00: 01:00:00:00 at 23.976 is 3603.6."""
+        return self.first(start) / self.rate
 
     def label(self, number: int) -> str:
         """Give the timecode of a frame: 01:00:00:00, with `;` before the frame where it drops some; it begins anew

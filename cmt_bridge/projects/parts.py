@@ -5,13 +5,13 @@ from __future__ import annotations
 from cmt_bridge.core.files import file_name
 from cmt_bridge.outputs.midibytes import (
     END_OF_TRACK,
-    SET_TEMPO,
-    TIME_SIGNATURE,
     TRACK_NAME,
     Event,
     chunk_of,
     file_of,
     meta_event,
+    metre_event,
+    tempo_event,
 )
 from cmt_bridge.projects.arrangement import Arrangement, Part
 
@@ -36,11 +36,8 @@ def part_files(arrangement: Arrangement) -> dict[str, bytes]:
 
 def _file(arrangement: Arrangement, part: Part) -> bytes:
     version = arrangement.version
-    time: list[Event] = [(tick, meta_event(SET_TEMPO, uspq.to_bytes(3))) for tick, uspq in version.tempos]
-    time += [
-        (tick, meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8))))
-        for tick, numerator, denominator in version.metres
-    ]
+    time: list[Event] = [(tick, tempo_event(uspq)) for tick, uspq in version.tempos]
+    time += [(tick, metre_event(numerator, denominator)) for tick, numerator, denominator in version.metres]
     name = meta_event(TRACK_NAME, part.name.encode(errors="replace"))
     events = sorted([(0, name), *time, *part.events], key=lambda event: event[0])
     last = max(version.length, events[-1][0])

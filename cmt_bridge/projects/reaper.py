@@ -365,7 +365,7 @@ def _rate(frame_rate: tuple[int, int]) -> tuple[int, int]:
 def _start(arrangement: Arrangement) -> Fraction:
     """Give the timecode of the first picture as REAPER keeps it, in true seconds: 01:00:00:00 at 23.976 is 3603.6."""
     frames = frames_of(arrangement.frame_rate)
-    return Fraction(arrangement.start) if frames is None else frames.first(arrangement.start) / frames.rate
+    return Fraction(arrangement.start) if frames is None else frames.seconds(arrangement.start)
 
 
 def _divided(part: Part, stretches: Sequence[_Stretch], arrangement: Arrangement) -> list[list[Event]]:

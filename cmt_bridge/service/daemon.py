@@ -183,7 +183,7 @@ class Daemon:
     async def export(self, path: str, project: str, take: int | None) -> Json:
         """Write a project of a video, or what else a session can open."""
         made = await asyncio.to_thread(export, self.folder / path, [project], take=take)
-        return {"files": [{"format": each.format, "path": str(each.path), "fresh": each.fresh} for each in made]}
+        return {"files": [each.to_json() for each in made]}
 
     async def stream(self, request: Json) -> Json:
         """Begin to play a video."""

@@ -58,6 +58,10 @@ class Exported:
     path: Path
     fresh: bool = True
 
+    def to_json(self) -> dict[str, Any]:
+        """Give it as JSON's plain values."""
+        return {"format": self.format, "path": str(self.path), "fresh": self.fresh}
+
 
 def format_of(name: str) -> Format:
     """Give a format by its name or its host's. Raises `UsageError` where there is none."""

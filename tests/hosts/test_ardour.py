@@ -16,9 +16,9 @@ from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.whereabouts import project_of
 from cmt_bridge.verbs.export import export
 from cmt_bridge.verbs.hosts import install
-from tests import clips
 from tests.ardour import Session, build
 from tests.e2e.conftest import Run, environment, folder, run
+from tests.hosts.films import film_in
 from tests.projects.test_ardour import TICKS
 
 __all__ = ["environment", "folder", "run"]
@@ -244,12 +244,7 @@ def check(found: dict[str, Any], project: Project, take: int, names: set[str]) -
 
 @pytest.fixture
 def video(folder: Path, tiny_model: Path) -> Path:
-    videos = folder / "Ü films"
-    videos.mkdir()
-    (videos / "cmt-bridge.toml").write_text(
-        f'[score]\nmodel = {json.dumps(str(tiny_model))}\ntempo = 100\n[watch]\nignore = ["*"]\n'
-    )
-    return clips.write_clip(videos / "it's a film.mp4", clips.panning(7, 25, speed=60, seed=1), 25)
+    return film_in(folder, tiny_model, "it's a film.mp4")
 
 
 @pytest.fixture
@@ -266,6 +261,15 @@ def daemon(run: Run, video: Path) -> Iterator[None]:
     run("daemon", "stop", "--all")
 
 
+def exported(video: Path, folder: Path) -> Session:
+    """Export the takes of a video as a session, and give that, with a home of its own."""
+    (made,) = export(video, ["ardour"], folder=folder)
+    session = Session(made.path.rename(folder / "it's a film"), folder / "home", RATE)
+    session.home.mkdir()
+    session.configure()
+    return session
+
+
 def chosen_film(video: Path) -> str:
     return f"{{ film = {json.dumps(str(video), ensure_ascii=False)}, start = 0 }}"
 
@@ -277,11 +281,8 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
     assert run("score", video).returncode == 0
     project = project_of(video)
     assert project is not None
-    (made,) = export(video, ["ardour"], folder=tmp_path)
-    folder = made.path.rename(tmp_path / "it's a film")
-    session = Session(folder, tmp_path / "home", RATE)
-    session.home.mkdir()
-    session.configure()
+    session = exported(video, tmp_path)
+    folder = session.folder
     ardour = Ardour(session, scripts, environment)
     # The person moves the first note of the piano, off the grid.
     output, _ = session.lua(MOVE, track='"Piano"', at=77).communicate(timeout=PATIENCE)
@@ -335,10 +336,7 @@ def test_settings_are_remembered_in_the_session_and_said_with_the_requests(
     assert run("score", video).returncode == 0
     project = project_of(video)
     assert project is not None
-    (made,) = export(video, ["ardour"], folder=tmp_path)
-    session = Session(made.path.rename(tmp_path / "it's a film"), tmp_path / "home", RATE)
-    session.home.mkdir()
-    session.configure()
+    session = exported(video, tmp_path)
     ardour = Ardour(session, scripts, environment)
     settings = "Settings of this session"
     empty = 'density = "", style = "", key = "", tempo = ""'
@@ -361,10 +359,7 @@ def test_regions_that_were_cut_moved_and_muted_are_heard_as_they_sound(
     assert run("score", video).returncode == 0
     project = project_of(video)
     assert project is not None
-    (made,) = export(video, ["ardour"], folder=tmp_path)
-    session = Session(made.path.rename(tmp_path / "it's a film"), tmp_path / "home", RATE)
-    session.home.mkdir()
-    session.configure()
+    session = exported(video, tmp_path)
     output, _ = session.lua(CUT).communicate(timeout=PATIENCE)
     ardour = Ardour(session, scripts, environment)
     regenerate = "Regenerate the range on the selected tracks"

@@ -16,8 +16,8 @@ from cmt_bridge.outputs.midi import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.takes.whereabouts import project_of
 from cmt_bridge.verbs.hosts import install
-from tests import clips
 from tests.e2e.conftest import PROGRAM, ROOT, Run, environment, folder, run
+from tests.hosts.films import film_in
 from tests.jack import server
 
 __all__ = ["environment", "folder", "run"]
@@ -59,12 +59,7 @@ class Bitwig:
 
 @pytest.fixture
 def video(folder: Path, tiny_model: Path) -> Path:
-    videos = folder / "Ü films"
-    videos.mkdir()
-    (videos / "cmt-bridge.toml").write_text(
-        f'[score]\nmodel = {json.dumps(str(tiny_model))}\ntempo = 100\n[watch]\nignore = ["*"]\n'
-    )
-    return clips.write_clip(videos / 'a "film".mp4', clips.panning(7, 25, speed=60, seed=1), 25)
+    return film_in(folder, tiny_model, 'a "film".mp4')
 
 
 @pytest.fixture

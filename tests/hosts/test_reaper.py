@@ -25,6 +25,7 @@ from cmt_bridge.verbs.export import export
 from cmt_bridge.verbs.hosts import install
 from tests import clips
 from tests.e2e.conftest import ROOT, Run, environment, folder, run
+from tests.hosts.films import film_in
 from tests.hosts.reaper.session import API, NO, START, YES, Note, Reaper, opened, tool
 
 __all__ = ["environment", "folder", "run"]
@@ -913,12 +914,7 @@ def scripts(tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.Mon
 
 @pytest.fixture
 def video(folder: Path, tiny_model: Path) -> Path:
-    videos = folder / "Ü films"
-    videos.mkdir()
-    (videos / "cmt-bridge.toml").write_text(
-        f'[score]\nmodel = {json.dumps(str(tiny_model))}\ntempo = 100\n[watch]\nignore = ["*"]\n'
-    )
-    return clips.write_clip(videos / 'a "film".mp4', clips.panning(7, 25, speed=60, seed=1), 25)
+    return film_in(folder, tiny_model, 'a "film".mp4')
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_the_picture_begins_with_the_label_that_was_asked_for(tmp_path: Path) ->
     for rate, (name, _) in RATES.items():
         timecode = timecode_of(rate)
         assert timecode.name == name
-        ours += [round(timecode.seconds(3600 * hours + 60 * minutes) * 48000) for hours, minutes in labels]
+        ours += [round(timecode.frames.seconds(3600 * hours + 60 * minutes) * 48000) for hours, minutes in labels]
     assert ours == [pytest.approx(sample, abs=1) for sample in theirs]
     options = {each.get("name"): each.get("value") for each in tree(folder).iterfind("Config/Option")}
     assert options["timecode-format"] == "timecode_23976"
