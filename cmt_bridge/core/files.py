@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from cmt_bridge.errors import OutputError
 
-__all__ = ["complete_folder", "complete_path", "cut", "file_name", "fresh_path", "is_temporary", "sha256_of"]
+__all__ = [
+    "complete_folder",
+    "complete_path",
+    "cut",
+    "file_name",
+    "fresh_path",
+    "is_temporary",
+    "open_regular",
+    "read_regular",
+    "sha256_of",
+]
 
 LONGEST_NAME = 100  # bytes in UTF-8, so that there is room for more
 UNNAMEABLE = '/\\:*?"<>|'
@@ -97,6 +110,32 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def open_regular(path: Path, *, follow: bool = False) -> IO[bytes]:
+    """Open a regular file to read, without a buffer; what else may bear its name never holds up who asks.
+
+    A link is followed only where `follow` says so. Raises `OSError`, of `EINVAL` where it is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags if follow else flags | getattr(os, "O_NOFOLLOW", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def read_regular(path: Path, most: int, *, follow: bool = False) -> bytes:
+    """Read a regular file, as `open_regular` opens it, but no more than `most` bytes and one.
+
+    Where more than `most` bytes come, the file is too long.
+    """
+    with open_regular(path, follow=follow) as file:
+        pieces = []
+        while most >= 0 and (piece := file.read(most + 1)):
+            pieces.append(piece)
+            most -= len(piece)
+    return b"".join(pieces)
 
 
 def fresh_path(path: Path) -> Path:

@@ -20,7 +20,6 @@ import asyncio
 import hmac
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,7 +32,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
 from cmt_bridge.service.events import Events
-from cmt_bridge.service.openapi import Operation, check, document, find, from_text, tidy
+from cmt_bridge.service.openapi import Operation, check, document, find, from_text
+from cmt_bridge.service.reader import MOST_BYTES, read_object
 
 __all__ = ["Control", "Desk", "Json", "Mark", "carry_out"]
 
@@ -41,7 +41,6 @@ Json = dict[str, Any]
 Mark = Literal["accept", "reject", "choose", "undo", "redo"]
 
 HOST: Final = "127.0.0.1"
-MOST_BODY = 1 << 16  # bytes
 MOST_LINE = 1 << 16  # bytes; a path of 4,096 characters, quoted, is up to 49,152
 MOST_HEADER = 4096
 MOST_HEADERS = 48
@@ -251,7 +250,7 @@ class Control:
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         loop = asyncio.get_running_loop()
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BODY)
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BYTES)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -266,7 +265,7 @@ class Control:
             return _refusal(error)
         except web.HTTPRequestEntityTooLarge:
             return _refusal(
-                RefusedError(413, f"The body is longer than {MOST_BODY} bytes.", hint="Ask for less at once.")
+                RefusedError(413, f"The body is longer than {MOST_BYTES} bytes.", hint="Ask for less at once.")
             )
         except web.RequestPayloadError:
             return _refusal(UsageError("The body is damaged.", hint="Send it again."))
@@ -425,43 +424,17 @@ async def _body(request: web.BaseRequest, operation: Operation) -> Json:
     encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8" or encoded:
         raise RefusedError(415, "The body is not JSON.", hint="Send it as application/json, in UTF-8, not compressed.")
-    if (request.content_length or 0) > MOST_BODY:
-        raise web.HTTPRequestEntityTooLarge(MOST_BODY)
+    if (request.content_length or 0) > MOST_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MOST_BYTES)
     try:
         async with asyncio.timeout(PATIENCE):
-            data = _parse(await request.read())
+            data = read_object(await request.read(), "The body")
     except TimeoutError:
         raise RefusedError(408, "The body took too long.", hint="Send it at once.") from None
-    if not isinstance(data, dict):
-        raise UsageError("The body is no JSON object.", hint='Send one, such as {"path": "clip.mp4"}.')
     for field in data:
         if field not in (operation.body or ()):
             known = _listed(operation.body or frozenset())
             raise UsageError(f"The body has no field {field[:64]!r}.", hint=f"Known are {known}.")
-    return data
-
-
-def _parse(body: bytes) -> Any:
-    """Read JSON as RFC 8259 has it, and no further: no NaN, no field twice, no half of a character."""
-    try:
-        data = json.loads(body.decode(), parse_float=_real, parse_constant=_real, object_pairs_hook=_object)
-        json.dumps(data, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        raise UsageError("The body is not valid JSON.", hint="Send JSON in UTF-8, every field once.") from None
-    return data
-
-
-def _real(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return tidy(number)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Json:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        raise ValueError("A field is said twice.")
     return data
 
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from cmt_bridge.errors import UsageError
 
-__all__ = ["Operation", "check", "document", "find", "from_text", "operations", "tidy"]
+__all__ = ["Operation", "check", "document", "find", "from_text", "is_unicode", "operations", "tidy"]
 
 KINDS: Final = {
     "boolean": "true or false",
@@ -116,6 +116,15 @@ def from_text(operation: Operation, field: str, text: str) -> str | int:
     return int(text) if is_number else text
 
 
+def is_unicode(text: str) -> bool:
+    """Tell whether a text is of whole characters: Python's may have halves of them, lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def tidy(number: float) -> float:
     """Give a number that has no fraction as whole: to JSON Schema, 4.0 is an integer."""
     return int(number) if number.is_integer() and abs(number) < EXACT else number
@@ -175,6 +184,8 @@ def check(value: Any, schema: Mapping[str, Any], name: str) -> None:
 
 
 def _check_text(value: str, schema: Mapping[str, Any], name: str) -> None:
+    if not is_unicode(value):
+        raise _wrong(name, "valid Unicode")
     if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
         raise _wrong(name, f"{schema.get('minLength', 0)} to {schema.get('maxLength', 'any')} characters long")
     if "pattern" in schema and not re.fullmatch(schema["pattern"], value, re.DOTALL):
@@ -190,6 +201,8 @@ def _check_object(value: Mapping[str, Any], schema: Mapping[str, Any], name: str
     if len(value) > schema.get("maxProperties", len(value)):
         raise _wrong(name, f"of at most {schema['maxProperties']} fields")
     for field, each in value.items():
+        if not is_unicode(field):
+            raise _wrong(f"A name in {name}", "valid Unicode")
         if field not in known and others is False:
             raise UsageError(
                 f"{name} has no field {field[:64]!r}.",

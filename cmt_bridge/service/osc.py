@@ -25,7 +25,6 @@ import asyncio
 import hmac
 import json
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,7 +33,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.control import Desk, carry_out
-from cmt_bridge.service.openapi import Operation, operations, tidy
+from cmt_bridge.service.openapi import Operation, operations
+from cmt_bridge.service.reader import finite
 
 __all__ = ["PREFIX", "OscControl"]
 
@@ -65,6 +65,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "stop": (),
 }
 """What comes after the token, by verb, in this order."""
+DAMAGED: Final = object()  # an argument in place of texts that are not valid Unicode
 PAIRED = ("regenerate", "stream", "stream_control")
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ class OscControl(asyncio.DatagramProtocol):
                 self._subscribe(sender)
                 self._send(sender, "reply", verb, "ok", "{}")
                 return
+            if DAMAGED in arguments:
+                raise UsageError("A text of the message is not valid Unicode.", hint="Send it in UTF-8.")
             if verb not in ARGUMENTS:
                 raise UsageError(f"There is nothing called {verb[:64]!r}.", hint=f"Known are {', '.join(ARGUMENTS)}.")
             operation = operations()[verb]
@@ -200,9 +203,20 @@ def _messages(data: bytes) -> Iterator[tuple[str, Sequence[Any]]]:
         elif part.startswith(PREFIX.encode()) and _is_plain(part):
             try:
                 message = OscMessage(part)
+            except UnicodeDecodeError:
+                yield "", (_first_text(part), DAMAGED)
+                continue
             except Exception:  # the parser's own errors are not all of one kind
                 continue
             yield message.address.removeprefix(PREFIX), message.params
+
+
+def _first_text(message: bytes) -> str:
+    """Give the first argument of a message that cannot be read as a whole; nothing where that is no text."""
+    at = 0
+    for _ in ("address", "types"):
+        at = (message.find(b"\0", at) // 4 + 1) * 4
+    return message[at:].partition(b"\0")[0].decode("ascii", "replace")
 
 
 def _elements(bundle: bytes) -> list[bytes]:
@@ -243,9 +257,10 @@ def _value(operation: Operation, field: str, value: Any) -> Any:
     """Give the value of a field: OSC has no lists, and many senders know no numbers but 32-bit floats."""
     kind = operation.schema["properties"].get(field, {}).get("type")
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise UsageError(f"{field[:64]} must be a number.", hint="Send one.")
-        value = tidy(float(f"{value:.6g}"))
+        try:
+            value = finite(float(f"{value:.6g}"))
+        except ValueError:
+            raise UsageError(f"{field[:64]} must be a number.", hint="Send one.") from None
     if kind == "array" and isinstance(value, str):
         return [each.strip() for each in value.split(",")]
     if kind == "boolean" and value in (0, 1):

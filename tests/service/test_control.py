@@ -287,6 +287,23 @@ def test_a_path_or_query_that_cannot_be_used_is_refused(served: Served, path: st
     assert said in answer["error"]
 
 
+def test_half_of_a_character_is_refused_wherever_it_stands(served: Served) -> None:
+    for path in ("takes?path=\udcff", "takes?path=%ED%A0%80", "jobs/\udcff", "takes?\udcff=1", "jobs?state=\udcff"):
+        line = f"GET /v1/{path} HTTP/1.1"
+        got = _raw(
+            served, _head(served, "LINE", "Connection: close").replace(b"LINE", line.encode("utf-8", "surrogateescape"))
+        )
+        assert got[9:12] == b"400", got
+        assert json.loads(got.partition(b"\r\n\r\n")[2])["code"] == 2
+    for body in (
+        b'{"path": "\\ud800"}',
+        b'{"path": "c", "options": {"\\udfff": 1}}',
+        b'{"path": "c", "options": {"a": "\\udc00"}}',
+    ):
+        assert "half of a character" in _ask(served, "POST", "/v1/score", body)[2]["error"]
+    assert served.desk.asked == []
+
+
 def test_a_video_may_be_called_by_a_number_or_at_length(served: Served) -> None:
     assert _ask(served, "GET", "/v1/takes?path=12")[2]["path"] == "12"
     assert _ask(served, "GET", "/v1/takes?path=a%20b%2B%C3%A4+c.mp4")[2]["path"] == "a b+ä c.mp4"

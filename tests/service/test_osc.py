@@ -272,3 +272,15 @@ def test_after_the_end_nothing_is_answered(served: Served) -> None:
     served.run(osc.stop())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("text", [b"\xff.mp4", b"\xed\xa0\x80.mp4"])
+def test_a_text_that_is_no_unicode_is_refused_to_whoever_has_the_token(
+    served: Served, sender: Sender, text: bytes
+) -> None:
+    for verb in (b"/cmt-bridge/score\0\0\0", b"/cmt-bridge/stop\0\0\0\0", b"/cmt-bridge/\xff\0\0\0\0"[:16]):
+        for token in (served.token, "x" * 43):
+            sender.raw(verb + b",ss\0" + token.encode() + b"\0" + text.ljust(12, b"\0"))
+        assert sender.hear()[1][1:] == ["error", "A text of the message is not valid Unicode. Send it in UTF-8."]
+    assert sender.is_quiet()
+    assert served.desk.asked == [("status",)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -107,6 +109,14 @@ def test_what_is_asked_for_is_answered(desk: MemoryDesk, folder: Path) -> None:
         "[" * 100_000,
         " " * 70_000 + '{"do": "status"}',
         "\ufeff\0",
+        '{"do": "status", "do": "stop"}',
+        '{"do": "score", "with": {"path": "a.mp4", "path": "b.mp4"}}',
+        '{"do": "score", "with": {"path": "a.mp4", "options": {"seed": 1, "seed": 2}}}',
+        '{"do": "score", "with": {"path": "a.mp4", "seed": NaN}}',
+        '{"do": "score", "with": {"path": "\\ud800.mp4"}}',
+        '{"do": "score", "with": {"path": "a.mp4", "options": {"\\udfff": 1}}}',
+        '{"do": "\\udcff"}',
+        '{"do": "job", "with": {"id": ' + "9" * 5000 + "}}",
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_with_a_reason(desk: MemoryDesk, folder: Path, asked: str) -> None:
@@ -180,6 +190,98 @@ def test_what_is_no_request_stays_where_it_is(desk: MemoryDesk, folder: Path) ->
             assert left == {"half.json.part", "with space.json", "note.txt"}
 
     run(test)
+
+
+ODD = {
+    "fifo": os.mkfifo,
+    "folder": lambda path: (path / "sub").mkdir(parents=True),
+    "dangling": lambda path: path.symlink_to("nowhere"),
+    "loop": lambda path: path.symlink_to(path.name),
+    "link": lambda path: path.symlink_to(path.parents[2] / "secret.json"),
+    "socket": lambda path: _bind(path),
+}
+
+
+def _bind(path: Path) -> None:
+    """Leave a socket; its whole path may be longer than a socket's name."""
+    here = Path.cwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+@pytest.mark.parametrize("where", ["requests", "taken", "answers"])
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_is_passed_over_told_once_and_holds_up_nothing(
+    desk: MemoryDesk, folder: Path, caplog: pytest.LogCaptureFixture, kind: str, where: str
+) -> None:
+    (folder.parent / "secret.json").write_text('{"do": "stop"}')
+    ODD[kind](folder / where / "odd.json")
+
+    async def test() -> None:
+        async with running(desk, folder):
+            for number in range(5):
+                ask(folder, f"a{number}", {"do": "status"})
+                assert (await answer(folder, f"a{number}"))["ok"]
+
+    run(test)
+    assert os.path.lexists(folder / where / "odd.json")
+    assert (folder.parent / "secret.json").read_text() == '{"do": "stop"}'
+    assert [asked for asked in desk.asked if asked[0] != "status"] == []
+    assert [record.message for record in caplog.records] == [
+        f"{folder / where / 'odd.json'} is no regular file and is passed over."
+    ]
+
+
+@pytest.mark.parametrize("name", ["requests", "taken", "answers"])
+def test_a_folder_that_is_none_is_told_once_and_used_when_it_is_one_again(
+    desk: MemoryDesk, folder: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    (folder / name).rmdir()
+    (folder / name).write_text("mine")
+
+    async def test() -> None:
+        async with running(desk, folder):
+            await asyncio.sleep(0.2)
+            assert (folder / name).read_text() == "mine"
+            (folder / name).unlink()
+            await until(lambda: (folder / name).is_dir())
+            ask(folder, "a", {"do": "status"})
+            assert (await answer(folder, "a"))["ok"]
+
+    run(test)
+    assert len(caplog.records) == 1
+    assert "is no folder" in caplog.records[0].message
+
+
+def test_a_spool_that_is_deleted_comes_back(desk: MemoryDesk, folder: Path) -> None:
+    async def test() -> None:
+        async with running(desk, folder):
+            shutil.rmtree(folder)
+            await until(lambda: (folder / "answers").is_dir() and (folder / "taken").is_dir())
+            ask(folder, "a", {"do": "status"})
+            assert (await answer(folder, "a"))["ok"]
+
+    run(test)
+
+
+def test_thousands_of_things_out_of_place_are_told_in_a_few_lines(
+    desk: MemoryDesk, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3000):
+        (folder / "requests" / f"f{number}.json").symlink_to("nowhere")
+
+    async def test() -> None:
+        async with running(desk, folder):
+            for number in range(3):
+                ask(folder, f"a{number}", {"do": "status"})
+                assert (await answer(folder, f"a{number}"))["ok"]
+
+    run(test)
+    assert len(caplog.records) == spool.MOST_TOLD + 1
 
 
 def test_answers_that_nobody_fetched_go_after_a_day(desk: MemoryDesk, folder: Path) -> None:
