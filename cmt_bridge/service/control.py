@@ -3,7 +3,8 @@
 Nobody else is let in. Other users of the machine do not know the token. A web page cannot send it, and is refused for
 its Origin besides; a name that a page's owner points at 127.0.0.1 is refused for the Host. What is let in still cannot
 name a file outside the watched folder, or hold up the daemon: bodies, headers, times, connections and sockets have
-their limits.
+their limits. Who has not shown the token yet is a stranger, and takes no room from those who have: strangers have some
+seconds to show it, and where there are too many of them the oldest goes.
 
 An error is `{"error": sentence, "hint": sentence, "code": exit code}`, and its status says which door it is of:
 
@@ -21,6 +22,7 @@ import hmac
 import json
 import logging
 import os
+import socket as net
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,7 +46,11 @@ HOST: Final = "127.0.0.1"
 MOST_LINE = 1 << 16  # bytes; a path of 4,096 characters, quoted, is up to 49,152
 MOST_HEADER = 4096
 MOST_HEADERS = 48
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 64  # of those who have shown the token
+BACKLOG = 128  # connections that the system lets wait
+AT_ONCE = 32  # of them that are taken in at once
+MOST_STRANGERS = 4 * AT_ONCE  # so that what one said is read before as many others come that it has to go
+STRANGER_PATIENCE = 5.0  # s, to show the token
 MOST_SOCKETS = 32
 MOST_FIELDS = 16
 MOST_SAID = 4096  # bytes of a WebSocket client's message; none is listened to
@@ -54,7 +60,6 @@ FAREWELL = 2.0  # s, to answer and to close sockets when the daemon ends
 HEARTBEAT = 30.0  # s
 PATHS = ("path", "base")
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "cmt-bridge"}
-FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 logger = logging.getLogger(__name__)
 
 
@@ -226,15 +231,20 @@ class Control:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=FAREWELL)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self.port)
+        listening = net.socket()
         try:
-            await site.start()
+            if os.name == "posix":
+                listening.setsockopt(net.SOL_SOCKET, net.SO_REUSEADDR, 1)
+            listening.bind((HOST, self.port))
+            await web.SockSite(self._runner, listening, backlog=AT_ONCE).start()
+            listening.listen(BACKLOG)
         except (OSError, OverflowError) as error:
             await self._runner.cleanup()
+            listening.close()
             raise UsageError(
                 f"Nothing can listen at port {self.port}: {error}.", hint="Give another port, or 0 for a free one."
             ) from error
-        self.port = site.port
+        self.port = listening.getsockname()[1]
         return self.port
 
     async def stop(self) -> None:
@@ -294,6 +304,8 @@ class Control:
                 hint="Send Authorization: Bearer and what is in the file `token` of the daemon's state folder.",
                 headers={"WWW-Authenticate": 'Bearer realm="cmt-bridge"'},
             )
+        if isinstance(request.protocol, _Connection) and not request.protocol.trust():
+            raise RefusedError(503, "There are as many connections open as there may be.", hint="Close one.")
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send what happens until either side has enough."""
@@ -349,26 +361,63 @@ async def _close(socket: web.WebSocketResponse, code: WSCloseCode) -> None:
 
 
 class _Server(web.Server):
-    """Makes a `_Connection` of every connection."""
+    """Makes a `_Connection` of every connection, and knows which of them are strangers, the oldest first."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.strangers: dict[_Connection, None] = {}
+        self.trusted: set[_Connection] = set()
 
     def __call__(self) -> RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Connection(RequestHandler):
-    """A connection that is refused where there are too many, and that is told in JSON when it speaks no HTTP."""
+    """A connection that goes where it shows no token in time, and that is told in JSON when it speaks no HTTP."""
 
-    __slots__ = ()
+    __slots__ = ("_deadline", "_server")
+
+    def __init__(self, server: _Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._server = server
+        self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, or refuse."""
-        if self._manager is not None and len(self._manager.connections) >= MOST_CONNECTIONS:
-            assert isinstance(transport, asyncio.Transport)
-            transport.write(FULL)
-            transport.close()
-            self._force_close = True
-            return
+        """Begin as a stranger, at the cost of the oldest where there are too many."""
         super().connection_made(transport)
+        self._server.strangers[self] = None
+        self._deadline = self._loop.call_later(STRANGER_PATIENCE, self._drop)
+        if len(self._server.strangers) > MOST_STRANGERS:
+            next(iter(self._server.strangers))._drop()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._forget()
+        self._server.trusted.discard(self)
+        super().connection_lost(exc)
+
+    def trust(self) -> bool:
+        """Note that the token was shown; tell whether there is room for one more who has."""
+        if self not in self._server.trusted:
+            if len(self._server.trusted) >= MOST_CONNECTIONS:
+                return False
+            self._forget()
+            self._server.trusted.add(self)
+        return True
+
+    def _forget(self) -> None:
+        """Count as a stranger no more."""
+        self._server.strangers.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _drop(self) -> None:
+        """Break off, whether or not what was answered is read."""
+        self._forget()
+        transport = self.transport
+        self.force_close()
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
 
     def handle_error(
         self,

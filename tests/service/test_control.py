@@ -8,8 +8,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +21,7 @@ import pytest
 
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
 from cmt_bridge.service import control as control_module
-from cmt_bridge.service.control import MOST_CONNECTIONS, MOST_SOCKETS, Control
+from cmt_bridge.service.control import MOST_CONNECTIONS, MOST_SOCKETS, MOST_STRANGERS, Control
 from cmt_bridge.service.events import MOST_WAITING
 from cmt_bridge.service.openapi import document, operations
 from tests.service.desk import MemoryDesk, Served, serve
@@ -704,7 +706,12 @@ def test_connections_have_a_limit(folder: Path) -> None:
     with serve(folder) as served:
         open_ = [socket.create_connection(("127.0.0.1", served.port), timeout=30) for _ in range(MOST_CONNECTIONS)]
         try:
-            assert _raw(served, b"").startswith(b"HTTP/1.1 503 ")
+            for connection in open_:
+                connection.sendall(_head(served, "GET /v1/status HTTP/1.1"))
+                assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+            refused = _raw(served, _head(served, "GET /v1/status HTTP/1.1", "Connection: close"))
+            assert refused.startswith(b"HTTP/1.1 503 ")
+            assert "Close one." in json.loads(refused.partition(b"\r\n\r\n")[2])["hint"]
         finally:
             for connection in open_:
                 connection.close()
@@ -712,6 +719,83 @@ def test_connections_have_a_limit(folder: Path) -> None:
         while _raw(served, _head(served, "GET /v1/status HTTP/1.1", "Connection: close"))[9:12] != b"200":
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+STRANGERS = {
+    "silent": b"",
+    "half a head": b"GET /v1/status HTTP/1.1\r\nHost: ",
+    "a wrong token": b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer wrong\r\n\r\n",
+    "a body that does not come": b"POST /v1/score HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 60000\r\n\r\n{",
+    "a socket": b"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_strangers_take_no_room_from_who_has_the_token(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(control_module, "STRANGER_PATIENCE", 3600.0)
+    monkeypatch.setattr(control_module, "PATIENCE", 3600.0)
+    monkeypatch.setattr(control_module, "MOST_STRANGERS", MOST_CONNECTIONS + 6)
+    said = STRANGERS[kind]
+    with serve(folder) as served:
+        strangers = []
+        try:
+            for _ in range(2 * MOST_CONNECTIONS):
+                strangers.append(socket.create_connection(("127.0.0.1", served.port), timeout=30))
+                strangers[-1].sendall(said % served.port if b"%" in said else said)
+                assert served.call(lambda: len(_manager(served).strangers)) <= MOST_CONNECTIONS + 6
+            assert _ask(served, "GET", "/v1/status")[0] == 200
+            for stranger in strangers[:10]:  # the oldest are gone
+                with suppress(ConnectionError):
+                    while stranger.recv(65536):
+                        pass
+            assert _ask(served, "GET", "/v1/status")[0] == 200
+        finally:
+            for stranger in strangers:
+                stranger.close()
+
+
+def test_a_stranger_has_some_seconds_and_who_has_the_token_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_module, "STRANGER_PATIENCE", 0.5)
+    with serve(folder) as served, socket.create_connection(("127.0.0.1", served.port), timeout=30) as owner:
+        owner.sendall(_head(served, "GET /v1/status HTTP/1.1"))
+        assert owner.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for said in STRANGERS.values():
+            got = _raw(served, said % served.port if b"%" in said else said)
+            assert got[9:12] in (b"", b"401")
+        owner.sendall(_head(served, "GET /v1/status HTTP/1.1"))
+        assert owner.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert not served.call(lambda: len(_manager(served).strangers))
+
+
+def test_a_crowd_of_strangers_does_not_keep_the_owner_out(folder: Path) -> None:
+    with serve(folder) as served:
+        crowd: list[socket.socket] = []
+        ending = threading.Event()
+
+        def come() -> None:
+            while not ending.is_set():
+                crowd.append(socket.create_connection(("127.0.0.1", served.port), timeout=30))
+                if len(crowd) > 3 * MOST_STRANGERS:
+                    crowd.pop(0).close()
+
+        thread = threading.Thread(target=come)
+        thread.start()
+        try:
+            for _ in range(20):
+                assert _ask(served, "GET", "/v1/status")[0] == 200
+        finally:
+            ending.set()
+            thread.join()
+            for stranger in crowd:
+                stranger.close()
+
+
+def _manager(served: Served) -> Any:
+    assert served.control._runner is not None
+    return served.control._runner.server
 
 
 def test_a_port_that_is_taken_is_named(served: Served, folder: Path) -> None:
