@@ -31,6 +31,7 @@ __all__ = ["Daemon", "watch"]
 log = logging.getLogger(__name__)
 
 JOBS, SPOOL = "jobs.db", "spool"
+MEND_EVERY = 1.0  # s, between two looks whether the state folder is whole
 FORCED = 130  # exit code after a second Ctrl-C
 SECONDS_PER_MINUTE = 60
 
@@ -78,6 +79,7 @@ class Daemon:
             await self._stage.start()
             tasks = [asyncio.create_task(self._runner.run(lane)) for lane in LANES]
             tasks.append(asyncio.create_task(self._finder.run()))
+            tasks.append(asyncio.create_task(self._mend()))
             tasks.append(asyncio.create_task(Spool(self, self._held.state / SPOOL).run()))
             started.push_async_callback(_end, tasks)
             started.push_async_callback(self._finder.stop)
@@ -100,6 +102,21 @@ class Daemon:
         for job in self._table.recover():
             log.info("%s goes on where it was stopped", job.path)
         self._table.prune()
+
+    async def _mend(self) -> None:
+        """Bring back what is deleted of the state folder; raises `UsageError` where another daemon took it over."""
+        said = ""
+        while True:
+            await asyncio.sleep(MEND_EVERY)
+            try:
+                notices = [await asyncio.to_thread(self._held.mend), self._table.mend()]
+            except UsageError:
+                raise
+            except CmtBridgeError as error:
+                notices = [str(error)] if str(error) != said else []
+                said = str(error)
+            for notice in filter(None, notices):
+                log.warning("%s", notice)
 
     async def _wait(self, tasks: list[asyncio.Task[None]]) -> None:
         stopping = asyncio.create_task(self._stopping.wait())

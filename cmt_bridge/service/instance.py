@@ -31,8 +31,9 @@ from filelock import FileLock, Timeout
 
 from cmt_bridge import __version__
 from cmt_bridge.config import STATE_VARIABLE, state_root
-from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.files import complete_path, open_regular, read_regular
 from cmt_bridge.errors import CmtBridgeError, MissingError, OutputError, UsageError
+from cmt_bridge.service.claim import Claim
 
 __all__ = ["STATE_VARIABLE", "Held", "Instance", "hold", "instance_for", "instances", "state_folder"]
 
@@ -76,17 +77,57 @@ class Held:
     `note` is a sentence where a daemon before this one ended without tidying up, else empty.
     """
 
-    def __init__(self, instance: Instance, token: str, note: str) -> None:
+    def __init__(self, instance: Instance, lock: FileLock, token: str, note: str) -> None:
         self.folder = instance.folder
         self.state = instance.state
         self.token = token
         self.note = note
         self._instance = instance
+        self._lock = lock
+        self._locked = _identity(self.state / LOCK)
 
     def announce(self, port: int) -> None:
         """Let others know at which port the control API listens. Raises `OutputError`."""
         self._instance = replace(self._instance, port=port)
         _write(self._instance)
+
+    def mend(self) -> str:
+        """Bring back what of the state folder was deleted or replaced; give a sentence where that was so, else nothing.
+
+        Raises `UsageError` where another daemon watches the folder by now, `OutputError` where it cannot be brought
+        back at the moment.
+        """
+        if self._is_whole():
+            return ""
+        state_folder(self.folder)
+        with _root_lock():
+            if not self._is_locked():
+                lock = _lock(self.state / LOCK)
+                _acquire(lock, self.folder, self.state)
+                self._lock.release()
+                self._lock, self._locked = lock, _identity(self.state / LOCK)
+            _refuse_others(self.folder)
+            if _read_token(self.state / TOKEN) != self.token:
+                _write_token(self.state / TOKEN, self.token)
+            _write(self._instance)
+        return f"Files in {self.state} were deleted or replaced; they are there again."
+
+    def release(self) -> None:
+        """Let another watch the folder."""
+        try:
+            with _root_lock(), suppress(OSError):
+                if _read(self.state) == self._instance:
+                    (self.state / INSTANCE).unlink(missing_ok=True)
+        finally:
+            self._lock.release()
+
+    def _is_locked(self) -> bool:
+        return self._locked is not None and _identity(self.state / LOCK) == self._locked
+
+    def _is_whole(self) -> bool:
+        return (
+            self._is_locked() and _read(self.state) == self._instance and _read_token(self.state / TOKEN) == self.token
+        )
 
 
 def state_folder(folder: Path) -> Path:
@@ -122,35 +163,44 @@ def hold(folder: Path) -> Iterator[Held]:
         raise UsageError(f"{folder} is not a folder.", hint="Give the folder whose videos shall be scored.")
     real = Path(os.path.realpath(folder))
     state = state_folder(real)
+    claim = Claim(state.name)
     lock = _lock(state / LOCK)
-    with _root_lock():
-        before = _read(state)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise _watched(real, before) from None
-        except OSError as error:
-            raise _refuse(state, error) from error
-        try:
-            for other in _living():
-                if other.folder != real and (_within(other.folder, real) or _within(real, other.folder)):
-                    raise _watched(real, other)
+    try:
+        with _root_lock():
+            before = _read(state)
+            _acquire(lock, real, state)
+            if not claim.acquire():
+                raise _watched(real, before)
+            _refuse_others(real)
             note = ""
             if before is not None:
                 note = f"The daemon that watched {real} before (process {before.pid}) ended without tidying up."
-            held = Held(Instance(real, os.getpid(), 0, __version__, _now()), _keep_token(state / TOKEN), note)
+            held = Held(Instance(real, os.getpid(), 0, __version__, _now()), lock, _keep_token(state / TOKEN), note)
             held.announce(0)
-        except BaseException:
-            lock.release()
-            raise
-    try:
-        yield held
-    finally:
         try:
-            with _root_lock(), suppress(OSError):
-                (state / INSTANCE).unlink(missing_ok=True)
+            yield held
         finally:
-            lock.release()
+            held.release()
+    finally:
+        lock.release()
+        claim.release()
+
+
+def _acquire(lock: FileLock, real: Path, state: Path) -> None:
+    """Take the lock of a folder's state. Raises `UsageError` where another process has it, `OutputError`."""
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise _watched(real, _read(state)) from None
+    except OSError as error:
+        raise _refuse(state, error) from error
+
+
+def _refuse_others(real: Path) -> None:
+    """Raise `UsageError` where a daemon watches a folder around another, or in it. The caller has the root's lock."""
+    for other in _living():
+        if other.folder != real and (_within(other.folder, real) or _within(real, other.folder)):
+            raise _watched(real, other)
 
 
 def instances() -> list[Instance]:
@@ -240,8 +290,7 @@ def _watched(folder: Path, by: Instance | None) -> UsageError:
 
 def _read(state: Path) -> Instance | None:
     try:
-        with (state / INSTANCE).open("rb") as file:
-            data = json.loads(file.read(MOST_BYTES))
+        data = json.loads(read_regular(state / INSTANCE, MOST_BYTES))
         return Instance(
             folder=Path(str(data["folder"])),
             pid=int(data["pid"]),
@@ -262,16 +311,13 @@ def _write(instance: Instance) -> None:
 def _read_token(path: Path) -> str | None:
     """Give the token, or None where there is none that only its owner could know."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with open_regular(path) as file:
+            status = os.fstat(file.fileno())
+            if os.name == "posix" and (stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid()):
+                return None
+            token = file.read(MOST_BYTES).decode("ascii", "replace")
     except OSError:
         return None
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        if os.name == "posix" and (stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid()):
-            return None
-        token = file.read(MOST_BYTES).decode("ascii", "replace")
     return token if TOKEN_FORM.fullmatch(token) else None
 
 
@@ -281,6 +327,11 @@ def _keep_token(path: Path) -> str:
     if token is not None:
         return token
     token = secrets.token_urlsafe(TOKEN_BYTES)
+    _write_token(path, token)
+    return token
+
+
+def _write_token(path: Path, token: str) -> None:
     try:
         path.unlink(missing_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -288,7 +339,15 @@ def _keep_token(path: Path) -> str:
             file.write(token)
     except OSError as error:
         raise _refuse(path, error) from error
-    return token
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Give what tells a file from any other that comes to bear its name."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _refuse(path: Path, error: OSError) -> OutputError:

@@ -8,11 +8,12 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.database import Database
+from cmt_bridge.service.openapi import is_unicode
 
 __all__ = ["ENDED", "MOST_TRIES", "STATES", "Found", "Job", "JobTable", "Noted"]
 
@@ -21,6 +22,9 @@ ENDED = ("done", "failed", "cancelled")
 MOST_TRIES = 3
 KEPT_JOBS = 1000  # ended jobs of people that are kept; what gave a content its score is kept for ever
 LISTED_JOBS = 100
+LISTED_DAMAGED = 20
+KINDS = ("score", "regenerate")
+LANES = ("batch", "live")
 
 MIGRATIONS = (
     """
@@ -49,6 +53,14 @@ MIGRATIONS = (
     CREATE TABLE files (path TEXT PRIMARY KEY, signature TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
     CREATE INDEX files_by_content ON files (sha256);
     """,
+    "CREATE TABLE damaged_jobs AS SELECT * FROM jobs WHERE 0;",
+)
+# What can be read of the other tables, and whether a content has had its job.
+SANE = (
+    "DELETE FROM contents WHERE typeof(sha256) != 'text' OR typeof(project) != 'text' "
+    "OR typeof(job) NOT IN ('integer', 'null')",
+    "DELETE FROM contents WHERE project = '' AND job IS NOT NULL AND job NOT IN (SELECT id FROM jobs)",
+    "DELETE FROM files WHERE typeof(path) != 'text' OR typeof(signature) != 'text' OR typeof(sha256) != 'text'",
 )
 
 
@@ -124,14 +136,19 @@ class JobTable:
     """The jobs, the contents that have or will have a score, and the files whose content is known.
 
     For one thread of one process. What a method changed is on the disk when it returns. `notice` is a sentence where a
-    damaged table was set aside. Methods that take the number of a job raise `UsageError` where there is none, and
-    leave a job alone that is past what they do, so that a job which was cancelled does not end a second time.
+    damaged table was set aside, or damaged jobs of it. Methods that take the number of a job raise `UsageError` where
+    there is none, and leave a job alone that is past what they do, so that a job which was cancelled does not end a
+    second time.
     """
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, MIGRATIONS)
         self._shares: dict[int, float] = {}
-        self.notice = self._database.notice
+        self.notice = self._database.notice or self._set_damaged_aside()
+
+    def mend(self) -> str:
+        """Bring back a file that was deleted or replaced; give a sentence where that was so, else nothing."""
+        return self._database.mend()
 
     def close(self) -> None:
         """Close the table."""
@@ -332,6 +349,27 @@ class JobTable:
         rows = self._database.rows("SELECT path FROM files WHERE sha256 = ? ORDER BY path", sha256)
         return tuple(row["path"] for row in rows)
 
+    def _set_damaged_aside(self) -> str:
+        """Move jobs that cannot be read to a table of their own; give a sentence where there are some, else nothing.
+
+        What such a job was for is looked at again, unless the job had ended: nothing that has a score loses it by that,
+        since the takes tell of it.
+        """
+        damaged = [row for row in self._database.rows("SELECT * FROM jobs") if not _is_sane(row)]
+        with self._database.writing() as database:
+            for row in damaged:
+                database.execute("INSERT INTO damaged_jobs SELECT * FROM jobs WHERE id = ?", (row["id"],))
+                database.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
+                if row["state"] in ENDED:
+                    database.execute("UPDATE contents SET job = NULL WHERE job = ?", (row["id"],))
+            for statement in SANE:
+                database.execute(statement)
+        if not damaged:
+            return ""
+        numbers = ", ".join(str(row["id"]) for row in damaged[:LISTED_DAMAGED])
+        more = ", …" if len(damaged) > LISTED_DAMAGED else ""
+        return f"{len(damaged)} damaged jobs were set aside in the table damaged_jobs: {numbers}{more}."
+
     def _change(self, number: int, states: Sequence[str], **values: object) -> Job:
         """Set columns of a job that is in one of `states`; give the job as it is then."""
         if self._job(number).state in states:
@@ -353,6 +391,30 @@ class JobTable:
         share = 1.0 if values["state"] == "done" else self._shares.get(values["id"], 0.0)
         values |= {name: json.loads(row[name]) for name in ("request", "takes", "outcome")}
         return Job(**values | {"takes": tuple(values["takes"]), "share": share})
+
+
+def _is_sane(row: sqlite3.Row) -> bool:
+    """Tell whether a row is as it is written here, so that all of it can be read and acted on."""
+    values = dict(row)
+    numbers = [values.pop(name) for name in ("id", "tries", "code")]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        return False
+    if not all(isinstance(text, str) and is_unicode(text) for text in values.values()):
+        return False
+    try:
+        request, takes, outcome = (json.loads(values[name]) for name in ("request", "takes", "outcome"))
+    except (ValueError, RecursionError):
+        return False
+    path = PurePosixPath(values["path"])
+    return (
+        (values["kind"] in KINDS and values["lane"] in LANES and values["state"] in STATES)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and isinstance(request, dict)
+        and isinstance(takes, list)
+        and all(type(take) is int for take in takes)
+        and (outcome is None or isinstance(outcome, dict))
+    )
 
 
 def _insert(database: sqlite3.Connection, kind: str, lane: str, found: Found, key: str | None = None) -> int:

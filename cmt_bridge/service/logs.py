@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 from pathlib import Path
+from typing import TextIO
 
 __all__ = ["LOG_NAME", "begin", "last_lines"]
 
@@ -21,13 +23,37 @@ def begin(path: Path | None) -> None:
         handler = logging.StreamHandler()
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
+        handler = _LogFile(
             path, maxBytes=MOST_BYTES, backupCount=KEPT_FILES, encoding="utf-8", errors="backslashreplace"
         )
     handler.setFormatter(logging.Formatter(FORM))
     root = logging.getLogger("cmt_bridge")
     root.addHandler(handler)
     root.setLevel(logging.INFO)
+
+
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log that is begun anew where its file was deleted or moved away; without a folder for it nothing is written."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        try:
+            if self.stream is not None and not _bears(self.stream, Path(self.baseFilename)):
+                self.stream.close()
+                self.stream = None
+            if self.stream is None:
+                self.stream = self._open()
+        except OSError:
+            return
+        super().emit(record)
+
+
+def _bears(stream: TextIO, path: Path) -> bool:
+    """Tell whether an open file still has its name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
+    except OSError:
+        return False
 
 
 def last_lines(path: Path, count: int) -> list[str]:

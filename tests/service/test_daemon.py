@@ -13,8 +13,9 @@ import pytest
 
 from cmt_bridge.errors import UsageError
 from cmt_bridge.service import database, finder, runner
+from cmt_bridge.service.client import Client
 from cmt_bridge.service.daemon import Daemon
-from cmt_bridge.service.instance import state_folder
+from cmt_bridge.service.instance import hold, instances, state_folder
 from cmt_bridge.service.reason import reason_file
 from tests.service.house import configure, kill, serving, until
 
@@ -301,5 +302,31 @@ def test_a_table_that_cannot_be_written_for_a_while_costs_nothing(
             await until(has(daemon, done=1))
             assert takes(home / "a.mp4") == ["take 1"]
             assert (home / "a.mid").exists()
+
+    run(test)
+
+
+def test_a_state_folder_that_is_deleted_comes_back_with_all_that_was_in_it(
+    home: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmt_bridge.service.daemon.MEND_EVERY", 0.05)
+    configure(home, tiny_model, watch='ignore = ["*"]')
+    (home / "clip.mp4").touch()
+
+    async def test() -> None:
+        async with serving(home) as daemon:
+            await until(lambda: instances() and instances()[0].port)
+            (before,) = instances()
+            token = before.token()
+            daemon._table.add("score", "never", "clip.mp4", "", {})
+            shutil.rmtree(tmp_path / "state")
+            with pytest.raises(UsageError, match="is being watched already"), hold(home):
+                pass
+            await until(lambda: instances() == [before] and before.token() == token)
+            await until(lambda: (before.state / "jobs.db").exists() and (before.state / "spool" / "requests").is_dir())
+            client = await asyncio.to_thread(Client.for_path, home)
+            assert client is not None
+            found = await asyncio.to_thread(client.request, "GET", "/v1/jobs")
+            assert [job["path"] for job in found["jobs"]] == ["clip.mp4"]
 
     run(test)

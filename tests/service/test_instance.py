@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cmt_bridge.errors import UsageError
+from cmt_bridge.service.claim import Claim
 from cmt_bridge.service.instance import STATE_VARIABLE, hold, instance_for, instances, state_folder
 
 HOLD = """
@@ -233,3 +236,84 @@ def test_the_state_lies_where_the_system_has_it_unless_said_otherwise(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert tmp_path in state_folder(folder).parents
+
+
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "all states": lambda state: shutil.rmtree(state.parent),
+    "the state": shutil.rmtree,
+    "moved away": lambda state: state.rename(state.with_name("away")),
+    "the lock": lambda state: (state / "lock").unlink(),
+    "another lock": lambda state: (state / "lock").replace(state / "old") and (state / "lock").touch(),
+    "the token": lambda state: (state / "token").unlink(),
+    "another token": lambda state: (state / "token").write_text("x" * 43),
+    "the note": lambda state: (state / "instance.json").unlink(),
+    "another note": lambda state: (state / "instance.json").write_text("{}"),
+    "a fifo": lambda state: ((state / "instance.json").unlink(), os.mkfifo(state / "instance.json")),
+}
+
+
+@posix
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_is_deleted_of_the_state_comes_back(folder: Path, processes: list[Process], loss: str) -> None:
+    with hold(folder) as held:
+        held.announce(4711)
+        assert held.mend() == ""
+        LOSSES[loss](held.state)
+        if sys.platform == "linux":  # not even meanwhile does another begin
+            assert "watched already" in _line(_start(processes, folder))
+        assert held.mend().endswith("were deleted or replaced; they are there again.")
+        assert held.mend() == ""
+        (found,) = instances()
+        assert (found.folder, found.pid, found.port, found.token()) == (folder, os.getpid(), 4711, held.token)
+        assert stat.S_IMODE(held.state.stat().st_mode) == 0o700
+        assert f"watched already by process {os.getpid()}" in _line(_start(processes, folder))
+    assert instances() == []
+    assert _line(_start(processes, folder)) == "held"
+
+
+def test_who_lost_the_state_to_another_ends_and_leaves_that_one_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Claim, "acquire", lambda _: True)  # as on systems that have no such thing
+    with hold(folder) as held:
+        held.announce(4711)
+        shutil.rmtree(held.state)
+        with hold(folder) as other:
+            with pytest.raises(UsageError, match="watched already by process"):
+                held.mend()
+            assert other.mend() == ""
+            held.release()
+            assert [found.folder for found in instances()] == [folder]
+
+
+def test_a_folder_around_that_began_meanwhile_ends_who_lost_the_state(folder: Path) -> None:
+    with hold(folder) as held:
+        shutil.rmtree(held.state)
+        with hold(folder.parent), pytest.raises(UsageError, match="is being watched already"):
+            held.mend()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="claims are those of Linux")
+def test_a_claim_is_held_once_and_ends_with_its_process(processes: list[Process]) -> None:
+    code = "from cmt_bridge.service.claim import Claim; c = Claim('a'); print(c.acquire(), flush=True); input()"
+    first, second, other = Claim("a"), Claim("a"), Claim("b")
+    assert first.acquire()
+    assert not second.acquire()
+    assert other.acquire()
+    other.release()
+    first.release()
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    processes.append(process)
+    assert _line(process) == "True"
+    assert not second.acquire()
+    process.kill()
+    process.wait()
+    assert second.acquire()
+    second.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="claims are those of Linux")
+def test_a_name_that_nobody_of_ours_answers_for_is_no_claim() -> None:
+    with socket.socket(socket.AF_UNIX) as squatter:
+        squatter.bind(f"\0cmt-bridge {os.getuid()} c")
+        assert Claim("c").acquire()

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from cmt_bridge.errors import OutputError, UsageError
+from cmt_bridge.service import database
 from cmt_bridge.service.jobs import KEPT_JOBS, MOST_TRIES, Found, Job, JobTable, Noted
 
 
@@ -327,6 +331,205 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="Cannot use"):
         JobTable(tmp_path / "file" / "jobs.db")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="Cannot use"):
-        JobTable(tmp_path / "folder")
+
+
+BYSTANDER = "CREATE TABLE jobs (id INTEGER); INSERT INTO jobs VALUES (1)"
+
+
+def _sql(place: Path, script: str) -> None:
+    with closing(sqlite3.connect(place)) as connection:
+        connection.executescript(script)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda place: place.mkdir(),
+        lambda place: os.mkfifo(place),
+        lambda place: place.symlink_to("nowhere"),
+        lambda place: place.symlink_to(place.name),
+        lambda place: (JobTable(place).close(), place.with_name("jobs.db-wal").mkdir()),
+        lambda place: (JobTable(place).close(), os.mkfifo(place.with_name("jobs.db-shm"))),
+        lambda place: _sql(place, BYSTANDER),
+        lambda place: _sql(place, BYSTANDER + "; PRAGMA user_version = 1"),
+        lambda place: (JobTable(place).close(), _sql(place, "PRAGMA user_version = -1")),
+        lambda place: (JobTable(place).close(), _sql(place, "DROP TABLE contents")),
+        lambda place: (JobTable(place).close(), _sql(place, "ALTER TABLE jobs DROP COLUMN code")),
+    ],
+)
+def test_what_is_no_table_is_set_aside(place: Path, damage: Callable[[Path], object]) -> None:
+    place.parent.mkdir()
+    damage(place)
+    table = JobTable(place)
+    assert "was set aside as jobs damaged " in table.notice
+    assert len([each for each in place.parent.iterdir() if each.name.startswith("jobs damaged ")]) >= 1
+    assert _added(table, "a.mp4", "aa").id == 1
+    table.close()
+
+
+@pytest.mark.parametrize("companion", ["", "-wal"])
+def test_nothing_and_nonsense_beside_it_are_no_damage(place: Path, companion: str) -> None:
+    place.parent.mkdir()
+    if companion:
+        table = JobTable(place)
+        _added(table, "a.mp4", "aa")
+        table.close()
+    place.with_name(f"jobs.db{companion}").write_bytes(b"nonsense" * 1000 if companion else b"")
+    table = JobTable(place)
+    assert table.notice == ""
+    assert len(table.list()) == bool(companion)
+    table.close()
+
+
+def test_a_table_that_is_in_use_is_left_alone_and_that_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    JobTable(place).close()
+    with closing(sqlite3.connect(place, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match="End the other program that has it open"):
+            JobTable(place)
+    assert [each.name for each in place.parent.iterdir()] == ["jobs.db"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "request = 'no json'",
+        "request = '[]'",
+        "request = x'00ff'",
+        "request = " + "replace(hex(zeroblob(50000)), '0', '[')",
+        "takes = '{}'",
+        "takes = '[\"x\"]'",
+        "outcome = '3'",
+        "outcome = '{'",
+        "state = 'unheard of'",
+        "state = x'ff'",
+        "lane = 'none'",
+        "kind = 'delete'",
+        "path = '/etc/passwd'",
+        "path = '../x.mp4'",
+        "path = cast(x'ff2e6d7034' AS TEXT)",
+        "path = x'612e6d7034'",
+        "key = cast(x'ed' AS TEXT)",
+        "tries = 'many'",
+        "tries = -1",
+        "code = 1.5",
+        "created = x'00'",
+    ],
+)
+def test_a_damaged_job_is_set_aside_and_its_clip_is_looked_at_again(place: Path, damage: str) -> None:
+    table = JobTable(place)
+    jobs = [_added(table, f"{name}.mp4", name * 2) for name in "abc"]
+    table.claim("batch")
+    table.close()
+    _sql(place, f"UPDATE jobs SET {damage} WHERE id = 2")
+    for again in (False, True):
+        table = JobTable(place)
+        assert table.notice == ("" if again else "1 damaged jobs were set aside in the table damaged_jobs: 2.")
+        assert [job.id for job in table.recover()] == ([] if again else [1])
+        assert [(job.id, job.path) for job in table.list()] == [(3, "c.mp4"), (1, "a.mp4")]
+        assert not table.is_taken("bb")
+        assert table.is_taken("aa")
+        table.prune()
+        table.counts()
+        table.close()
+    with closing(sqlite3.connect(place)) as connection:
+        connection.text_factory = bytes
+        assert [row[0] for row in connection.execute("SELECT id FROM damaged_jobs")] == [2]
+    table = JobTable(place)
+    assert _added(table, "b.mp4", "bb").id > jobs[2].id
+    table.close()
+
+
+def test_a_content_whose_job_had_ended_is_not_scored_again_for_its_damage(place: Path) -> None:
+    table = JobTable(place)
+    for name in "abc":
+        _added(table, f"{name}.mp4", name * 2)
+    table.cancel(1)
+    table.close()
+    _sql(
+        place,
+        "UPDATE jobs SET takes = 'x'; DELETE FROM jobs WHERE id = 3; INSERT INTO files VALUES (x'00', 'a', 'b');"
+        "INSERT INTO contents VALUES (x'01', NULL, ''); UPDATE contents SET job = 'x' WHERE sha256 = 'bb'",
+    )
+    table = JobTable(place)
+    assert [table.is_taken(name * 2) for name in "abc"] == [True, False, False]
+    assert table.forget_files([]) == ()
+    assert table.add_score("a.mp4", "aa", {}, here=["a.mp4"]) is None
+    table.close()
+
+
+def test_whatever_bytes_are_damaged_the_table_can_be_used(place: Path, tmp_path: Path) -> None:
+    table = JobTable(place)
+    for number in range(60):
+        job = _added(table, f"{number}.mp4", f"{number:064x}")
+        table.note_files([Noted(job.path, 1, 2, 3, job.sha256)])
+        if number % 3:
+            table.claim("batch")
+            table.finish(number // 3 + 1, [1], {"takes": [{"take": 1}]})
+    files = {name: place.with_name(name).read_bytes() for name in ("jobs.db", "jobs.db-wal", "jobs.db-shm")}
+    table.close()
+    files["folded"] = place.read_bytes()
+    aside = 0
+    for seed in range(int(os.environ.get("FUZZ_ROUNDS", "60"))):
+        dice = random.Random(seed)
+        here = tmp_path / str(seed) / "jobs.db"
+        here.parent.mkdir()
+        kept = {"jobs.db": files["folded"]} if seed % 2 else {name: files[name] for name in ("jobs.db", "jobs.db-wal")}
+        for name, whole in kept.items():
+            data = bytearray(whole)
+            for _ in range(dice.randrange(0, 9)):
+                at = dice.choice((dice.randrange(100), dice.randrange(len(data) or 1)))
+                data[at : at + dice.choice((1, 1, 4, 600))] = dice.randbytes(dice.choice((0, 1, 1, 4)))
+            here.with_name(name).write_bytes(data[: dice.randrange(len(data) + 1)] if dice.random() < 0.2 else data)
+        refused = ""
+        try:
+            again = JobTable(here)
+        except OutputError as error:
+            refused = str(error)
+        if refused:  # a version that is damaged is as good as a newer one
+            assert "newer cmt-bridge" in refused, f"seed {seed}"
+            continue
+        aside += bool(again.notice)
+        again.recover()
+        again.prune()
+        for job in again.list(None, -1):
+            assert job == again.get(job.id)
+            again.paths_of(job.sha256)
+            again.failure(job.sha256)
+        again.forget_files([])
+        found = again.add_score("new.mp4", f"new {seed}", {})
+        assert found is not None
+        assert again.claim("batch") is not None
+        again.close()
+        shutil.rmtree(here.parent)
+    assert aside > 10
+
+
+def test_a_table_that_is_deleted_or_replaced_is_written_again(place: Path) -> None:
+    table = JobTable(place)
+    _added(table, "a.mp4", "aa")
+    assert table.mend() == ""
+    for number, loss in enumerate(("delete", "delete all", "replace", "rename")):
+        match loss:
+            case "delete":
+                place.unlink()
+            case "delete all":
+                shutil.rmtree(place.parent)
+                place.parent.mkdir()
+            case "replace":
+                place.unlink()
+                place.write_text("mine")
+            case "rename":
+                place.rename(place.with_name("elsewhere.db"))
+        _added(table, f"{number}.mp4", f"{number}")
+        assert table.mend().startswith("jobs.db was deleted or replaced; it is there again")
+        assert table.mend() == ""
+        _added(table, f"{number} b.mp4", f"{number} b")
+        assert [each.read_text() for each in place.parent.glob("jobs replaced *.db")] == ["mine"] * (number > 1)
+    table.close()
+    table = JobTable(place)
+    assert len(table.list()) == 9
+    assert table.notice == ""
+    table.close()
