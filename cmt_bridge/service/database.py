@@ -18,7 +18,20 @@ __all__ = ["Database"]
 
 BUSY_SECONDS = 5.0  # how long another process may hold the database before that is an error
 COMPANIONS = ("", "-wal", "-shm")  # what SQLite calls the files that make up one database
-DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+# What says something about the disk or other programs. All else that SQLite meets in a file is damage of it.
+CIRCUMSTANCES = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOLFS,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+    }
+)
 
 
 class _DamagedError(Exception):
@@ -113,11 +126,13 @@ class Database:
                 raise _DamagedError(self._path)
             for number, script in enumerate(self._migrations[version:], version + 1):
                 connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+            connection.execute("BEGIN IMMEDIATE")  # may it be written at all?
+            connection.execute("ROLLBACK")
             if not self._wanted().items() <= _tables(connection).items():
                 raise _DamagedError(self._path)
         except sqlite3.DatabaseError as error:
             connection.close()
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
+            if self._is_damage(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)):
                 raise _DamagedError(self._path) from error
             raise
         except BaseException:
@@ -125,6 +140,11 @@ class Database:
             raise
         self._identity = _identity(self._path)
         return connection
+
+    def _is_damage(self, code: int) -> bool:
+        if code & 0xFF == sqlite3.SQLITE_READONLY:  # as a damaged head of the file has it, too
+            return os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
+        return code == sqlite3.SQLITE_IOERR_SHORT_READ or code & 0xFF not in CIRCUMSTANCES
 
     def _wanted(self) -> dict[str, tuple[str, ...]]:
         with closing(sqlite3.connect(":memory:")) as fresh:

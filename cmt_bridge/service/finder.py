@@ -14,11 +14,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from cmt_bridge.config import Watching, read_config
-from cmt_bridge.core.files import is_temporary
+from cmt_bridge.core.files import is_temporary, open_regular, read_regular
 from cmt_bridge.errors import OutputError, UsageError
 from cmt_bridge.service.jobs import Found, JobTable, Noted
 from cmt_bridge.service.reason import take_back, tell
-from cmt_bridge.service.scan import Scan, Scanner, Signature
+from cmt_bridge.service.scan import Scan, Scanner
+from cmt_bridge.service.signature import Signature
 from cmt_bridge.service.watch import Watch
 
 __all__ = ["Finder"]
@@ -30,7 +31,9 @@ READ_AT_ONCE = 1.0  # s, for which contents are read before what was found becom
 PIECE = 1 << 22  # bytes that are read before a look whether it is to stop
 OLD = 600.0  # s; what was being written for longer was being written by a process that is gone
 AGAIN = 5.0  # s, until a look is taken again that could not be noted
-MOST_PROBLEMS = 20  # that are remembered
+MOST_PROBLEMS = 20  # that are shown
+MOST_SAID = 10_000  # that are not said again
+MOST_BYTES = 1 << 24  # of a project's list of videos
 
 
 class Finder:
@@ -47,13 +50,14 @@ class Finder:
         self._table = table
         self._looked = looked
         self._problems: tuple[str, ...] = ()
+        self._said: set[str] = set()
         self._wrong = ""  # what is wrong about the configuration at the moment
         self._watching: Watching | None = None
         self._scanner = Scanner(folder)
         self._watch: Watch | None = None
         self._stopped = False
         self._read: dict[str, Signature] = {}
-        self._projects: dict[str, int] = {}
+        self._projects: dict[str, Signature] = {}
         self._swept = -OLD
 
     @property
@@ -114,7 +118,8 @@ class Finder:
         return True
 
     def _say(self, problem: str) -> None:
-        if problem not in self._problems:
+        if problem not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(problem)
             log.warning("%s", problem)
             self._problems = (*self._problems, problem)[-MOST_PROBLEMS:]
 
@@ -146,7 +151,7 @@ class Finder:
         found: dict[str, tuple[Signature, str]] = {}
         since = time.monotonic()
         for path, signature in files:
-            sha256 = self._table.known(path, signature.size, signature.mtime_ns, signature.inode)
+            sha256 = self._table.known(path, signature)
             if sha256 is None:
                 sha256 = await asyncio.to_thread(self._content, path, signature)
             if sha256 is not None:
@@ -159,7 +164,7 @@ class Finder:
     def _note(self, found: dict[str, tuple[Signature, str]], here: frozenset[str]) -> None:
         if not found:
             return
-        self._table.note_files(Noted(path, s.size, s.mtime_ns, s.inode, sha256) for path, (s, sha256) in found.items())
+        self._table.note_files(Noted(path, signature, sha256) for path, (signature, sha256) in found.items())
         added = self._table.add_scores((Found(path, sha256, {}) for path, (_, sha256) in found.items()), here=here)
         self._read |= {path: signature for path, (signature, _) in found.items()}
         for path, (_, sha256) in found.items():
@@ -174,17 +179,16 @@ class Finder:
         """Give the hash of a file's content; None where it cannot be read, or became another meanwhile."""
         digest = hashlib.sha256()
         try:
-            with (self.folder / path).open("rb", buffering=0) as file:
+            with open_regular(self.folder / path, follow=True) as file:
                 while piece := file.read(PIECE):
                     if self._stopped:
                         return None
                     digest.update(piece)
-            after = (self.folder / path).stat()
+            after = Signature.of((self.folder / path).stat())
         except OSError as error:
             self._say(f"Cannot read {path}: {error.strerror or error}.")
             return None
-        same = (after.st_size, after.st_mtime_ns, after.st_ino) == (signature.size, signature.mtime_ns, signature.inode)
-        return digest.hexdigest() if same else None
+        return digest.hexdigest() if after == signature else None
 
     def _take_back(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -196,10 +200,10 @@ class Finder:
         for path in projects:
             file = self.folder / path / PROJECT_FILE
             with suppress(OSError, ValueError, KeyError, TypeError):
-                changed = file.stat().st_mtime_ns
+                changed = Signature.of(file.stat())
                 if self._projects.get(path) == changed:
                     continue
-                videos = json.loads(file.read_bytes())["videos"]
+                videos = json.loads(read_regular(file, MOST_BYTES))["videos"]
                 beside = Path(path).parent
                 scored += [(str(v["sha256"]), (beside / str(v["name"])).as_posix(), path) for v in videos]
                 self._projects[path] = changed

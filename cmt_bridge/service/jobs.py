@@ -14,6 +14,7 @@ from typing import Any
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.database import Database
 from cmt_bridge.service.openapi import is_unicode
+from cmt_bridge.service.signature import Signature
 
 __all__ = ["ENDED", "MOST_TRIES", "STATES", "Found", "Job", "JobTable", "Noted"]
 
@@ -75,12 +76,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Noted:
-    """A file whose content was read: `path` as in `Found`, its size in bytes, time and inode then, and its hash."""
+    """A file whose content was read: `path` as in `Found`, what it was like then, and the hash of its content."""
 
     path: str
-    size: int
-    mtime_ns: int
-    inode: int
+    signature: Signature
     sha256: str
 
 
@@ -322,10 +321,9 @@ class JobTable:
         )
         return tuple(self._from_row(row) for row in rows)
 
-    def known(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
+    def known(self, path: str, signature: Signature) -> str | None:
         """Give the hash of a file's content where the file is still as it was when it was read."""
-        signature = _signature(size, mtime_ns, inode)
-        rows = self._database.rows("SELECT sha256 FROM files WHERE path = ? AND signature = ?", path, signature)
+        rows = self._database.rows("SELECT sha256 FROM files WHERE path = ? AND signature = ?", path, str(signature))
         return str(rows[0]["sha256"]) if rows else None
 
     def note_files(self, files: Iterable[Noted]) -> None:
@@ -333,7 +331,7 @@ class JobTable:
         with self._database.writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO files (path, signature, sha256) VALUES (?, ?, ?)",
-                [(file.path, _signature(file.size, file.mtime_ns, file.inode), file.sha256) for file in files],
+                [(file.path, str(file.signature), file.sha256) for file in files],
             )
 
     def forget_files(self, here: Collection[str]) -> tuple[str, ...]:
@@ -433,7 +431,3 @@ def _follow(database: sqlite3.Connection, number: int | None, path: str, here: C
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _signature(size: int, mtime_ns: int, inode: int) -> str:
-    return f"{size} {mtime_ns} {inode}"  # as text: an inode may be larger than SQLite's numbers

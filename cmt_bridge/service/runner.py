@@ -19,6 +19,7 @@ from cmt_bridge.errors import OutputError
 from cmt_bridge.service.jobs import ENDED, MOST_TRIES, Job, JobTable
 from cmt_bridge.service.lane import Lane, LaneError
 from cmt_bridge.service.reason import take_back, tell
+from cmt_bridge.service.signature import Signature
 
 __all__ = ["LANES", "Runner"]
 
@@ -125,6 +126,7 @@ class Runner:
     async def run(self, lane: str) -> None:
         """Run the jobs of a lane until it is cancelled."""
         bell = self._bells[lane]
+        said = ""
         while True:
             bell.clear()
             if lane == BATCH:
@@ -136,9 +138,11 @@ class Runner:
                     await self._carry_out(job)
                     continue
                 pause = self._pause()
+                said = ""
             except OutputError as error:
-                log.warning("%s", error)
-                pause = SPACE_EVERY
+                if str(error) != said:
+                    log.warning("%s", error)
+                said, pause = str(error), SPACE_EVERY
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), pause)
 
@@ -312,11 +316,10 @@ class Runner:
 
     def _is_as_it_was(self, job: Job, path: Path) -> bool:
         try:
-            found = path.stat()
+            signature = Signature.of(path.stat())
         except OSError:
             return False
-        name = path.relative_to(self.folder).as_posix()
-        return self._table.known(name, found.st_size, found.st_mtime_ns, found.st_ino) == job.sha256
+        return self._table.known(path.relative_to(self.folder).as_posix(), signature) == job.sha256
 
 
 def _is_bare(folder: Path) -> bool:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmt_bridge.service.mounts import is_remote
+from cmt_bridge.service.names import PARTIAL_SUFFIXES, Unfinished, is_system_folder, reason_to_pass
+from cmt_bridge.service.signature import Signature
 
-__all__ = ["VIDEO_SUFFIXES", "Scan", "Scanner", "Signature", "being_written"]
+__all__ = ["VIDEO_SUFFIXES", "Scan", "Scanner", "being_written"]
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -25,23 +27,13 @@ VIDEO_SUFFIXES = frozenset({
 })
 # fmt: on
 PROJECT_SUFFIX = ".cmt"
-PARTIAL_SUFFIXES = frozenset({".part", ".crdownload", ".download", ".tmp", ".partial", ".filepart", ".!ut"})
-SYSTEM_FOLDERS = frozenset({"$recycle.bin", "system volume information", "lost+found", "__macosx", "@eadir"})
 PREVIEW = re.compile(r".*\.preview( take \d+)?\.\w+", re.DOTALL)  # what `cmt-bridge preview` writes
 
 SETTLE_SECONDS = 2.0
 PATIENCE_SECONDS = 20.0  # how long an empty file may be about to grow
+ODD_SECONDS = 600.0  # how long something that is passed over for its name, or held up by another file, is not told
 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What tells one state of a file from another: size in bytes, time of change in nanoseconds, inode."""
-
-    size: int
-    mtime_ns: int
-    inode: int
 
 
 @dataclass(frozen=True)
@@ -51,9 +43,9 @@ class Scan:
     `there` is False where the folder itself is missing, cannot be read or is a mount point without its disk; then
     nothing is known about its files, and all but `problems` is as it was before. `settled` are the files that are
     complete, `fresh` those that were not, or were others, one look ago. `waiting` files have not settled; `soonest` is
-    the time, on the clock that `now` was read from, when the first of them may have, None where none waits. `paths` are
-    all videos, settled or not, `projects` the folders with scores. `problems` are sentences that the looks before did
-    not say.
+    the time, on the clock that `now` was read from, when the first of them may have, None where none waits but for
+    another file to go. `paths` are all videos, settled or not, `projects` the folders with scores. `problems` are
+    sentences that the looks before did not say.
     """
 
     there: bool
@@ -68,20 +60,21 @@ class Scan:
 
 @dataclass(slots=True)
 class _Seen:
-    """A video: since when it is as it is, and whether it has settled so."""
+    """A video: since when it is as it is, whether another file says that it is not complete, and if it has settled."""
 
     signature: Signature
     since: float
+    unfinished: bool
     settled: bool = False
 
 
 class Scanner:
     """Look at a folder again and again. What the looks have to know of each other is kept here.
 
-    Hidden files and folders, projects, previews, system folders and unfinished downloads are passed over, and so is
-    what `ignore` says: patterns with `*`, `?` and `[…]` for the path of a file or folder, or for its name alone where
-    there is no `/` in it. Links to files are followed. Links to folders are not: what they show lies in the watched
-    folder anyway, or outside of it. Content is never read.
+    Hidden files and folders, projects, previews, system folders, unfinished downloads and copies that programs make
+    which sync are passed over (`names.py`), and so is what `ignore` says: patterns with `*`, `?` and `[…]` for the path
+    of a file or folder, or for its name alone where there is no `/` in it. Links to files are followed. Links to
+    folders are not: what they show lies in the watched folder anyway, or outside of it. Content is never read.
     """
 
     def __init__(
@@ -102,6 +95,7 @@ class Scanner:
         self._seen: dict[str, _Seen] = {}
         self._projects: tuple[str, ...] = ()
         self._told: frozenset[str] = frozenset()
+        self._odd: dict[str, float] = {}
 
     def scan(self, now: float) -> Scan:
         """Look once. `now` is in seconds on a clock that never jumps, such as `time.monotonic`."""
@@ -111,7 +105,8 @@ class Scanner:
         if there:
             found = walk.files | self._below(walk.unreadable)
             self._projects = tuple(sorted({*walk.projects, *self._projects_below(walk.unreadable)}))
-            self._note(found, now)
+            self._note(found, walk.unfinished, now)
+            walk.problems += self._odd_for_long(walk.odd, now)
             fresh = [path for path in self._seen if self._settles(path, now)]
         waiting = [each for each in self._seen.values() if not each.settled]
         problems = tuple(problem for problem in dict.fromkeys(walk.problems) if problem not in self._told)
@@ -121,7 +116,7 @@ class Scanner:
             settled={path: each.signature for path, each in self._seen.items() if each.settled},
             fresh=tuple(fresh),
             waiting=len(waiting),
-            soonest=min((self._due(each, now) for each in waiting), default=None),
+            soonest=min((self._due(each, now) for each in waiting if not each.unfinished), default=None),
             paths=frozenset(self._seen),
             projects=self._projects,
             problems=problems,
@@ -156,18 +151,24 @@ class Scanner:
         prefixes = tuple(f"{folder}/" for folder in folders)
         return (path for path in self._projects if prefixes and path.startswith(prefixes))
 
-    def _note(self, found: dict[str, Signature], now: float) -> None:
+    def _note(self, found: dict[str, Signature], unfinished: set[str], now: float) -> None:
         """Keep what was found: what is as it was goes on settling, all else begins to."""
         seen = {}
         for path in sorted(found):
-            each = self._seen.get(path)
-            seen[path] = each if each and each.signature == found[path] else _Seen(found[path], now)
+            each, new = self._seen.get(path), _Seen(found[path], now, path in unfinished)
+            same = each is not None and (each.signature, each.unfinished) == (new.signature, new.unfinished)
+            seen[path] = each if each is not None and same else new
         self._seen = seen
+
+    def _odd_for_long(self, odd: dict[str, str], now: float) -> list[str]:
+        """Give the sentences about what is odd, where it has been so for long: most of it goes by itself."""
+        self._odd = {path: self._odd.get(path, now) for path in odd}
+        return [sentence for path, sentence in odd.items() if now - self._odd[path] >= ODD_SECONDS]
 
     def _settles(self, path: str, now: float) -> bool:
         """Tell whether a file has settled by now and had not before."""
         each = self._seen[path]
-        if each.settled or self._wait(each) > now - each.since or being_written(self._folder / path):
+        if each.settled or each.unfinished or self._wait(each) > now - each.since or being_written(self._folder / path):
             return False
         each.settled = True
         return True
@@ -190,6 +191,8 @@ class _Walk:
         self.projects: list[str] = []
         self.unreadable: list[str] = []
         self.problems: list[str] = []
+        self.unfinished: set[str] = set()
+        self.odd: dict[str, str] = {}
 
     def walk(self, root: Path) -> bool:
         """Go all the way; tell whether nothing at all is in the root. Raises `OSError` where that cannot be read."""
@@ -215,29 +218,37 @@ class _Walk:
         self._visited.add(identity)
         with os.scandir(place) as listing:
             entries = list(listing)
+        unfinished = Unfinished(entry.name for entry in entries)
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             try:
-                self._meet(entry, path, folders)
+                self._meet(entry, path, folders, unfinished)
             except OSError as error:
                 if error.errno not in _GONE:
                     self._skip(path, error)
         return len(entries)
 
-    def _meet(self, entry: os.DirEntry[str], path: str, folders: list[str]) -> None:
+    def _meet(self, entry: os.DirEntry[str], path: str, folders: list[str], unfinished: Unfinished) -> None:
         name = entry.name
         if name.startswith("."):
             return
         _, dot, ending = name.rpartition(".")
         suffix = dot + ending.lower()
         if _is_folder(entry):
-            if suffix in PARTIAL_SUFFIXES or name.lower() in SYSTEM_FOLDERS or not self._may_enter(path, name):
+            if suffix in PARTIAL_SUFFIXES or is_system_folder(name) or not self._may_enter(path, name):
                 return
             (self.projects if suffix == PROJECT_SUFFIX else folders).append(path)
         elif suffix in VIDEO_SUFFIXES and not PREVIEW.fullmatch(name) and self._may_enter(path, name):
             status = entry.stat() if sys.platform != "win32" else Path(entry).stat()  # the entry has no inode there
-            if stat.S_ISREG(status.st_mode):
-                self.files[path] = Signature(status.st_size, status.st_mtime_ns, status.st_ino)
+            if not stat.S_ISREG(status.st_mode):
+                return
+            if reason := reason_to_pass(name):
+                self.odd[path] = f"{path} is passed over: {reason}."
+                return
+            self.files[path] = Signature.of(status)
+            if sign := unfinished.said_by(name):
+                self.unfinished.add(path)
+                self.odd[path] = f"{path} waits: {sign} beside it says that it is not complete."
 
     def _may_enter(self, path: str, name: str) -> bool:
         if not _is_unicode(name):

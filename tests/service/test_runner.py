@@ -11,6 +11,7 @@ from cmt_bridge.service import runner as module
 from cmt_bridge.service.jobs import JobTable, Noted
 from cmt_bridge.service.reason import reason_file
 from cmt_bridge.service.runner import Runner
+from cmt_bridge.service.signature import Signature
 from tests.service.house import until
 
 
@@ -32,7 +33,7 @@ class House:
         path = self.folder / name
         path.write_bytes(data)
         found = path.stat()
-        self.table.note_files([Noted(name, found.st_size, found.st_mtime_ns, found.st_ino, name)])
+        self.table.note_files([Noted(name, Signature.of(found), name)])
         job = self.table.add_score(name, name, {})
         assert job is not None
         return job.id

@@ -304,3 +304,129 @@ def test_an_empty_mount_point_is_not_an_empty_folder(folder: Path, tmp_path: Pat
         _put(Path(other), "b.mp4")
         scan = scanner.scan(1002)
         assert (scan.there, scan.paths) == (True, frozenset({"b.mp4"}))
+
+
+PASSED_OVER = [
+    "clip.f137.mp4",
+    "clip.f251-drc.webm",
+    "clip.fhls-1080p.mp4",
+    "clip.temp.mp4",
+    "clip.part.mp4",
+    "clip (Anna's conflicted copy 2024-01-02).mp4",
+    "clip (conflicted copy).mp4",
+    "clip (conflicted copy 2021-05-03 123456).mp4",
+    "clip (Case Conflict 1).mp4",
+    "clip (case clash from Anna).mp4",
+    "clip (In Konflikt stehende Kopie von PC 2012-01-01).mp4",
+    "clip (Copie en conflit de PC 2013-01-01).mp4",
+    "clip (SFConflict anna@example.org 2020-01-01-12-00-00).mp4",
+    "clip.sync-conflict-20240102-120000-ABCDEFG.mp4",
+    "clip_conflict-20150101-120000.mp4",
+    "clip_conf(1).mp4",
+    "clip [conflicted].mp4",
+    "clip.Conflict.mp4",
+    "clip-DESKTOP-4A5B6C7.mp4",
+    "clip~20240102-120000.mp4",
+    "~syncthing~clip.mp4",
+]
+CLIPS = [
+    "clip.mp4",
+    "f137.mp4",
+    "race.f1.mp4",
+    "my.film.mp4",
+    "clip.f4v",
+    "a.template.mp4",
+    "temp.mp4",
+    "Part.mp4",
+    "War (the conflict, part 2).mp4",
+    "conflict.mp4",
+    "Conflicted.mp4",
+    "A copy (2).mp4",
+    "desktop-tour.mp4",
+    "clip.partial eclipse.mp4",
+    "2024-01-02.mp4",
+]
+
+
+@pytest.mark.parametrize("name", PASSED_OVER)
+def test_what_other_programs_keep_for_themselves_is_passed_over_and_told_when_it_stays(folder: Path, name: str) -> None:
+    _put(folder, name, "other.mp4")
+    scanner = Scanner(folder)
+    assert scanner.scan(0).problems == scanner.scan(599).problems == ()
+    scan = scanner.scan(600)
+    assert (list(scan.settled), scan.paths, scan.waiting) == (["other.mp4"], frozenset({"other.mp4"}), 0)
+    assert scan.problems[0].startswith(f"{name} is passed over: its name is that of ")
+    assert scanner.scan(1800).problems == ()
+
+
+def test_names_that_only_look_like_those_are_clips(folder: Path) -> None:
+    _put(folder, *CLIPS)
+    assert _names(Scanner(folder)) == sorted(CLIPS)
+
+
+@pytest.mark.parametrize(
+    "trash",
+    [
+        *("#recycle", "@Recycle", "@eaDir", ".Trash-1000", ".Trashes", "$RECYCLE.BIN", "System Volume Information"),
+        *(
+            "lost+found",
+            "#snapshot",
+            "@Recently-Snapshot",
+            ".stversions",
+            "LOST.DIR",
+            "Network Trash Folder",
+            "clip.part",
+        ),
+    ],
+)
+def test_trash_and_versions_are_passed_over_at_any_depth(folder: Path, trash: str) -> None:
+    _put(folder, "clip.mp4", f"{trash}/deleted.mp4", f"sub/{trash}/sub/deleted.mp4", "sub/kept.mp4")
+    assert _names(Scanner(folder)) == ["clip.mp4", "sub/kept.mp4"]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        *("clip.mp4.part", "clip.mp4.aria2", "clip.mp4.ytdl", "clip.mp4.crdownload", "clip.mp4.!qB", "clip.mp4.!ut"),
+        *(
+            "clip.mp4.part-Frag12",
+            "clip.mp4.part.aria2",
+            "clip.Xy3kd9_a.mp4.part",
+            "clip.f140.m4a.part",
+            "clip.temp.mp4",
+        ),
+        *("clip.mp4.!sync", "clip.mp4.filepart", "clip.mp4.PART"),
+    ],
+)
+@pytest.mark.parametrize("content", [b"half", b""])
+def test_a_clip_waits_while_a_file_beside_it_says_that_it_is_not_complete(
+    folder: Path, sign: str, content: bytes
+) -> None:
+    (folder / "clip.mp4").write_bytes(content)
+    _put(folder, sign, "other.mp4", "sub/clip.mp4")
+    scanner = Scanner(folder)
+    scanner.scan(0)
+    scan = scanner.scan(100)
+    assert (sorted(scan.settled), scan.waiting, scan.soonest) == (["other.mp4", "sub/clip.mp4"], 1, None)
+    told = scanner.scan(700).problems
+    assert f"clip.mp4 waits: {sign} beside it says that it is not complete." in told
+    (folder / sign).unlink()
+    (folder / "clip.mp4").write_bytes(b"whole")
+    assert scanner.scan(1000).soonest == 1002
+    assert scanner.scan(1002).fresh == ("clip.mp4",)
+
+
+@linux
+def test_a_change_in_place_that_keeps_size_and_time_is_one(folder: Path) -> None:
+    _put(folder, "a.mp4")
+    scanner = Scanner(folder)
+    scanner.scan(0)
+    before = scanner.scan(2).settled["a.mp4"]
+    status = (folder / "a.mp4").stat()
+    with (folder / "a.mp4").open("r+b") as file:
+        file.write(bytes(byte ^ 1 for byte in (folder / "a.mp4").read_bytes()))
+    os.utime(folder / "a.mp4", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert scanner.scan(3).settled == {}
+    after = scanner.scan(5).settled["a.mp4"]
+    assert (before.size, before.mtime_ns, before.inode) == (after.size, after.mtime_ns, after.inode)
+    assert before != after
