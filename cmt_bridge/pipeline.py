@@ -14,7 +14,7 @@ from cmt_bridge import __version__
 from cmt_bridge.compose.engrave import engrave
 from cmt_bridge.compose.plan import at_tempo, plan
 from cmt_bridge.core.control import ControlTrack
-from cmt_bridge.core.files import complete_folder, sha256_of
+from cmt_bridge.core.files import complete_folder, sha256_of, short
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.score import Provenance, Score
@@ -107,8 +107,8 @@ def look_at(
 
 
 def titled(name: str) -> str:
-    """Give a clip's name as one that files and folders can have anywhere: printable, not hidden, not empty."""
-    return "".join(letter if letter.isprintable() else "_" for letter in name).strip(". ") or "clip"
+    """Give a clip's name as one that files and folders can have anywhere: printable, not hidden, empty or too long."""
+    return short("".join(letter if letter.isprintable() else "_" for letter in name).strip(". ") or "clip")
 
 
 def _array_tempo(path: Path, options: AnalysisOptions) -> float:

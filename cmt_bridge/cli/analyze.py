@@ -39,7 +39,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
       cmt-bridge analyze clip.mp4 --tempo-range 80 120 --cut-sensitivity 0.7
       cmt-bridge analyze clip.mp4 -o metadata.json --plot clip.png
     """
-    from cmt_bridge.core.files import complete_path, fresh_path
+    from cmt_bridge.core.files import complete_path, fresh_path, short
     from cmt_bridge.settings import analysis_options
 
     options = analysis_options(settings_of(given))
@@ -61,7 +61,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
 
         with complete_path(plot) as temporary:
             draw(measurement, metadata, temporary)
-    target = output if output is not None or as_json else fresh_path(Path(f"{video.stem}.metadata.json"))
+    target = output if output is not None or as_json else fresh_path(Path(f"{short(video.stem)}.metadata.json"))
     if target is not None:
         write_json(metadata.to_json(), target)
     talk(_summary(metadata))

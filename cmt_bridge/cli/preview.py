@@ -41,7 +41,7 @@ def preview(
       cmt-bridge preview clip.mp4
       cmt-bridge preview clip.mid -o clip.wav
     """
-    from cmt_bridge.core.files import fresh_path
+    from cmt_bridge.core.files import fresh_path, short
     from cmt_bridge.errors import OutputError, UsageError
     from cmt_bridge.outputs import audio
     from cmt_bridge.outputs.preview import measure_picture, write_preview
@@ -60,11 +60,11 @@ def preview(
     seconds = picture.seconds if picture is not None else length or len(sound) / audio.SAMPLE_RATE
     sound = audio.level(audio.fit(sound, seconds))
     if video is not None and picture is not None:
-        target = output or folder / f"{video.stem}.preview"
+        target = output or folder / f"{short(video.stem)}.preview"
         with progress("Copying") as done:
             path = write_preview(video, picture, sound, target, exact=output is not None, progress=done)
     else:
-        path = output or fresh_path(folder / f"{title}.preview.wav")
+        path = output or fresh_path(folder / f"{short(title)}.preview.wav")
         audio.write_wav(sound, path)
         talk("Without --video only the sound is written.")
     if as_json:

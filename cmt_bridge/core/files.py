@@ -26,10 +26,16 @@ __all__ = [
     "open_regular",
     "read_regular",
     "sha256_of",
+    "short",
+    "with_addition",
 ]
 
 LONGEST_NAME = 100  # bytes in UTF-8, so that there is room for more
+LONGEST_TITLE = 180  # bytes of a name that names of other files begin with
+MOST_BYTES = 255  # of a name, as file systems have it
+MARK_DIGITS = 8
 UNNAMEABLE = '/\\:*?"<>|'
+_SUFFIX = re.compile(r"\.\w{1,16}")
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?", re.DOTALL)
 
 
@@ -51,7 +57,8 @@ def complete_path(path: Path, *, parents: bool = True) -> Iterator[Path]:
     nothing stays behind and what was at `path` before is untouched. An `OSError` of the body or of the renaming becomes
     an `OutputError`.
     """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    suffix = path.suffix if _SUFFIX.fullmatch(path.suffix) else ""
+    temporary = path.with_name(f".{short(path.stem)}.{secrets.token_hex(4)}.part{suffix}")
     try:
         try:
             if parents:
@@ -73,7 +80,7 @@ def complete_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
     `path` must not exist yet, or be an empty folder; the folder it is in is made where it is missing, unless `parents`
     says that it must be there. Where the body fails nothing stays behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{short(path.name)}.{secrets.token_hex(4)}.part")
     made: list[Path] = []
     try:
         try:
@@ -144,8 +151,27 @@ def fresh_path(path: Path) -> Path:
     candidate = path
     while candidate.exists():
         take += 1
-        candidate = path.with_name(f"{path.stem} take {take}{path.suffix}")
+        candidate = with_addition(path, f" take {take}")
     return candidate
+
+
+def with_addition(path: Path, addition: str) -> Path:
+    """Give a path whose name says something more before its suffix; a name that gets too long is shortened."""
+    room = MOST_BYTES - len(os.fsencode(addition + path.suffix))
+    return path.with_name(f"{short(path.stem, room)}{addition}{path.suffix}")
+
+
+def short(text: str, longest: int = LONGEST_TITLE) -> str:
+    """Give a name of up to so many bytes: as it is, or its beginning with a mark that tells it from others like it.
+
+    The same name is always shortened to the same. What is left of the usual length is enough for all that is added
+    where names of other files begin with it.
+    """
+    data = os.fsencode(text)
+    if len(data) <= longest:
+        return text
+    mark = f"~{hashlib.sha256(data).hexdigest()[:MARK_DIGITS]}"
+    return cut(text, longest - len(mark)) + mark
 
 
 def cut(text: str, longest: int) -> str:

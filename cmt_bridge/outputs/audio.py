@@ -151,7 +151,7 @@ def _render_fluidsynth(program: str, midi: bytes, soundfont: Path) -> Sound:
         song, sound = Path(folder, "song.mid"), Path(folder, "sound.raw")
         song.write_bytes(midi)
         command = [program, "-n", "-i", "-q", "-g", FLUIDSYNTH_GAIN, "-r", str(SAMPLE_RATE)]
-        command += ["-T", "raw", "-O", "s16", "-F", str(sound), str(soundfont), str(song)]
+        command += ["-T", "raw", "-O", "s16", "-F", str(sound), str(soundfont.absolute()), str(song)]
         done = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode or not sound.is_file():
             reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]

@@ -66,7 +66,8 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     with _reading(path):
-        container = av.open(str(path), metadata_errors="replace")
+        # `file:` keeps a colon in a name from being a protocol; the whitelist keeps playlists off the net.
+        container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
     with container:
         stream = container.streams.best("video")
         if stream is None:
@@ -134,7 +135,7 @@ def _copy(video: Path, picture: Picture, sound: Sound, path: Path, progress: Pro
 
     with _open(video) as (container, stream):
         shift = round(picture.start / stream.time_base)
-        with av.open(str(path), "w") as output:
+        with av.open(f"file:{path}", "w") as output:
             try:
                 track = output.add_stream_from_template(stream, opaque=True)
                 track.metadata.update(stream.metadata)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import suppress
 from pathlib import Path
 
-from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.files import complete_path, open_regular, read_regular, short
 from cmt_bridge.errors import OutputError
 
 __all__ = ["reason_file", "take_back", "tell"]
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 200  # of a clip's name in that of its note; all of a name, while it is written too, may have 255
+MOST_BYTES = 1 << 16  # of a note
 HEAD = "This clip was not scored:"
 WHEN_CHANGED = "It is tried again when the file changes."
 WHEN_IN_ORDER = "It is tried again when that is in order."
@@ -23,10 +22,7 @@ TAIL = "This note is cmt-bridge's own, and goes when the clip has its score."
 
 def reason_file(clip: Path) -> Path:
     """Give the file that says why a clip has no score."""
-    name = clip.name
-    while len(os.fsencode(name)) > MOST_BYTES:
-        name = name[:-1]
-    return clip.with_name(f"{name} was not scored.txt")
+    return clip.with_name(f"{short(clip.name)} was not scored.txt")
 
 
 def tell(clip: Path, reason: str, *, waits: bool = False) -> bool:
@@ -56,7 +52,7 @@ def take_back(clip: Path) -> None:
 
 def _is_ours(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(HEAD)) == HEAD.encode()
     except OSError:
         return False
@@ -64,6 +60,6 @@ def _is_ours(path: Path) -> bool:
 
 def _says(path: Path, text: str) -> bool:
     try:
-        return path.read_text(encoding="utf-8") == text
+        return read_regular(path, MOST_BYTES) == text.encode()
     except (OSError, ValueError):
         return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmt_bridge.config import Outputs
-from cmt_bridge.core.files import complete_path, fresh_path, sha256_of
+from cmt_bridge.core.files import complete_path, fresh_path, sha256_of, with_addition
 from cmt_bridge.outputs.scorefile import SCORE_NAME
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Take
@@ -39,7 +39,7 @@ def drop(project: Project, outputs: Outputs) -> Dropped:
         target = folder / name
         if target.exists() and not _is_ours(project, target, source.suffix):
             left.append(target)
-            target = target.with_name(f"{target.stem} take {take.number}{target.suffix}")
+            target = with_addition(target, f" take {take.number}")
             if target.exists() and not _is_ours(project, target, source.suffix):
                 target = fresh_path(target)
         if not _same(source, target):

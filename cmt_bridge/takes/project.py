@@ -11,7 +11,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from cmt_bridge.core.files import complete_folder, complete_path, is_temporary
+from cmt_bridge.core.files import complete_folder, complete_path, is_temporary, short
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_json, write_json
 from cmt_bridge.takes.history import Choice, History, Mark
@@ -41,15 +41,15 @@ class Project:
         with complete_folder(folder, parents=False) as temporary:  # a folder that was moved is not to come back
             made = cls(temporary)
             for number, draft in enumerate(drafts, 1):
-                made._write(number, draft, folder.name.removesuffix(SUFFIX))
+                made._write(number, draft, cls(folder).name)
             made._write_videos([{"name": video, "sha256": sha256}])
             made._choose(History(), Choice(drafts[0].facts.verb, 1))
         return cls(folder)
 
     @property
     def name(self) -> str:
-        """The name of what it makes: that of the folder without its suffix."""
-        return self.folder.name.removesuffix(SUFFIX)
+        """The name of what it makes: that of the folder without its suffix, and not longer than names may be."""
+        return short(self.folder.name.removesuffix(SUFFIX))
 
     def videos(self) -> list[dict[str, str]]:
         """Give name and SHA-256 of the videos it has takes for."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from cmt_bridge.core.files import fresh_path, sha256_of
+from cmt_bridge.core.files import MOST_BYTES, fresh_path, sha256_of, short
 from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
 
 __all__ = ["home_of", "project_of", "projects_in"]
@@ -37,13 +38,15 @@ def project_of(path: Path) -> Project | None:
     return next((each for each in others if any(video["sha256"] == sha256 for video in each.videos())), None)
 
 
-def _named(video: Path) -> tuple[Path, Path]:
-    return video.with_name(f"{video.stem}{SUFFIX}"), video.with_name(f"{video.name}{SUFFIX}")
+def _named(video: Path) -> list[Path]:
+    names = dict.fromkeys((short(video.stem), video.stem, short(video.name), video.name))
+    there = [f"{name}{SUFFIX}" for name in names]
+    return [video.with_name(name) for name in there if len(os.fsencode(name)) <= MOST_BYTES]
 
 
 def home_of(path: Path, title: str, home: Path | None = None) -> Path:
     """Give the folder that a new project for a file goes to: beside it, or in `home`."""
     home = path.absolute().parent if home is None else home.absolute()
-    full = "".join(letter if letter.isprintable() else "_" for letter in path.name)
+    full = short("".join(letter if letter.isprintable() else "_" for letter in path.name))
     candidates = [home / f"{title}{SUFFIX}", home / f"{full}{SUFFIX}"]
     return next((each for each in candidates if not each.exists()), fresh_path(candidates[1]))

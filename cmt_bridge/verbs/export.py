@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
+from cmt_bridge.core.files import complete_folder, complete_path, fresh_path, short, with_addition
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import InputError, ScoreError, UsageError
 
@@ -188,7 +188,7 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
         raise InputError(f"{existing} cannot be read: {error}.", hint="Check the path and its permissions.") from error
     arrangement, _, number = arrangement_of(path, take)
     there = existing.absolute().parent
-    target = _free(there / f"{existing.stem} with {arrangement.title}{existing.suffix}", number)
+    target = _free(there / f"{short(f'{existing.stem} with {arrangement.title}')}{existing.suffix}", number)
     if kind == "reaper":
         from cmt_bridge.projects.reaper import added as added_to_reaper
 
@@ -278,7 +278,7 @@ def _seen_from(folder: Path, file: Path) -> str:
 
 
 def _numbered(path: Path, take: int) -> Path:
-    return path.with_name(f"{path.stem} take {take}{path.suffix}") if path.suffix else Path(f"{path} take {take}")
+    return with_addition(path, f" take {take}") if path.suffix else Path(f"{path} take {take}")
 
 
 def _free(path: Path, take: int) -> Path:

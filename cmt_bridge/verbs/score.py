@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import Config, read_config
+from cmt_bridge.core.files import sha256_of
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import OutputError, UsageError, VideoError
 from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
@@ -124,7 +125,7 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
         timings=timings,
     )
     told("deliver", 0.0)
-    if _signature(request.path) != before:  # or moved, and then its score does not belong here
+    if not _is_as_before(request.path, before, picture.sha256):  # or moved: then its score does not belong here
         raise _changed(request.path)
     notes = doubts(request.path, picture.metadata, picture.damage) if picture.metadata else []
     if request.output is not None:
@@ -157,12 +158,20 @@ def _changed(path: Path) -> VideoError:
     return VideoError(f"{path} changed or was moved while it was scored.", hint="Wait until it is complete.")
 
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
+def _is_as_before(path: Path, before: tuple[int, ...] | None, sha256: str) -> bool:
+    """Tell whether a file is as it was; where only its last time tells of a change, what is in it does."""
+    after = _signature(path)
+    if after is None or before is None or after[:-1] != before[:-1]:
+        return after == before
+    return after == before or sha256_of(path) == sha256
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
 def _takes_for(project: Project, sha256: str) -> list[Take]:

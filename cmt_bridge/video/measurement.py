@@ -125,9 +125,11 @@ def measuring(
             raise VideoError(
                 f"{path} holds a single picture, so nothing moves in it.", hint="Make a clip of a second or more of it."
             )
-        if _stamp(path) != state:
+        content = sha256()
+        after = _stamp(path)
+        if after[:-1] != state[:-1] or (after != state and sha256_of(path) != content):
             raise VideoError(f"{path} changed while it was measured.", hint="Wait until it is complete.")
-        yield curves.measurement(_source(path, stream, sha256()), stream, stream.length)
+        yield curves.measurement(_source(path, stream, content), stream, stream.length)
 
 
 def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
@@ -148,12 +150,12 @@ def shown_name(path: Path) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path.name)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     try:
         status = path.stat()
     except OSError:
-        return (0, 0)
-    return status.st_size, status.st_mtime_ns
+        return (0, 0, 0)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 Step = tuple[Frame, "Future[Motion] | None"]

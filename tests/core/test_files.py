@@ -1,8 +1,18 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from cmt_bridge.core.files import complete_folder, complete_path, fresh_path, is_temporary
+from cmt_bridge.core.files import (
+    complete_folder,
+    complete_path,
+    fresh_path,
+    is_temporary,
+    open_regular,
+    read_regular,
+    short,
+    with_addition,
+)
 from cmt_bridge.errors import OutputError
 
 
@@ -75,3 +85,51 @@ def test_what_was_being_written_is_known_by_its_name(tmp_path: Path) -> None:
         assert is_temporary(temporary.name)
     for name in ("a.mid", ".hidden", ".a.part", "a.0123abcd.part", ".a.0123abcd.parts", ".a.0123ABCD.part"):
         assert not is_temporary(name)
+
+
+LONG = [letter * (251 // len(letter.encode())) for letter in "nä日🎬"]
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("suffix", [".mp4", "", ". odd suffix"])
+def test_a_name_of_any_length_can_be_written(tmp_path: Path, name: str, suffix: str) -> None:
+    whole = (name + "x" * 255).encode()[: 255 - len(suffix)].decode(errors="ignore") + suffix
+    with complete_path(tmp_path / whole) as temporary:
+        temporary.write_text("1")
+        assert is_temporary(temporary.name)
+    assert [path.name for path in tmp_path.iterdir()] == [whole]
+    with complete_folder(tmp_path / "folder" / whole) as temporary:
+        (temporary / "a").write_text("1")
+        assert is_temporary(temporary.name)
+    second = fresh_path(tmp_path / whole)
+    second.touch()
+    third = fresh_path(tmp_path / whole)
+    third.touch()
+    assert (second.suffix, third.suffix) == (Path(whole).suffix,) * 2
+    assert (second.stem[-7:], third.stem[-7:]) == (" take 2", " take 3")
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_short_name_counts_bytes_is_stable_and_tells_names_apart(name: str) -> None:
+    assert short("clip") == "clip"
+    assert short("n" * 180) == "n" * 180
+    assert len(short(name).encode()) <= 180
+    assert short(name) == short(name)
+    assert short(name) != short(name + "x") != short(name + "y")
+    assert short(short(name)) == short(name)
+    assert short(name).startswith(name[:20])
+    assert len(os.fsencode(short(name + "\udcff", 50))) <= 50
+    assert with_addition(Path("a.mid"), " take 2") == Path("a take 2.mid")
+    assert len(os.fsencode(with_addition(Path(name + ".mid"), " take 12").name)) <= 255
+
+
+def test_only_regular_files_are_read_and_only_so_far(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    assert read_regular(tmp_path / "file", 3) == b"1234"
+    assert read_regular(tmp_path / "link", 5, follow=True) == b"12345"
+    os.mkfifo(tmp_path / "fifo")
+    for name, follow in (("link", False), ("fifo", False), ("fifo", True), (".", False), ("nothing", True)):
+        with pytest.raises(OSError, match=name if name != "." else None):
+            open_regular(tmp_path / name, follow=follow)

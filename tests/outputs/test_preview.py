@@ -157,3 +157,37 @@ def test_real_clips_keep_rotation_colours_and_sync(shared: Path, tmp_path: Path,
     for field in ("color_primaries", "color_trc", "colorspace", "color_range"):
         assert getattr(frames[0], field) == getattr(frames[1], field)
     assert abs(sound_onset(path)[0] - frames[1].time - CLICK_SECONDS) < 0.005
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["take:1", "-clip", "clip%d", "%03d", "100%", "concat:a|b", "http:x", "data:,x", "file:x", "pipe:0", "a?b#c"],
+)
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_name_is_a_name_whatever_it_looks_like(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, relative: bool
+) -> None:
+    write_clip(tmp_path / "plain.mp4", "mpeg4")
+    (tmp_path / "plain.mp4").rename(tmp_path / f"{name}.mp4")
+    monkeypatch.chdir(tmp_path)
+    video = Path(f"{name}.mp4") if relative else tmp_path / f"{name}.mp4"
+    picture = measure_picture(video)
+    path = write_preview(video, picture, click(picture.seconds), video.with_name(f"{name}.preview"))
+    assert path.name == f"{name}.preview.mp4"
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted([f"{name}.mp4", f"{name}.preview.mp4"])
+    exact = write_preview(video, picture, click(picture.seconds), video.with_name(f"{name} b.mkv"), exact=True)
+    path.rename("result.mp4")
+    exact.rename("result.mkv")
+    assert pictures(Path("result.mp4"))[1] == pictures(Path("result.mkv"))[1]
+
+
+def test_a_file_that_names_others_reads_none_of_them(tmp_path: Path) -> None:
+    write_clip(tmp_path / "plain.mp4", "mpeg4")
+    lists = {
+        "net.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
+        "net.mp4": "ffconcat version 1.0\nfile 'http://127.0.0.1:9/a.mp4'\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(VideoError):
+            measure_picture(tmp_path / name)

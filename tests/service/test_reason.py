@@ -50,6 +50,8 @@ def test_a_long_name_is_cut(tmp_path: Path) -> None:
         clip = tmp_path / f"{letter * (250 // len(letter.encode()))}.mp4"
         assert tell(clip, "It holds no picture.")
         assert clip.name in reason_file(clip).read_text("utf-8")
+        other = clip.with_name(clip.name.replace(".mp4", "x.mp4"))
+        assert reason_file(other) != reason_file(clip)
         take_back(clip)
     assert list(tmp_path.iterdir()) == []
 

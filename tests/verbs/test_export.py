@@ -9,17 +9,23 @@ from pathlib import Path
 
 import pytest
 
+from cmt_bridge.config import Outputs
+from cmt_bridge.core.files import sha256_of
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource
 from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.outputs.midi import midi_bytes
+from cmt_bridge.pipeline import titled
+from cmt_bridge.takes.drop import drop
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.whereabouts import home_of, project_of
 from cmt_bridge.verbs.delivery import dropped
 from cmt_bridge.verbs.export import FORMATS, arrangement_of, export, format_of, music_of
 from tests.projects.films import edited_midi, score_of
 
 Run = Callable[..., tuple[int, str, str]]
+MADE = "2026-01-02T03:04:05+00:00"
 METADATA = VideoMetadata(
     VideoSource("Der Film.mp4", "abc", 1280, 720, 0, (25, 1), 200),
     8.0,
@@ -264,3 +270,34 @@ def test_parts_are_written_once_and_what_was_edited_stays(clip: Path) -> None:
     assert made[1].path.read_bytes() == b"edited"
     assert len(export(clip, ["parts"], take=1)) == 5
     assert len(list(made[0].path.parent.iterdir())) == 11
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".m2ts"])
+def test_a_clip_of_the_longest_name_has_its_project_and_every_file_for_a_session(tmp_path: Path, suffix: str) -> None:
+    names = [("日" * 90).encode()[: 254 - len(suffix)].decode(errors="ignore") + letter + suffix for letter in "ab"]
+    for number, name in enumerate(names):
+        clip = tmp_path / name
+        clip.write_bytes(name.encode())
+        draft = Draft(score_of(shift=number, frame_rate=(25, 1)), Facts("score", MADE, f"k{number}", number), METADATA)
+        home = home_of(clip, titled(clip.stem))
+        project = Project.create(home, clip.name, sha256_of(clip), [draft])
+        for take in (1, 2):
+            made = export(clip, FORMATS, take=take)
+            assert all(each.path.exists() for each in made)
+            for _ in range(2):
+                (written,) = drop(project, Outputs(files=("midi",), host="garageband", drop=".")).written
+                written.write_bytes(b"edited")
+            project.add([replace(draft, facts=replace(draft.facts, key=f"more {take}"))])
+    found = [project_of(tmp_path / name) for name in names]
+    assert [project.videos()[0]["name"] for project in found if project] == names
+    assert len({project.folder for project in found if project}) == 2
+
+
+def test_a_project_whose_name_was_not_shortened_is_found(tmp_path: Path) -> None:
+    clip = tmp_path / ("n" * 230 + ".mp4")
+    clip.write_bytes(b"a video")
+    project = Project.create(clip.with_suffix(".cmt"), clip.name, "another", [Draft(score_of(), Facts("score", MADE))])
+    found = project_of(clip)
+    assert found is not None
+    assert found.folder == project.folder
+    assert all(each.path.exists() for each in export(clip, ["midi", "ardour"]))
