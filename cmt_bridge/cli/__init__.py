@@ -30,6 +30,7 @@ from cmt_bridge.cli.regenerate import regenerate
 from cmt_bridge.cli.score import score
 from cmt_bridge.cli.service import service
 from cmt_bridge.cli.stream import stream
+from cmt_bridge.cli.streams import prepare
 from cmt_bridge.cli.takes import accept, choose, diff, redo, reject, takes, undo
 from cmt_bridge.cli.train import train
 from cmt_bridge.cli.watch import watch
@@ -74,9 +75,11 @@ def _interrupt(*_: Any) -> NoReturn:
 
 def main() -> None:
     """Run the command line; every error leaves as one line and an exit code."""
+    prepare()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         cli.main(prog_name="cmt-bridge", standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:
