@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["daemon"]
 
 START_PATIENCE = 30.0  # s, for a daemon to answer
-STOP_PATIENCE = 30.0  # s, for one to end
 PAUSE = 0.1  # s
 SAID = "daemon.err"  # in the state folder: what the daemon's libraries say, and why it did not start
 
@@ -106,26 +105,12 @@ def stop(folder: Path, every: bool) -> None:
     errors = []
     for instance in instances() if every else [_instance(folder)]:
         try:
-            Client(instance).request("POST", "/v1/stop")
-            _wait_for_end(instance)
+            Client(instance).stop()
             talk(f"{instance.folder} is not watched any more")
         except CmtBridgeError as error:
             errors.append(error)
     if errors:
         raise errors[0]
-
-
-def _wait_for_end(instance: Instance) -> None:
-    from cmt_bridge.errors import CmtBridgeError
-    from cmt_bridge.service.instance import instances
-
-    until = time.monotonic() + STOP_PATIENCE
-    while any(other.pid == instance.pid for other in instances()):
-        if time.monotonic() > until:
-            raise CmtBridgeError(
-                f"The daemon that watches {instance.folder} does not end.", hint=f"End its process, {instance.pid}."
-            )
-        time.sleep(PAUSE)
 
 
 @daemon.command()

@@ -41,15 +41,30 @@ def install(folder: Path) -> None:
 @service.command()
 @FOLDER
 def remove(folder: Path) -> None:
-    """Remove what `install` wrote for FOLDER, and say how to end what it started.
+    """Stop what `install` had started for FOLDER, and remove what it wrote.
+
+    The videos and their scores stay, and so does what the daemon noted about FOLDER.
 
     \b
     Examples:
       cmt-bridge service remove ~/Videos
     """
+    from cmt_bridge.service.client import Client
+    from cmt_bridge.service.instance import instances
     from cmt_bridge.service.unit import unit_for
 
+    real = folder.resolve()
     unit = unit_for(folder)
-    unit.remove()
+
+    def still() -> None:
+        for instance in instances():
+            if instance.folder == real:
+                Client(instance).stop()
+
+    left = unit.remove(still)
     click.echo(unit.path)
-    talk(f"end: {unit.end}")
+    for path in left:
+        talk(f"left: {path}, which is yours")
+    for instance in instances():
+        if instance.folder == real:
+            talk(f"{real} is still watched by process {instance.pid}: cmt-bridge daemon stop {real}")

@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cmt_bridge.errors import CmtBridgeError, error_of
-from cmt_bridge.service.instance import Instance, instance_for
+from cmt_bridge.service.instance import Instance, instance_for, instances
 
 __all__ = ["Client", "Progress"]
 
@@ -27,6 +27,7 @@ Progress = Callable[[str, float], None]
 HOST: Final = "127.0.0.1"
 PATIENCE = 60.0  # s, for an answer; a daemon gives it in milliseconds, if its disk does
 START_PATIENCE = 10.0  # s, for a daemon that starts
+STOP_PATIENCE = 30.0  # s, for one to end
 PAUSE = 0.1  # s
 HEARTBEAT = 30.0  # s
 MOST_RETRIES = 3  # of a socket that closes while the daemon lives
@@ -89,6 +90,18 @@ class Client:
         if response.status >= 400:
             raise _error(answer)
         return dict(answer)
+
+    def stop(self) -> None:
+        """End the daemon, and wait until it has ended. Raises `CmtBridgeError` where it does not."""
+        self.request("POST", "/v1/stop")
+        until = time.monotonic() + STOP_PATIENCE
+        while any(other.pid == self.instance.pid for other in instances()):
+            if time.monotonic() > until:
+                raise CmtBridgeError(
+                    f"The daemon that watches {self.instance.folder} does not end.",
+                    hint=f"End its process, {self.instance.pid}.",
+                )
+            time.sleep(PAUSE)
 
     def follow(self, number: int, progress: Progress) -> dict[str, Any]:
         """Wait until a job has ended, and give it; `progress` hears how far it is.

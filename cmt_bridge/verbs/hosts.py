@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmt_bridge.config import state_root
-from cmt_bridge.core.files import complete_path, sha256_of
+from cmt_bridge.core.files import complete_path, is_temporary, sha256_of
 from cmt_bridge.core.hosts import HOSTS, Host
 from cmt_bridge.errors import MissingError, UsageError
 
@@ -89,6 +89,7 @@ def install(name: str, folder: Path | None = None) -> Installed:
         raise MissingError(f"There are no scripts for {host.title} on this system.", hint=f"See {host.page}.")
     sources = _sources(host)
     receipt = _receipt(place)
+    made = sum(not each.exists() for each in (place, *place.parents)) or _folders_made(place)
     changed = [each for each in sources if (place / each).exists() and not _is_ours(place, each, receipt)]
     if changed:
         raise UsageError(
@@ -102,12 +103,15 @@ def install(name: str, folder: Path | None = None) -> Installed:
     for each in receipt.keys() - written.keys():  # of a version before
         if _is_ours(place, each, receipt):
             (place / each).unlink(missing_ok=True)
-    _write_receipt(place, written)
+    _write_receipt(place, written, made)
     return Installed(place, tuple(sorted(sources)))
 
 
 def remove(name: str, folder: Path | None = None) -> Installed:
-    """Remove the scripts of a host that are as they were written. Raises `UsageError` where there are none of ours."""
+    """Remove the scripts of a host that are as they were written, and the folders that were made for them.
+
+    Raises `UsageError` where there are none of ours.
+    """
     host = host_of(name)
     place = place_of(host) if folder is None else folder.absolute()
     receipt = _receipt(place) if place is not None else {}
@@ -119,15 +123,20 @@ def remove(name: str, folder: Path | None = None) -> Installed:
     left = [each for each in receipt if each not in mine and (place / each).exists()]
     for each in mine:
         (place / each).unlink(missing_ok=True)
+    made = _folders_made(place)
     (place / RECEIPT).unlink(missing_ok=True)
-    _tidy(place, mine)
+    _tidy(place, mine, made)
     return Installed(place, tuple(sorted(mine)), tuple(sorted(left)))
 
 
-def _tidy(place: Path, files: list[str]) -> None:
-    """Remove the folders of files that are gone, where nothing is left in them."""
+def _tidy(place: Path, files: list[str], made: int) -> None:
+    """Remove the folders of files that are gone, and those that were made for them, where nothing is left in them."""
     folders = {folder for name in files for folder in (place / name).parents if folder.is_relative_to(place)}
-    for folder in sorted(folders, reverse=True):
+    for folder in sorted(folders | {place}, reverse=True):
+        if folder.is_dir():
+            for path in [each for each in folder.iterdir() if is_temporary(each.name) and each.is_file()]:
+                path.unlink()  # of an installation that was killed
+    for folder in [*sorted(folders, reverse=True), *(place, *place.parents)[:made]]:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -183,13 +192,24 @@ def _receipt(place: Path) -> dict[str, str]:
         return {}
 
 
+def _folders_made(place: Path) -> int:
+    """Give how many folders, that of the scripts and those around it, were made for them."""
+    try:
+        made = json.loads((place / RECEIPT).read_text(encoding="utf-8")).get("folders", 0)
+    except (OSError, ValueError, AttributeError):
+        return 0
+    return made if isinstance(made, int) and 0 <= made <= len(place.parents) else 0
+
+
 def _leads_out(name: str) -> bool:
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
-def _write_receipt(place: Path, files: Mapping[str, str]) -> None:
+def _write_receipt(place: Path, files: Mapping[str, str], folders: int) -> None:
     with complete_path(place / RECEIPT) as temporary:
-        temporary.write_text(json.dumps({"format": FORMAT, "files": files}, indent=2), encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"format": FORMAT, "files": files, "folders": folders}, indent=2), encoding="utf-8"
+        )
 
 
 def _is_ours(place: Path, name: str, receipt: Mapping[str, str]) -> bool:

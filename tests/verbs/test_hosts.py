@@ -38,6 +38,23 @@ def test_what_is_installed_is_listed_and_removed_without_a_trace(name: str, tmp_
         remove(name, place)
 
 
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_folders_that_were_made_for_scripts_go_with_them(name: str, tmp_path: Path) -> None:
+    (tmp_path / "host").mkdir()
+    place = tmp_path / "host" / "config" / "scripts"
+    for again in (False, True):
+        install(name, place)
+        if again:
+            install(name, place)
+        (place / ".x.lua.01234567.part.lua").write_text("half")  # of an installation that was killed
+        remove(name, place)
+        assert list((tmp_path / "host").iterdir()) == []
+    (tmp_path / "host" / "config").mkdir()
+    install(name, place)
+    remove(name, place)
+    assert list((tmp_path / "host").rglob("*")) == [tmp_path / "host" / "config"]
+
+
 def test_a_script_that_somebody_changed_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
     first = install("logic", tmp_path).files[0]
     (tmp_path / first).write_text("// mine now")
