@@ -10,6 +10,7 @@
     ├── MissingError               exit 4    something to install or download is not there
     └── OutputError                exit 5    the result cannot be written
     (interrupt)                    exit 130  Ctrl-C; nothing half-written stays behind
+    (closed pipe)                  exit 141  nobody reads the output any more
 
 Each message is one sentence that says what is wrong; `hint` says what to do about it.
 """

@@ -48,7 +48,7 @@ def cli(debug: bool) -> None:
     """Score a video: measure it, compose multi-track MIDI that follows it, open it in a DAW.
 
     Exit codes: 0 done, 1 error, 2 bad option, 3 unusable input file, 4 something is not installed, 5 the result cannot
-    be written, 130 interrupted.
+    be written, 130 interrupted, 141 nobody reads the output.
     """
 
 

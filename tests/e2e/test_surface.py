@@ -16,7 +16,8 @@ import pytest
 
 import cmt_bridge
 from cmt_bridge import errors
-from cmt_bridge.cli import cli
+from cmt_bridge.cli import INTERRUPTED, cli
+from cmt_bridge.cli.streams import PIPE_CLOSED
 from tests.e2e.conftest import ROOT, Run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -119,7 +120,7 @@ def test_documented_targets_exist() -> None:
 def test_documented_exit_codes_and_variables_are_those_of_the_code() -> None:
     rows = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     kinds = [kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)]
-    assert rows == {0, 130, *(kind.exit_code for kind in kinds)}
+    assert rows == {0, INTERRUPTED, PIPE_CLOSED, *(kind.exit_code for kind in kinds)}
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "cmt_bridge").rglob("*.py"))
     named = set(re.findall(r"CMT_BRIDGE_[A-Z]+", source))
     assert named == set(re.findall(r"CMT_BRIDGE_[A-Z]+", README))
