@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.files import complete_path, read_at_most
 from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
 from cmt_bridge.core.score import Marker, Note, Score
 from cmt_bridge.core.song import Song, SongTrack
@@ -64,8 +64,7 @@ def read_midi_bytes(path: Path) -> bytes:
     A RIFF wrapping is taken off. Raises `MidiError` where it cannot be read, is of another kind or is damaged.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_at_most(path, MAX_FILE_BYTES)
     except OSError as error:
         raise MidiError(f"Cannot read {path}: {error.strerror}.", hint="Check the path and its permissions.") from error
     if len(data) > MAX_FILE_BYTES:

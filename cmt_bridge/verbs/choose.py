@@ -58,8 +58,11 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
         "undo": project.undo,
         "redo": project.redo,
     }
+    outputs = read_config(project.folder.absolute().parent).outputs
+    if outputs.drop:
+        outputs.folder_from(project.folder.absolute().parent)  # is refused before anything is done
     take = verbs[verb]()
-    files, notes = dropped(project, read_config(project.folder.absolute().parent).outputs)
+    files, notes = dropped(project, outputs)
     return {
         "project": str(project.folder),
         "current": take.number,

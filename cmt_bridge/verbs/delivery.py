@@ -30,7 +30,7 @@ def delivered(
 ) -> Outcome:
     """Deliver takes that are written, and give what the request came to; without a `video` there are no previews."""
     if "preview" in outputs.files and video is not None:
-        notes = [*notes, *(note for take in takes for note in _previewed(take, video, project.name))]
+        notes = [*notes, *(note for take in takes for note in _previewed(project, take, video))]
     files, left = dropped(project, outputs)
     return Outcome(
         [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes],
@@ -42,18 +42,21 @@ def delivered(
     )
 
 
-def _previewed(take: Take, video: Path, name: str) -> list[str]:
+def _previewed(project: Project, take: Take, video: Path) -> list[str]:
     """Put the music of a take under its video, once; give a sentence where that cannot be."""
     from cmt_bridge.outputs import audio
+    from cmt_bridge.outputs.midi import read_midi_bytes
     from cmt_bridge.outputs.preview import measure_picture, write_preview
+    from cmt_bridge.takes.drop import previews_of
 
-    if any(take.folder.glob("*.preview.*")):
+    if previews_of(take):
         return []
     try:
         picture = measure_picture(video)
-        sound = audio.render(take.midi.read_bytes(), audio.find_soundfont(None), renderer="auto")
+        sound = audio.render(read_midi_bytes(take.midi), audio.find_soundfont(None), renderer="auto")
         sound = audio.level(audio.fit(sound, picture.seconds))
-        write_preview(video, picture, sound, take.folder / f"{name}.preview", exact=False, progress=lambda _: None)
+        target = take.folder / f"{project.name}.preview"
+        project.record(take, write_preview(video, picture, sound, target, exact=False, progress=lambda _: None))
     except (MissingError, VideoError) as error:
         return [f"No preview: {error}"]
     return []
@@ -68,6 +71,11 @@ def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
     notes = [
         f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
         for path in found.left
+    ]
+    notes += [
+        f"{path} is not as it was written into the take, so it is not put anywhere. "
+        "To go on from it, copy it elsewhere and name it with regenerate --base."
+        for path in found.refused
     ]
     written = [str(path) for path in found.written]
     if outputs.drop and outputs.projects:

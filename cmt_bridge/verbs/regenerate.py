@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config
+from cmt_bridge.core.bounds import fault_of
+from cmt_bridge.core.files import is_there
 from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.delivery import delivered
 from cmt_bridge.verbs.outcome import Outcome, Told, summary
@@ -126,7 +128,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     timings = Timings()
     piece = source.score
     options = _options(piece, source.home, request)
-    metadata = read_metadata(source.home / METADATA_NAME) if (source.home / METADATA_NAME).is_file() else None
+    metadata = read_metadata(source.home / METADATA_NAME) if is_there(source.home / METADATA_NAME) else None
     base = request.base or (source.take.midi if source.take and source.take.facts.edited else None)
     edited = read_edited(base) if base is not None else None
     control = None
@@ -221,9 +223,9 @@ def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOpt
 
     try:
         made = ComposeOptions.from_json(score.provenance.options)
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError) as error:
         raise ScoreError(
-            f"The options in {home} are damaged: {error!r}.", hint="Write it anew with `score`."
+            f"The options in {home} are damaged: {fault_of(error)}.", hint="Write it anew with `score`."
         ) from error
     if request.control is not None:
         made = replace(made, density_control=(request.control,), beat_control=(request.control,))

@@ -183,7 +183,7 @@ def test_the_command_line_writes_where_it_is_told(run: Run, clip: Path, tmp_path
 def test_a_folder_may_want_projects_of_every_take(clip: Path) -> None:
     from cmt_bridge.config import read_config
 
-    (clip.parent / "cmt-bridge.toml").write_text('[outputs]\ndrop = "../Drop"\nproject = ["reaper", "csv"]\n')
+    (clip.parent.parent / "cmt-bridge.toml").write_text('[outputs]\ndrop = "../Drop"\nproject = ["reaper", "csv"]\n')
     project = Project(clip.with_suffix(".cmt"))
     outputs = read_config(clip.parent).outputs
     written, notes = dropped(project, outputs)
