@@ -104,7 +104,7 @@ CHOICES: Final = Bound("choices", 0, 100_000)
 STRETCHES: Final = Bound("stretches of bars", 0, 1_000, "Give fewer and longer ones, such as 1-8:1,9-16:0.3.")
 PATTERNS: Final = Bound("patterns", 0, 256, "Give fewer patterns.")
 LAYERS: Final = Bound("layers", 1, 256)
-UNITS: Final = Bound("units", 0, 1 << 16)
+UNITS: Final = Bound("units", 1, 1 << 16)
 
 JSON_BYTES: Final = 32 << 20  # a score of 10,000 full bars
 JSON_LISTS: Final = 1 << 20  # lists and objects in a file
