@@ -38,6 +38,7 @@ __all__ = [
     "new_file",
     "new_folder",
     "numbered",
+    "of_one_file",
     "opened",
     "read_at_most",
     "sha256_of",
@@ -49,6 +50,10 @@ LONGEST_NAME = 100  # bytes in UTF-8, so that there is room for more
 UNNAMEABLE = '/\\:*?"<>|'
 OLD: Final = 600.0  # s; what nobody has written to for longer, and nobody holds, was left by a process that is gone
 SWEPT_FOR: Final = 0.2  # s; thousands of files may be written to one folder, one after the other
+LISTS_OF_FILES: Final = frozenset(
+    ("avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp")
+    + ("vapoursynth", "vobsub", "webm_dash_manifest")
+)
 A_LINK: Final = "it is a link, and in a project none is followed"
 NO_FILE: Final = "it is no file"
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?", re.DOTALL)
@@ -153,6 +158,14 @@ def _check_beneath(root: Path, names: tuple[str, ...]) -> os.stat_result | None:
         if stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", False):
             raise OSError(errno.ELOOP, A_LINK, str(path))
     return found
+
+
+def of_one_file(containers: Iterable[str]) -> dict[str, str]:
+    """Give the options with which FFmpeg opens a film and nothing but it, of the names of the containers it knows.
+
+    A playlist goes by any name, and may name any file of the person's, or an address on the net.
+    """
+    return {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted({*containers} - LISTS_OF_FILES))}
 
 
 # Writing

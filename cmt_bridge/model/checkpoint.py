@@ -54,6 +54,7 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"proj_instr\.", "heads.4."),
     (r"proj_onset_density\.", "heads.5."),
 )
+COUNTS = {"embeddings": int(Column.TIMING), "initial_classes": 3}
 MAY_BE_NONE = ("position_period", "memory")
 PAPER, COMPOSER = "paper", "composer"
 POSITIONS = "encoder_pos_emb.pe"  # a table (1, positions, W) of sinusoids, computed here
@@ -160,8 +161,8 @@ def _fault(config: NetworkConfig | ComposerConfig) -> str:
                 return "styles that are no names"
         else:
             sizes = value if isinstance(value, tuple) else (value,)
-            if not all(type(each) is int for each in sizes):
-                return f"{name} is no whole number"
+            if not all(type(each) is int for each in sizes) or len(sizes) != COUNTS.get(name, 1):
+                return f"{name} is not of whole numbers"
             for size in sizes:
                 if (fault := UNITS.fault(size)) and not (size == 0 and name in MAY_BE_NONE):
                     return f"{name} states {fault}"

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from cmt_bridge.core.files import complete_path, fresh_path
+from cmt_bridge.core.files import complete_path, fresh_path, of_one_file
 from cmt_bridge.errors import OutputError, UsageError, VideoError
 from cmt_bridge.outputs.audio import SAMPLE_RATE, Sound
 
@@ -66,7 +66,7 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     with _reading(path):
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace", options=of_one_file(av.formats_available))
     with container:
         stream = container.streams.best("video")
         if stream is None:
