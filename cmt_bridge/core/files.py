@@ -50,10 +50,12 @@ LONGEST_NAME = 100  # bytes in UTF-8, so that there is room for more
 UNNAMEABLE = '/\\:*?"<>|'
 OLD: Final = 600.0  # s; what nobody has written to for longer, and nobody holds, was left by a process that is gone
 SWEPT_FOR: Final = 0.2  # s; thousands of files may be written to one folder, one after the other
-LISTS_OF_FILES: Final = frozenset(
-    ("avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp")
-    + ("vapoursynth", "vobsub", "webm_dash_manifest")
-)
+# fmt: off
+LISTS_OF_FILES: Final = frozenset({
+    "avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp",
+    "vapoursynth", "vobsub", "webm_dash_manifest",
+})
+# fmt: on
 A_LINK: Final = "it is a link, and in a project none is followed"
 NO_FILE: Final = "it is no file"
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?", re.DOTALL)
