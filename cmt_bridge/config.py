@@ -34,7 +34,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +59,7 @@ __all__ = [
     "person_file",
     "read_config",
     "state_root",
+    "watched",
 ]
 
 FILE_NAME: Final = "cmt-bridge.toml"
@@ -160,6 +162,21 @@ def state_root() -> Path:
     return Path(said).absolute() if said else platformdirs.user_state_path("cmt-bridge", appauthor=False)
 
 
+@contextmanager
+def watched(folder: Path | None) -> Iterator[None]:
+    """Let this process and those that it starts know the folder that a person has watched, if one is."""
+    before = os.environ.get(WATCHED_VARIABLE)
+    if folder is not None:
+        os.environ[WATCHED_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop(WATCHED_VARIABLE)
+        if before is not None:
+            os.environ[WATCHED_VARIABLE] = before
+
+
 def read_config(folder: Path) -> Config:
     """Read the person's own file, and cmt-bridge.toml of a folder and of all above it; the nearest says what holds.
 
@@ -169,8 +186,8 @@ def read_config(folder: Path) -> Config:
     own = person_file()
     files = [path for above in reversed((here, *here.parents)) if (path := above / FILE_NAME).is_file()]
     files = [own, *files] if own.is_file() else files
-    watched = os.environ.get(WATCHED_VARIABLE)
-    places = [Path(watched)] if watched else []
+    named = os.environ.get(WATCHED_VARIABLE)
+    places = [Path(named)] if named else []
     score: dict[str, str] = {}
     outputs: dict[str, Any] = {}
     watch: dict[str, Any] = {}

@@ -25,6 +25,7 @@ __all__ = [
     "FRAME_RATE",
     "FRAME_SIZE",
     "JSON_BYTES",
+    "LATENCY",
     "LAYERS",
     "LENGTH",
     "MARKS",
@@ -103,6 +104,7 @@ MARKS: Final = Bound("markers", 0, 50_000)
 CHOICES: Final = Bound("choices", 0, 100_000)
 STRETCHES: Final = Bound("stretches of bars", 0, 1_000, "Give fewer and longer ones, such as 1-8:1,9-16:0.3.")
 PATTERNS: Final = Bound("patterns", 0, 256, "Give fewer patterns.")
+LATENCY: Final = Bound("ms of latency", -10_000, 10_000, "Give how many ms late an instrument sounds, such as 30.")
 LAYERS: Final = Bound("layers", 1, 256)
 UNITS: Final = Bound("units", 1, 1 << 16)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cmt_bridge.core.bounds import BARS
 from cmt_bridge.core.files import complete_path, read_at_most
 from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
 from cmt_bridge.core.score import Marker, Note, Score
@@ -50,7 +51,7 @@ MIDI_TICKS_PER_QUARTER = 480
 STEP = MIDI_TICKS_PER_QUARTER // TICKS_PER_QUARTER  # MIDI ticks of a sixteenth
 
 MAX_FILE_BYTES = 16 * 2**20
-MAX_BARS = 10_000  # 5.5 hours at 120 BPM; a damaged delta time reaches far beyond
+MAX_BARS = int(BARS.most)  # a damaged delta time reaches far beyond
 
 
 def find_midi(folder: Path) -> list[Path]:

@@ -8,12 +8,11 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from cmt_bridge import __version__
-from cmt_bridge.config import WATCHED_VARIABLE, Watching, read_config
+from cmt_bridge.config import Watching, read_config, watched
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.control import Control, Json, Mark
 from cmt_bridge.service.events import Events
@@ -52,7 +51,7 @@ class Daemon:
     async def run(self) -> None:
         """Start in order, run until it is stopped, and stop in the reverse order."""
         async with AsyncExitStack() as started:
-            started.enter_context(_watched(self.folder))
+            started.enter_context(watched(self.folder))
             config = self._watching()
             self._table = JobTable(self._held.state / JOBS)
             started.callback(self._table.close)
@@ -207,19 +206,6 @@ class Daemon:
     async def stop(self) -> None:
         """Begin to end."""
         self._stopping.set()
-
-
-@contextmanager
-def _watched(folder: Path) -> Iterator[None]:
-    """Let this process and its workers know the folder that a person named."""
-    before = os.environ.get(WATCHED_VARIABLE)
-    os.environ[WATCHED_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        os.environ.pop(WATCHED_VARIABLE)
-        if before is not None:
-            os.environ[WATCHED_VARIABLE] = before
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

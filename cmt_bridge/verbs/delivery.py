@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cmt_bridge.errors import CmtBridgeError, MissingError, VideoError
+from cmt_bridge.config import read_config
+from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError, VideoError
 from cmt_bridge.verbs.outcome import Outcome, summary
 
 if TYPE_CHECKING:
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["delivered", "dropped"]
+__all__ = ["delivered", "dropped", "placed"]
+
+
+def placed(project: Path) -> Outputs:
+    """Give what is dropped for a project folder, and where. Raises `UsageError` where it may not go there.
+
+    So that it is refused before anything is done.
+    """
+    home = project.absolute().parent
+    outputs = read_config(home).outputs
+    if outputs.drop:
+        outputs.folder_from(home)
+    return outputs
 
 
 def delivered(
@@ -67,7 +80,10 @@ def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
     from cmt_bridge.takes.drop import drop, drop_folder
     from cmt_bridge.verbs.export import export
 
-    found = drop(project, outputs)
+    try:
+        found = drop(project, outputs)
+    except UsageError as error:  # whoever can refuses it before; now the take is there, which is what was asked for
+        return [], [str(error)]
     notes = [
         f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
         for path in found.left

@@ -13,7 +13,7 @@ from cmt_bridge.config import read_config
 from cmt_bridge.core.bounds import fault_of
 from cmt_bridge.core.files import is_there
 from cmt_bridge.errors import ScoreError, UsageError
-from cmt_bridge.verbs.delivery import delivered
+from cmt_bridge.verbs.delivery import delivered, placed
 from cmt_bridge.verbs.outcome import Outcome, Told, summary
 from cmt_bridge.verbs.score import now, precision_of
 
@@ -125,6 +125,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         if len(there) >= request.variations:
             source.project.settle(there[0])
             return _delivered(request, source.project, there, [], {}, {})
+        placed(source.project.folder)
     timings = Timings()
     piece = source.score
     options = _options(piece, source.home, request)

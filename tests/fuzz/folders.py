@@ -170,6 +170,8 @@ def deeds(clip: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         "again, by marker": lambda: regenerate(
             RegenerateRequest(folder / "take 1", marker="Cut 1", density=2, model="no such model"), lambda *_: None
         ),
+        "stream": lambda: _said("stream", str(clip), "--dry-run"),
+        "preview": lambda: _said("preview", str(folder), "--soundfont", str(clip)),  # up to where it is played
         "convert": lambda: _said("convert", str(folder / "take 1"), str(clip.with_name("made.mid")), "--force"),
         **{f"export {name}": lambda name=name: export(clip, [name]) for name in FORMATS},
     }

@@ -15,8 +15,37 @@ NUMBERS: Sequence[Any] = (
     float("-inf"),
 )
 TEXTS: Sequence[str] = (
-    *("", " ", "0", "-1", "1e999", "nan", "x" * 5000, "../../etc/passwd", "/etc/passwd", "~/x", "..", ".", "a/b", "a\\b"),
-    *("C:\\x", "nul\0", "\ud800", "ü̈", "\u202e", "\n", "take 1", "Drums", "accepted", "score", "regenerate", "Kazoo", "९"),
+    *(
+        "",
+        " ",
+        "0",
+        "-1",
+        "1e999",
+        "nan",
+        "x" * 5000,
+        "../../etc/passwd",
+        "/etc/passwd",
+        "~/x",
+        "..",
+        ".",
+        "a/b",
+        "a\\b",
+    ),
+    *(
+        "C:\\x",
+        "nul\0",
+        "\ud800",
+        "ü̈",
+        "\u202e",
+        "\n",
+        "take 1",
+        "Drums",
+        "accepted",
+        "score",
+        "regenerate",
+        "Kazoo",
+        "९",
+    ),
     *("[", "{}", "1-100000:1", "1:" * 50, "%s%n", "${HOME}", "<a>", "]]>", "\x1b[31m"),
 )
 
@@ -118,14 +147,20 @@ def _odd_toml(rng: random.Random, depth: int = 0) -> str:
         case 4 if depth < 4:
             return f"[{', '.join(_odd_toml(rng, depth + 1) for _ in range(rng.choice([0, 1, 2, 40])))}]"
         case 5 if depth < 4:
-            fields = (f"{rng.choice('abc')}{number} = {_odd_toml(rng, depth + 1)}" for number in range(rng.randrange(4)))
+            fields = (
+                f"{rng.choice('abc')}{number} = {_odd_toml(rng, depth + 1)}" for number in range(rng.randrange(4))
+            )
             return f"{{{', '.join(fields)}}}"
         case 6:
-            return rng.choice(["true", "1979-05-27T07:32:00Z", "07:32:00", "0x" + "f" * 300, "0b1", "'''x'''", "9" * 5000])
+            return rng.choice(
+                ["true", "1979-05-27T07:32:00Z", "07:32:00", "0x" + "f" * 300, "0b1", "'''x'''", "9" * 5000]
+            )
         case 7:
             return rng.choice(["[" * 2000, "{a=" * 500, "a." * 3000, '"', "'''", "[1", "{"])
         case _:
-            return rng.choice(['"piano"', '"drums,bass"', '"1-4:1,9:0.3"', "0.7", "[80, 120]", '"../x"', "20", '"take"'])
+            return rng.choice(
+                ['"piano"', '"drums,bass"', '"1-4:1,9:0.3"', "0.7", "[80, 120]", '"../x"', "20", '"take"']
+            )
 
 
 def damaged_toml(text: str, rng: random.Random) -> bytes:
