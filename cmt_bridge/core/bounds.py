@@ -33,6 +33,7 @@ __all__ = [
     "PATTERNS",
     "SEED",
     "STRETCHES",
+    "SURPRISE",
     "TAKE",
     "TEMPERATURE",
     "TEXT",
@@ -102,6 +103,7 @@ TEXT: Final = Bound("letters", 0, 4096)
 CHANGES: Final = Bound("changes of tempo", 1, 10_000)
 MARKS: Final = Bound("markers", 0, 50_000)
 CHOICES: Final = Bound("choices", 0, 100_000)
+SURPRISE: Final = Bound("nats of surprise", -1e9, 1e9)
 STRETCHES: Final = Bound("stretches of bars", 0, 1_000, "Give fewer and longer ones, such as 1-8:1,9-16:0.3.")
 PATTERNS: Final = Bound("patterns", 0, 256, "Give fewer patterns.")
 LATENCY: Final = Bound("ms of latency", -10_000, 10_000, "Give how many ms late an instrument sounds, such as 30.")
@@ -120,7 +122,7 @@ _KEY = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _ENDLESS_KEY = re.compile(rf"(?<![A-Za-z0-9_-]){_KEY}(?:[ \t]*+\.[ \t]*+{_KEY}){{{TOML_PARTS},}}")
 
 
-_ODD_NUMBER = re.compile(rb"\d{%d}|[eE]\+?\d{3}" % (JSON_DIGITS + 1))
+_ENDLESS_NUMBER = re.compile(rb"\d{%d}" % (JSON_DIGITS + 1))
 
 
 def check_bars(name: str, seconds: float, bpm: float, error: type[CmtBridgeError]) -> None:
@@ -158,7 +160,7 @@ def _shown(value: float) -> str:
 
 
 def read_json_bytes(data: bytes) -> Any:
-    """Read JSON within bounds: finite numbers, no endless ones, whole letters, no field twice.
+    """Read JSON within bounds: no endless numbers, whole letters, no field twice. NaN and Infinity may be in it.
 
     Raises `BoundsError` for what goes beyond them, `ValueError` for what is no JSON.
     """
@@ -166,11 +168,9 @@ def read_json_bytes(data: bytes) -> Any:
         raise BoundsError(f"it is larger than {JSON_BYTES >> 20} MB")
     if data.count(b"[") + data.count(b"{") > JSON_LISTS:
         raise BoundsError(f"it has more than {JSON_LISTS:,} lists")
-    hooks: dict[str, Any] = (
-        {"parse_int": _whole, "parse_float": _real} if _ODD_NUMBER.search(data) else {}
-    )  # which take their time
+    hooks: dict[str, Any] = {"parse_int": _whole} if _ENDLESS_NUMBER.search(data) else {}  # which takes its time
     try:
-        found = json.loads(data, parse_constant=_real, object_pairs_hook=_object, **hooks)
+        found = json.loads(data, object_pairs_hook=_object, **hooks)
     except RecursionError as error:
         raise ValueError("lists in lists without end") from error
     if b"\\u" in data and not _is_unicode(found):
@@ -182,13 +182,6 @@ def _whole(text: str) -> int:
     if len(text) > JSON_DIGITS:
         raise BoundsError(f"it holds a number of {len(text):,} digits")
     return int(text)
-
-
-def _real(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise BoundsError(f"it holds {shortened(text)}, which is no number")
-    return number
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -222,7 +215,7 @@ def read_toml_bytes(data: bytes) -> dict[str, Any]:
         raise
     except ValueError as error:  # of a whole number that Python refuses to read
         raise BoundsError("it holds a number without end") from error
-    _check_plain(found, VALUES)
+    _check_plain(found, VALUES, finite=False)  # what each setting may be is looked at where it is read
     return found
 
 
@@ -237,7 +230,7 @@ def plain(data: Any) -> dict[str, Any]:
     return dict(data)
 
 
-def _check_plain(data: Any, most: int) -> None:
+def _check_plain(data: Any, most: int, *, finite: bool = True) -> None:
     """Raise `BoundsError` for values too many, too deep, too long or too large. Goes down without recursion."""
     left: list[tuple[Any, int]] = [(data, 0)]
     seen = 0
@@ -254,6 +247,8 @@ def _check_plain(data: Any, most: int) -> None:
             TEXT.of(len(value))
         elif isinstance(value, int):
             NUMBER.of(value)
+        elif finite and isinstance(value, float) and not math.isfinite(value):
+            raise BoundsError(f"it holds {value}, which is no number")
         if seen + len(left) > most:
             raise BoundsError(f"it holds more than {most:,} values")
 

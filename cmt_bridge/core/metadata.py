@@ -156,6 +156,8 @@ class VideoMetadata:
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):
             return "a visual beat of impossible weight"
+        if not all(math.isfinite(cut.score) for cut in self.cuts):
+            return "an impossible cut"
         if not all(0.0 <= flow < math.inf for flow in self.flow_per_bar):
             return "an impossible motion"
         return ""

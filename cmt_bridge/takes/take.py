@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cmt_bridge.core.bounds import BARS, SEED, STRETCHES, TAKE, TEXT, BoundsError, fault_of, plain
+from cmt_bridge.core.bounds import BARS, SEED, STRETCHES, SURPRISE, TAKE, TEXT, BoundsError, fault_of, plain
 from cmt_bridge.core.files import is_plain_name, is_there
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.score import Score
@@ -66,7 +66,7 @@ class Facts:
                 key=_text(data["key"]),
                 seed=SEED.whole(data["seed"]),
                 origin=None if data["origin"] is None else TAKE.whole(data["origin"]),
-                surprise=None if data["surprise"] is None else float(data["surprise"]),
+                surprise=None if data["surprise"] is None else SURPRISE.of(float(data["surprise"])),
                 edited=bool(data["edited"]),
                 request=_request(data["request"]),
                 files=_files(data["files"]) if "files" in data else None,
