@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cmt_bridge.core.score import Provenance
 from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.live.request import asked
 from cmt_bridge.pipeline import look_at
+from cmt_bridge.service.scan import Scanner
 from cmt_bridge.settings import analysis_options, compose_options, whole_number
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
@@ -29,7 +31,7 @@ from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
 from tests.fuzz.mutation import damaged_json, damaged_toml
 from tests.projects.films import score_of
 
-__all__ = ["FILES", "SETTINGS", "damage", "deeds", "looks_at_settings", "scored_clip"]
+__all__ = ["FILES", "SETTINGS", "damage", "damage_settings", "deeds", "fresh_copy", "looks_at_settings", "scored_clip"]
 
 FILES = (
     *("project.json", "history.json", "score.json", "metadata.json"),
@@ -72,7 +74,7 @@ controls_from = ["c"]
 latency = {strings = 30, drums = 1.5}
 backend = "auto"
 name = "cmt"
-start = "01:00:00"
+start = "01:00:00:00"
 chase = true
 port_per_track = true
 warm = true
@@ -118,8 +120,6 @@ def scored_clip(folder: Path) -> Path:
 
 
 def _with(score: Any, provenance: Provenance) -> Any:
-    from dataclasses import replace
-
     return replace(score, provenance=provenance)
 
 
@@ -191,8 +191,6 @@ def looks_at_settings(folder: Path) -> Any:
     ):
         with suppress(CmtBridgeError):
             read()
-    from cmt_bridge.service.scan import Scanner
-
     Scanner(folder, ignore=config.watch.ignore, settle=config.watch.settle).scan(0.0)
     return config
 
