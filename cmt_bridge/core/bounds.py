@@ -115,7 +115,8 @@ JSON_LISTS: Final = 1 << 20  # lists and objects in a file
 JSON_DIGITS: Final = 20  # of a whole number
 TOML_BYTES: Final = 64 << 10
 TOML_PARTS: Final = 32  # of a dotted key
-VALUES: Final = 50_000  # in what a person says, and in what has no form of its own
+TOML_VALUES: Final = 10_000
+VALUES: Final = 50_000  # in what has no form of its own
 DEEPEST: Final = 16  # lists and objects in each other, in what has no form of its own
 
 _KEY = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
@@ -215,7 +216,7 @@ def read_toml_bytes(data: bytes) -> dict[str, Any]:
         raise
     except ValueError as error:  # of a whole number that Python refuses to read
         raise BoundsError("it holds a number without end") from error
-    _check_plain(found, VALUES, finite=False)  # what each setting may be is looked at where it is read
+    _check_plain(found, TOML_VALUES, finite=False)  # what each setting may be is looked at where it is read
     return found
 
 
