@@ -24,10 +24,10 @@
 A file in a folder further down says what is different there. A file is read anew for every job, so changes hold from
 the next one on.
 
-Such a file may have come with a folder from somebody else. So what it names lies in its own folder or below it, or in
-the folder that a person has watched: `drop`, and the weights of a model. The person's own file, settings.toml in the
-configuration folder (`CMT_BRIDGE_CONFIG`), is written like the others and read before them. It may name any place, and
-alone may have `places` in [outputs]: folders that the other files may name as well.
+Such a file may have come with a folder from somebody else. So the place that `drop` names lies in the folder of that
+file or below it, or in the folder that a person has watched. The person's own file, settings.toml in the configuration
+folder (`CMT_BRIDGE_CONFIG`), is written like the others and read before them. It may name any place, and alone may have
+`places` in [outputs]: folders that the other files may name as well.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def read_config(folder: Path) -> Config:
     for path in files:
         data = _load(path)
         _known(path, "", data, ("score", "outputs", "watch", "live"))
-        score |= _score(path, data.get("score", {}), anywhere=path == own)
+        score |= _score(path, data.get("score", {}))
         said = _outputs(path, data.get("outputs", {}), ("places",) if path == own else ())
         places += said.pop("places", [])
         if "drop" in said:
@@ -229,26 +229,17 @@ def _known(path: Path, section: str, data: Any, names: tuple[str, ...]) -> None:
             raise UsageError(f"{path}: there is no setting {where}.", hint=hint)
 
 
-def _score(path: Path, data: Any, *, anywhere: bool) -> dict[str, str]:
+def _score(path: Path, data: Any) -> dict[str, str]:
     names = tuple(setting.name for setting in SCORE_SETTINGS)
     _known(path, "score", data, (*names, *ALIASES))
     said = {ALIASES.get(name, name): as_text(value) for name, value in data.items()}
     if "model" in said:
-        said["model"] = _weights(path, said["model"], anywhere=anywhere)
+        model = said["model"]
+        if "\0" in model:
+            raise _wrong(path, "score.model", "the name of a model, or the path of its weights")
+        if (weights := path.parent / model).is_file():  # anywhere: weights are only read, and only as numbers
+            said["model"] = str(weights)
     return said
-
-
-def _weights(path: Path, model: str, *, anywhere: bool) -> str:
-    """Give the model that a file names: the path of weights beside the file or below, or the name of one at hand."""
-    weights = path.parent / model
-    if "\0" in model:
-        raise _wrong(path, "score.model", "the name of a model")
-    if not any(letter in model for letter in "/\\~") and not weights.is_file():
-        return model
-    real = Path(os.path.realpath(weights))
-    if not anywhere and not real.is_relative_to(os.path.realpath(path.parent)):
-        raise _wrong(path, "score.model", "the name of a model, or weights in the folder of that file")
-    return str(weights)
 
 
 def _outputs(path: Path, data: Any, more: tuple[str, ...]) -> dict[str, Any]:

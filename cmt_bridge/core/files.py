@@ -26,6 +26,7 @@ from typing import Final
 from cmt_bridge.errors import OutputError
 
 __all__ = [
+    "OLD",
     "PROJECT_SUFFIX",
     "complete_folder",
     "complete_path",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cmt_bridge.config import Watching, read_config
-from cmt_bridge.core.files import sweep
+from cmt_bridge.core.files import OLD, sweep
 from cmt_bridge.errors import InputError, OutputError, UsageError
 from cmt_bridge.service.jobs import Found, JobTable, Noted
 from cmt_bridge.service.reason import take_back, tell
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 1.0  # s, for which contents are read before what was found becomes jobs
 PIECE = 1 << 22  # bytes that are read before a look whether it is to stop
-SWEEP_EVERY = 600.0  # s, between two looks for what killed processes left
 AGAIN = 5.0  # s, until a look is taken again that could not be noted
 MOST_PROBLEMS = 20  # that are remembered
 
@@ -52,7 +51,7 @@ class Finder:
         self._stopped = False
         self._read: dict[str, Signature] = {}
         self._projects: dict[str, int] = {}
-        self._swept = -SWEEP_EVERY
+        self._swept = -OLD
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -134,7 +133,7 @@ class Finder:
             await asyncio.sleep(0)  # there may be thousands, and others ask meanwhile
         await asyncio.to_thread(self._take_back, [video for _, video, _ in scored])
         await self._add([(path, each) for path, each in scan.settled.items() if self._read.get(path) != each], scan)
-        if time.monotonic() - self._swept >= SWEEP_EVERY:
+        if time.monotonic() - self._swept >= OLD:
             self._swept = time.monotonic()
             places = {(self.folder / path).parent for path in (*scan.paths, *scan.projects)}
             await asyncio.to_thread(_sweep, places)
