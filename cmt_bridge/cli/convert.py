@@ -232,9 +232,10 @@ def _score_of_tokens(song: TokenSong, tempo: float, *, tidy: bool) -> Score:
 
 def _songs_to(source: Path, target: Path, write: Callable[[TokenSong, Path], None], suffix: str) -> list[Path]:
     """Write the one song of a file to `target`, or several into a folder of that name."""
+    from functools import partial
     from itertools import chain
 
-    from cmt_bridge.core.files import fresh_path
+    from cmt_bridge.core.files import new_file, numbered
     from cmt_bridge.errors import ScoreError, UsageError
     from cmt_bridge.outputs.npz import read_songs
 
@@ -247,11 +248,10 @@ def _songs_to(source: Path, target: Path, write: Callable[[TokenSong, Path], Non
             raise UsageError(f"{source.name} holds several songs.", hint="Give a folder as OUT.")
         write(first, target)
         return [target]
-    written = []
-    for song in chain([first], [second] if second else [], songs):
-        written.append(fresh_path(target / f"{song.name}{suffix}"))
-        write(song, written[-1])
-    return written
+    return [
+        new_file(numbered(target / f"{song.name}{suffix}"), partial(write, song))
+        for song in chain([first], [second] if second else [], songs)
+    ]
 
 
 def _songs_to_midi(source: Path, target: Path, tempo: float, _: int) -> list[Path]:

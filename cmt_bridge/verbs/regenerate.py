@@ -294,14 +294,13 @@ def _drafts(
 
 def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
     """Write takes as folders beside the score, or where they are wanted."""
-    from cmt_bridge.pipeline import fresh_folder, write_take
+    from cmt_bridge.pipeline import write_take
 
     base = source.home.with_name(re.sub(r" take \d+$", "", source.home.name))
     title = source.project.name if source.project else source.score.title or source.home.name
     takes = []
     for draft in drafts:
-        folder = fresh_folder(request.output or base)
-        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi)
+        folder = write_take(draft.score, draft.metadata, title, request.output or base, midi=draft.midi, fresh=True)
         takes.append(summary(draft.score, folder, draft.facts.seed))
     return takes
 
