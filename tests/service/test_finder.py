@@ -53,7 +53,8 @@ def project(folder: Path, name: str, *contents: bytes) -> None:
     """Make a project folder that says which contents it has takes for."""
     (folder / f"{name}.cmt").mkdir()
     videos = [{"name": f"{name}.mp4", "sha256": hashlib.sha256(data).hexdigest()} for data in contents]
-    (folder / f"{name}.cmt" / "project.json").write_text(json.dumps({"videos": videos}))
+    stated = {"format": "cmt-bridge-project", "format_version": 1, "videos": videos}
+    (folder / f"{name}.cmt" / "project.json").write_text(json.dumps(stated))
 
 
 def test_every_content_becomes_one_job(folder: Path) -> None:

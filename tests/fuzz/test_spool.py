@@ -1,6 +1,6 @@
 """Whatever lies in a spool: each file that could be a request is answered, nothing else is touched, and all goes on.
 
-`FUZZ_ROUNDS=5000 pytest tests/service/test_spool_fuzz.py` goes on for longer.
+`FUZZ_ROUNDS=5000 pytest tests/fuzz/test_spool.py` goes on for longer.
 """
 
 from __future__ import annotations
