@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 __all__ = ["PARTIAL_SUFFIXES", "Unfinished", "is_system_folder", "reason_to_pass"]
@@ -41,17 +41,18 @@ COPY: Final = re.compile(
     ) [^()\[\]]* [)\]] .*
     | .+ \.sync-conflict-\d{8}-\d{6}(?:-\w+)? (?:\..*)?
     | .+ _conflict-\d{8}-\d{6} \.\w+
-    | .+ _conf\(\d+\) \.\w+
     | .+ [(\[]conflicted[)\]] (?:\ \d+)? \.\w+
-    | .+ \.conflict(?:\d+|-\d+)? \.\w+
-    | .+ -(?:desktop|laptop)-[a-z0-9]{7}(?:-\d+)? \.\w+
     | .+ ~\d{8}-\d{6} \.\w+
     | ~syncthing~ .*
     """,
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
-"""What Dropbox, Nextcloud, ownCloud, Syncthing, Resilio, OneDrive, Google Drive, Seafile and pCloud call the other
-version of a file, and Syncthing an older one."""
+"""What Dropbox, Nextcloud, ownCloud, Syncthing, Seafile and pCloud call the other version of a file, and Syncthing an
+older one."""
+PERHAPS: Final = re.compile(
+    r"(.+?)(?:_conf\(\d+\)|\.[Cc]onflict(?:-?\d+)?|-(?:DESKTOP|LAPTOP)-[A-Z0-9]{7}(?:-\d+)?)(\.\w+)", re.DOTALL
+)
+"""What Google Drive, Resilio and OneDrive call it; a clip may be called so as well, but not beside the first one."""
 
 
 def is_system_folder(name: str) -> bool:
@@ -59,11 +60,15 @@ def is_system_folder(name: str) -> bool:
     return name.lower() in SYSTEM_FOLDERS
 
 
-def reason_to_pass(name: str) -> str:
-    """Give why a file is no clip of its own, as the end of a sentence; empty where it may be one."""
+def reason_to_pass(name: str, names: Collection[str]) -> str:
+    """Give why a file is no clip of its own, as the end of a sentence; empty where it may be one.
+
+    `names` are all names in its folder.
+    """
     if INTERMEDIATE.fullmatch(name):
         return "its name is that of a download or a conversion under way; rename it where it is none"
-    if COPY.fullmatch(name):
+    perhaps = PERHAPS.fullmatch(name)
+    if COPY.fullmatch(name) or (perhaps and perhaps[1] + perhaps[2] in names):
         return "its name is that of another version that a program keeps which syncs; rename it to have it scored"
     return ""
 

@@ -218,17 +218,20 @@ class _Walk:
         self._visited.add(identity)
         with os.scandir(place) as listing:
             entries = list(listing)
-        unfinished = Unfinished(entry.name for entry in entries)
+        names = {entry.name for entry in entries}
+        unfinished = Unfinished(names)
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
             try:
-                self._meet(entry, path, folders, unfinished)
+                self._meet(entry, path, folders, names, unfinished)
             except OSError as error:
                 if error.errno not in _GONE:
                     self._skip(path, error)
         return len(entries)
 
-    def _meet(self, entry: os.DirEntry[str], path: str, folders: list[str], unfinished: Unfinished) -> None:
+    def _meet(
+        self, entry: os.DirEntry[str], path: str, folders: list[str], names: set[str], unfinished: Unfinished
+    ) -> None:
         name = entry.name
         if name.startswith("."):
             return
@@ -242,7 +245,7 @@ class _Walk:
             status = entry.stat() if sys.platform != "win32" else Path(entry).stat()  # the entry has no inode there
             if not stat.S_ISREG(status.st_mode):
                 return
-            if reason := reason_to_pass(name):
+            if reason := reason_to_pass(name, names):
                 self.odd[path] = f"{path} is passed over: {reason}."
                 return
             self.files[path] = Signature.of(status)

@@ -322,10 +322,7 @@ PASSED_OVER = [
     "clip (SFConflict anna@example.org 2020-01-01-12-00-00).mp4",
     "clip.sync-conflict-20240102-120000-ABCDEFG.mp4",
     "clip_conflict-20150101-120000.mp4",
-    "clip_conf(1).mp4",
     "clip [conflicted].mp4",
-    "clip.Conflict.mp4",
-    "clip-DESKTOP-4A5B6C7.mp4",
     "clip~20240102-120000.mp4",
     "~syncthing~clip.mp4",
 ]
@@ -344,6 +341,9 @@ CLIPS = [
     "A copy (2).mp4",
     "desktop-tour.mp4",
     "clip.partial eclipse.mp4",
+    "tour-desktop-monitor.mp4",
+    "The.Conflict.mp4",
+    "studio-DESKTOP-4A5B6C7.mp4",
     "2024-01-02.mp4",
 ]
 
@@ -357,6 +357,14 @@ def test_what_other_programs_keep_for_themselves_is_passed_over_and_told_when_it
     assert (list(scan.settled), scan.paths, scan.waiting) == (["other.mp4"], frozenset({"other.mp4"}), 0)
     assert scan.problems[0].startswith(f"{name} is passed over: its name is that of ")
     assert scanner.scan(1800).problems == ()
+
+
+@pytest.mark.parametrize("name", ["clip_conf(1).mp4", "clip.Conflict.mp4", "clip-DESKTOP-4A5B6C7.mp4"])
+def test_what_may_be_a_copy_is_one_beside_the_first(folder: Path, name: str) -> None:
+    _put(folder, name, "sub/clip.mp4")
+    assert _names(Scanner(folder)) == [name, "sub/clip.mp4"]
+    _put(folder, "clip.mp4")
+    assert _names(Scanner(folder)) == ["clip.mp4", "sub/clip.mp4"]
 
 
 def test_names_that_only_look_like_those_are_clips(folder: Path) -> None:
