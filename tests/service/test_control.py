@@ -530,6 +530,22 @@ def test_a_client_that_says_too_much_at_once_is_let_go(served: Served) -> None:
     _with_session(scene)
 
 
+@pytest.mark.parametrize("text", [b"\xed\xa0\x80", b"\xff"])
+def test_a_socket_on_which_half_of_a_character_is_said_is_closed(
+    served: Served, caplog: pytest.LogCaptureFixture, text: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        connection.sendall(_upgrade(served))
+        got = connection.recv(65536)
+        while b"folder" not in got:  # the status
+            got += connection.recv(65536)
+        connection.sendall(b"\x81" + bytes([0x80 | len(text)]) + bytes(4) + text)  # a text, under a mask of zeros
+        frame = connection.recv(65536)
+        assert (frame[0], int.from_bytes(frame[2:4], "big")) == (0x88, aiohttp.WSCloseCode.INVALID_TEXT)
+    assert caplog.text == ""
+    assert _ask(served, "GET", "/v1/status")[0] == 200
+
+
 def test_sockets_have_a_limit_and_become_free_again(served: Served) -> None:
     async def scene(session: aiohttp.ClientSession) -> None:
         async def connect() -> aiohttp.ClientWebSocketResponse:
