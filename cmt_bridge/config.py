@@ -23,37 +23,52 @@
 
 A file in a folder further down says what is different there. A file is read anew for every job, so changes hold from
 the next one on.
+
+Such a file may have come with a folder from somebody else. So the place that `drop` names lies in the folder of that
+file or below it, or in the folder that a person has watched. The person's own file, settings.toml in the configuration
+folder (`CMT_BRIDGE_CONFIG`), is written like the others and read before them. It may name any place, and alone may have
+`places` in [outputs]: folders that the other files may name as well.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cmt_bridge.core.bounds import PATTERNS, TOML_BYTES, read_toml_bytes, shortened
+from cmt_bridge.core.files import PROJECT_SUFFIX, read_at_most
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "FILE_NAME",
     "PROJECTS",
     "STATE_VARIABLE",
+    "WATCHED_VARIABLE",
     "Config",
     "Outputs",
     "Watching",
+    "person_file",
     "read_config",
     "state_root",
+    "watched",
 ]
 
 FILE_NAME: Final = "cmt-bridge.toml"
 STATE_VARIABLE: Final = "CMT_BRIDGE_STATE"
-MOST_BYTES = 1 << 20
+CONFIG_VARIABLE: Final = "CMT_BRIDGE_CONFIG"
+WATCHED_VARIABLE: Final = "CMT_BRIDGE_WATCHED"
+"""Names the folder that a person has watched, for the processes of its daemon."""
+
+PERSON_FILE: Final = "settings.toml"
 ALIASES: Final = {"genre": "style", "C": "control", "c": "control"}
 FILES: Final = ("midi", "score", "preview")
 PROJECTS: Final = ("reaper", "dawproject", "ardour", "midi", "garageband", "otio", "csv", "edl")
@@ -66,13 +81,32 @@ LIVE_SWITCHES: Final = ("port_per_track", "chase", "warm")
 class Outputs:
     """Where the files of a current take are dropped: `drop` is a folder, from the clip's own; empty for nowhere.
 
-    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`.
+    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`. Files are dropped only
+    into the folders `within` and below them, or anywhere where that is None.
     """
 
     drop: str = "."
     files: tuple[str, ...] = ("midi",)
     host: str = ""
     projects: tuple[str, ...] = ()
+    within: tuple[Path, ...] | None = field(default=None, compare=False)
+
+    def folder_from(self, home: Path) -> Path:
+        """Give the folder where files are dropped for a clip in the folder `home`; there may be links above it no more.
+
+        Raises `UsageError` where that is no place that the file that names it may name.
+        """
+        folder = home / _expanded(self.drop)
+        if self.within is None:
+            return folder
+        real = Path(os.path.realpath(folder))
+        for root in (Path(os.path.realpath(each)) for each in self.within):
+            if real.is_relative_to(root) and not any(_is_closed(name) for name in real.relative_to(root).parts):
+                return folder if real == Path(os.path.realpath(home)) else real
+        raise UsageError(
+            f"{FILE_NAME}: outputs.drop, {shortened(self.drop)}, leads to {real}, which is not in {self.within[0]}.",
+            hint=f"To allow that place, name it in places of [outputs] in {person_file()}, your own settings.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +136,24 @@ class Config:
     sources: tuple[Path, ...] = ()
 
 
+def _expanded(folder: str) -> str:
+    return os.path.expanduser(folder)  # noqa: PTH111  (a person who is not known here is no error)
+
+
+def _is_closed(name: str) -> bool:
+    """Tell whether no file for a session goes into a folder of that name: hidden ones, and those that keep takes."""
+    return name.startswith(".") or name.lower().endswith(PROJECT_SUFFIX)
+
+
+def person_file() -> Path:
+    """Give the person's own file of settings: in `CMT_BRIDGE_CONFIG`, or in the person's configuration folder."""
+    import platformdirs
+
+    said = os.environ.get(CONFIG_VARIABLE)
+    folder = Path(said).absolute() if said else platformdirs.user_config_path("cmt-bridge", appauthor=False)
+    return folder / PERSON_FILE
+
+
 def state_root() -> Path:
     """Give the folder of all that is remembered from run to run: `CMT_BRIDGE_STATE`, or the person's state folder."""
     import platformdirs
@@ -110,13 +162,32 @@ def state_root() -> Path:
     return Path(said).absolute() if said else platformdirs.user_state_path("cmt-bridge", appauthor=False)
 
 
+@contextmanager
+def watched(folder: Path | None) -> Iterator[None]:
+    """Let this process and those that it starts know the folder that a person has watched, if one is."""
+    before = os.environ.get(WATCHED_VARIABLE)
+    if folder is not None:
+        os.environ[WATCHED_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop(WATCHED_VARIABLE)
+        if before is not None:
+            os.environ[WATCHED_VARIABLE] = before
+
+
 def read_config(folder: Path) -> Config:
-    """Read cmt-bridge.toml of a folder and of all above it; the nearest says what holds.
+    """Read the person's own file, and cmt-bridge.toml of a folder and of all above it; the nearest says what holds.
 
     Raises `UsageError` where a file cannot be read or says what is not known.
     """
     here = folder.absolute()
+    own = person_file()
     files = [path for above in reversed((here, *here.parents)) if (path := above / FILE_NAME).is_file()]
+    files = [own, *files] if own.is_file() else files
+    named = os.environ.get(WATCHED_VARIABLE)
+    places = [Path(named)] if named else []
     score: dict[str, str] = {}
     outputs: dict[str, Any] = {}
     watch: dict[str, Any] = {}
@@ -125,21 +196,25 @@ def read_config(folder: Path) -> Config:
         data = _load(path)
         _known(path, "", data, ("score", "outputs", "watch", "live"))
         score |= _score(path, data.get("score", {}))
-        outputs |= _outputs(path, data.get("outputs", {}))
+        said = _outputs(path, data.get("outputs", {}), ("places",) if path == own else ())
+        places += said.pop("places", [])
+        if "drop" in said:
+            said["within"] = None if path == own else (path.parent, *places)
+        outputs |= said
         watch = _watch(path, data.get("watch", {})) if path.parent == here else {}
         live |= _live(path, data.get("live", {}))
-    return Config(score, Outputs(**outputs), Watching(**watch), live, tuple(files))
+    return Config(score, Outputs(**outputs), Watching(**watch), live, tuple(path for path in files if path != own))
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES)
-        return tomllib.loads(data.decode())
+        return read_toml_bytes(read_at_most(path, TOML_BYTES))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.", hint="Check its permissions.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.", hint="Correct it, or move it away.") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path} is not valid TOML: {str(error).rstrip('.')}.", hint="Correct it, or move it away."
+        ) from error
 
 
 def _known(path: Path, section: str, data: Any, names: tuple[str, ...]) -> None:
@@ -148,8 +223,8 @@ def _known(path: Path, section: str, data: Any, names: tuple[str, ...]) -> None:
         raise UsageError(f"{path}: {section} is not a section.", hint=f"Write [{section}] on a line of its own.")
     for name in data:
         if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            where = f"{section}.{name}" if section else name
+            near = difflib.get_close_matches(name[:64], names, 1)
+            where = f"{section}.{name[:64]}" if section else name[:64]
             hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(names)}."
             raise UsageError(f"{path}: there is no setting {where}.", hint=hint)
 
@@ -158,15 +233,24 @@ def _score(path: Path, data: Any) -> dict[str, str]:
     names = tuple(setting.name for setting in SCORE_SETTINGS)
     _known(path, "score", data, (*names, *ALIASES))
     said = {ALIASES.get(name, name): as_text(value) for name, value in data.items()}
-    if "model" in said and (weights := path.parent / said["model"]).is_file():
-        said["model"] = str(weights)
+    if "model" in said:
+        model = said["model"]
+        if "\0" in model:
+            raise _wrong(path, "score.model", "the name of a model, or the path of its weights")
+        if (weights := path.parent / model).is_file():  # anywhere: weights are only read, and only as numbers
+            said["model"] = str(weights)
     return said
 
 
-def _outputs(path: Path, data: Any) -> dict[str, Any]:
-    _known(path, "outputs", data, ("drop", "files", "host", "project"))
+def _outputs(path: Path, data: Any, more: tuple[str, ...]) -> dict[str, Any]:
+    _known(path, "outputs", data, ("drop", "files", "host", "project", *more))
     found = dict(data)
-    if "drop" in found and not isinstance(found["drop"], str):
+    if "places" in found:
+        said = found["places"]
+        if not isinstance(said, list) or not all(isinstance(each, str) and each and "\0" not in each for each in said):
+            raise _wrong(path, "outputs.places", 'a list of folders, such as ["~/Session"]')
+        found["places"] = [path.parent / _expanded(each) for each in said]
+    if "drop" in found and (not isinstance(found["drop"], str) or "\0" in found["drop"]):
         raise _wrong(path, "outputs.drop", 'the name of a folder, such as ".", or "" for none')
     if "files" in found:
         files = found["files"]
@@ -201,6 +285,7 @@ def _watch(path: Path, data: Any) -> dict[str, Any]:
     ignore = found.get("ignore", [])
     if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
         raise _wrong(path, "watch.ignore", 'a list of patterns, such as ["proxies/*"]')
+    PATTERNS.check(len(ignore))
     return found | {"ignore": tuple(ignore)}
 
 

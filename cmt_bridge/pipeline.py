@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from cmt_bridge import __version__
 from cmt_bridge.compose.engrave import engrave
 from cmt_bridge.compose.plan import at_tempo, plan
 from cmt_bridge.core.control import ControlTrack
-from cmt_bridge.core.files import complete_folder, sha256_of
+from cmt_bridge.core.files import complete_folder, cut, new_folder, sha256_of
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.score import Provenance, Score
@@ -33,7 +34,6 @@ __all__ = [
     "Progress",
     "Timings",
     "deliver",
-    "fresh_folder",
     "load_engine",
     "look_at",
     "provenance_of",
@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 Progress = Callable[[float], None]
+LONGEST_TITLE = 240  # bytes, of what has an ending besides
 ARRAY_TEMPO = 120.0  # BPM, where a control array comes without a tempo
 
 
@@ -190,13 +191,11 @@ def provenance_of(
     )
 
 
-def fresh_folder(folder: Path) -> Path:
-    """Give `folder` where it is free or empty, else the first of `FOLDER take 2`, `FOLDER take 3`, … that is."""
-    take, candidate = 1, folder
-    while candidate.exists() and not (candidate.is_dir() and not any(candidate.iterdir())):
-        take += 1
-        candidate = folder.with_name(f"{folder.name} take {take}")
-    return candidate
+def _take_folders(folder: Path) -> Iterator[Path]:
+    """Give `folder`, then `FOLDER take 2`, `FOLDER take 3`, …, without end."""
+    yield folder
+    for take in count(2):
+        yield folder.with_name(f"{folder.name} take {take}")
 
 
 def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Path]:
@@ -204,7 +203,7 @@ def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Pat
 
     Gives the folders, which are new: `folder` or, where something is in it, a later take.
     """
-    return [write_take(score, picture.metadata, picture.title, fresh_folder(folder)) for score in scores]
+    return [write_take(score, picture.metadata, picture.title, folder, fresh=True) for score in scores]
 
 
 def write_take(
@@ -214,19 +213,33 @@ def write_take(
     folder: Path,
     *,
     midi: bytes | None = None,
-    also: Mapping[str, Any] | None = None,
+    also: Mapping[str, Callable[[Mapping[str, str]], Any]] | None = None,
     parents: bool = True,
+    fresh: bool = False,
 ) -> Path:
-    """Write a score to a new folder, complete or not at all: `title`.mid, score.json and the metadata.
+    """Write a score to a new folder, complete or not at all: `title`.mid, score.json and the metadata; give the folder.
 
-    `midi` are the bytes of the MIDI file, where they are not to be those of the score; `also` are more JSON files.
-    `parents` is as in `complete_folder`.
+    `midi` are the bytes of the MIDI file, where they are not to be those of the score; `also` are more JSON files, made
+    of the names and the SHA-256 of those before them. `parents` is as in `complete_folder`; with `fresh` the folder is
+    a later take where something is in it.
     """
-    with complete_folder(folder, parents=parents) as temporary:
-        (temporary / f"{title}.mid").write_bytes(midi_bytes(score) if midi is None else midi)
+
+    def fill(temporary: Path) -> None:
+        (temporary / f"{_one_name(title)}.mid").write_bytes(midi_bytes(score) if midi is None else midi)
         write_score(score, temporary / SCORE_NAME)
         if metadata is not None:
             write_json(metadata.to_json(), temporary / METADATA_NAME)
+        made = {path.name: sha256_of(path) for path in sorted(temporary.iterdir())}
         for name, data in (also or {}).items():
-            write_json(data, temporary / name)
+            write_json(data(made), temporary / name)
+
+    if fresh:
+        return new_folder(_take_folders(folder), fill, parents=parents)
+    with complete_folder(folder, parents=parents) as temporary:
+        fill(temporary)
     return folder
+
+
+def _one_name(title: str) -> str:
+    """Give a title without what would lead to another folder: a score.json may state any."""
+    return cut("".join("_" if letter in "/\\\0" else letter for letter in title), LONGEST_TITLE) or "clip"

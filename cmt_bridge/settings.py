@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
+from cmt_bridge.core.bounds import BARS, STRETCHES, shortened
 from cmt_bridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,8 +89,7 @@ SCORE_SETTINGS: Final = (
 
 _DEFAULTS = {setting.name: setting.default for setting in SCORE_SETTINGS}
 MOST_VARIATIONS = 64
-MOST_BARS = 100_000
-BAR_RANGE = re.compile(r"(\d+)(?:-(\d+))?:([\d.]+)")
+BAR_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?:([\d.]{1,20})")
 
 
 def as_text(value: Any) -> str:
@@ -119,7 +119,9 @@ def named(option: str, name: str, known: Mapping[str, Any]) -> Any:
     try:
         return known[name.strip().lower()]
     except KeyError:
-        raise UsageError(f"{option} does not know {name.strip()!r}.", hint=f"Choose from {', '.join(known)}.") from None
+        raise UsageError(
+            f"{option} does not know {shortened(name.strip())}.", hint=f"Choose from {', '.join(known)}."
+        ) from None
 
 
 def instruments_of(option: str, text: str) -> list[Instrument]:
@@ -138,7 +140,9 @@ def _number(settings: Settings, name: str, read: Callable[[str], T]) -> T:
     try:
         return read(text)
     except ValueError:
-        raise UsageError(f"{option_of(name)} cannot read {text!r}.", hint=f"Give a number: {_help(name)}") from None
+        raise UsageError(
+            f"{option_of(name)} cannot read {shortened(text)}.", hint=f"Give a number: {_help(name)}"
+        ) from None
 
 
 def _help(name: str) -> str:
@@ -162,7 +166,7 @@ def analysis_options(settings: Settings) -> AnalysisOptions:
         low, high = map(float, text.split(","))
     except ValueError:
         raise UsageError(
-            f"--tempo-range cannot read {text!r}.", hint="Give two tempos in BPM, such as 80 110."
+            f"--tempo-range cannot read {shortened(text)}.", hint="Give two tempos in BPM, such as 80 110."
         ) from None
     return AnalysisOptions(
         tempo=_number(settings, "tempo", float) if _said(settings, "tempo") else None,
@@ -214,7 +218,7 @@ def _per_name(name: str, text: str, known: Mapping[str, Any], read: Callable[[st
             )
         except ValueError:
             raise UsageError(
-                f"{option_of(name)} cannot read {part!r}.", hint="See `cmt-bridge score --help`."
+                f"{option_of(name)} cannot read {shortened(part)}.", hint="See `cmt-bridge score --help`."
             ) from None
     return values
 
@@ -222,7 +226,7 @@ def _per_name(name: str, text: str, known: Mapping[str, Any], read: Callable[[st
 def _per_bar(name: str, text: str) -> tuple[float, ...]:
     """Read `0.7`, or `1-4:1,9:0.3` with bars from 1."""
     wrong = UsageError(
-        f"{option_of(name)} cannot read {text!r}.", hint="Give 0.7, or values for bars such as 1-4:1,9:0.3."
+        f"{option_of(name)} cannot read {shortened(text)}.", hint="Give 0.7, or values for bars such as 1-4:1,9:0.3."
     )
     usual = float(_DEFAULTS["control"])
     if ":" not in text:
@@ -230,17 +234,19 @@ def _per_bar(name: str, text: str) -> tuple[float, ...]:
             return (float(text),)
         except ValueError:
             raise wrong from None
-    bars: dict[int, float] = {}
-    for part in text.split(","):
+    parts = text.split(",")
+    STRETCHES.check(len(parts))
+    bars: list[float] = []
+    for part in parts:
         found = BAR_RANGE.fullmatch(part.strip())
         if not found:
             raise wrong
-        first, last = int(found[1]), int(found[2] or found[1])
         try:
-            value = float(found[3])
+            first, last, value = int(found[1]), int(found[2] or found[1]), float(found[3])
         except ValueError:
             raise wrong from None
-        if not 1 <= first <= last <= MOST_BARS:
+        if not 1 <= first <= last < BARS.most:
             raise wrong
-        bars |= dict.fromkeys(range(first, last + 1), value)
-    return tuple(bars.get(bar, usual) for bar in range(1, max(bars) + 2))
+        bars += [usual] * (last - len(bars))
+        bars[first - 1 : last] = [value] * (last - first + 1)
+    return (*bars, usual)

@@ -39,7 +39,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
       cmt-bridge analyze clip.mp4 --tempo-range 80 120 --cut-sensitivity 0.7
       cmt-bridge analyze clip.mp4 -o metadata.json --plot clip.png
     """
-    from cmt_bridge.core.files import complete_path, fresh_path
+    from cmt_bridge.core.files import complete_path, new_file, numbered
     from cmt_bridge.settings import analysis_options
 
     options = analysis_options(settings_of(given))
@@ -61,9 +61,12 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
 
         with complete_path(plot) as temporary:
             draw(measurement, metadata, temporary)
-    target = output if output is not None or as_json else fresh_path(Path(f"{video.stem}.metadata.json"))
-    if target is not None:
-        write_json(metadata.to_json(), target)
+    target = output
+    if output is not None:
+        write_json(metadata.to_json(), output)
+    elif not as_json:
+        names = numbered(Path(f"{video.stem}.metadata.json"))
+        target = new_file(names, lambda new: write_json(metadata.to_json(), new))
     talk(_summary(metadata))
     if as_json:
         print_json(metadata.to_json())

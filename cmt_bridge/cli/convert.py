@@ -232,9 +232,10 @@ def _score_of_tokens(song: TokenSong, tempo: float, *, tidy: bool) -> Score:
 
 def _songs_to(source: Path, target: Path, write: Callable[[TokenSong, Path], None], suffix: str) -> list[Path]:
     """Write the one song of a file to `target`, or several into a folder of that name."""
+    from functools import partial
     from itertools import chain
 
-    from cmt_bridge.core.files import fresh_path
+    from cmt_bridge.core.files import new_file, numbered
     from cmt_bridge.errors import ScoreError, UsageError
     from cmt_bridge.outputs.npz import read_songs
 
@@ -247,11 +248,10 @@ def _songs_to(source: Path, target: Path, write: Callable[[TokenSong, Path], Non
             raise UsageError(f"{source.name} holds several songs.", hint="Give a folder as OUT.")
         write(first, target)
         return [target]
-    written = []
-    for song in chain([first], [second] if second else [], songs):
-        written.append(fresh_path(target / f"{song.name}{suffix}"))
-        write(song, written[-1])
-    return written
+    return [
+        new_file(numbered(target / f"{song.name}{suffix}"), partial(write, song))
+        for song in chain([first], [second] if second else [], songs)
+    ]
 
 
 def _songs_to_midi(source: Path, target: Path, tempo: float, _: int) -> list[Path]:
@@ -354,6 +354,7 @@ def _original_control(metadata: VideoMetadata, ticks: list[int]) -> ControlTrack
 
 
 def _metadata_to_npz(source: Path, target: Path, _: float, __: int) -> list[Path]:
+    from cmt_bridge.core.bounds import check_bars, fault_of
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
     from cmt_bridge.errors import ScoreError, UsageError
@@ -364,6 +365,7 @@ def _metadata_to_npz(source: Path, target: Path, _: float, __: int) -> list[Path
     metadata = VideoMetadata.from_json(data, source=str(source))
     if not (0 < metadata.duration < MAX_SECONDS and all(0 <= b.seconds < MAX_SECONDS for b in metadata.beats)):
         raise ScoreError(f"{source} states impossible times.", hint="Write it anew with `analyze`.")
+    check_bars(str(source), metadata.duration, metadata.tempo, ScoreError)
     try:
         tempo_map = TempoMap.constant(metadata.tempo)
         ticks = [
@@ -375,7 +377,7 @@ def _metadata_to_npz(source: Path, target: Path, _: float, __: int) -> list[Path
         if not all(0 <= tick <= tempo_map.ticks(MAX_SECONDS) for tick in ticks):
             raise ValueError("a visual beat lies outside")
     except (UsageError, AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise ScoreError(f"{source} is damaged: {error}.", hint="Write it anew with `analyze`.") from error
+        raise ScoreError(f"{source} is damaged: {fault_of(error)}.", hint="Write it anew with `analyze`.") from error
     write_control(_original_control(metadata, ticks), target)
     return [target]
 

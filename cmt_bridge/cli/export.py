@@ -108,15 +108,16 @@ def with_projects(outcome: Outcome, kinds: list[str]) -> Outcome:
 
 
 def _at(text: str) -> Fraction:
+    from cmt_bridge.core.bounds import shortened
     from cmt_bridge.errors import UsageError
 
     try:
-        found = Fraction(text.strip())
+        found = Fraction(text.strip() if len(text) < 40 and "e" not in text.lower() else "-1")  # 1e999999999
     except (ValueError, ZeroDivisionError):
         found = Fraction(-1)
     if not 0 <= found < 1_000_000:
         raise UsageError(
-            f"There are no {text!r} seconds.", hint="Give seconds from the project's beginning, such as 12.5."
+            f"There are no {shortened(text)} seconds.", hint="Give seconds from the project's beginning, such as 12.5."
         )
     return found
 

@@ -41,7 +41,7 @@ def preview(
       cmt-bridge preview clip.mp4
       cmt-bridge preview clip.mid -o clip.wav
     """
-    from cmt_bridge.core.files import fresh_path
+    from cmt_bridge.core.files import new_file, numbered
     from cmt_bridge.errors import OutputError, UsageError
     from cmt_bridge.outputs import audio
     from cmt_bridge.outputs.preview import measure_picture, write_preview
@@ -64,8 +64,9 @@ def preview(
         with progress("Copying") as done:
             path = write_preview(video, picture, sound, target, exact=output is not None, progress=done)
     else:
-        path = output or fresh_path(folder / f"{title}.preview.wav")
-        audio.write_wav(sound, path)
+        if output is not None:
+            audio.write_wav(sound, output)
+        path = output or new_file(numbered(folder / f"{title}.preview.wav"), lambda new: audio.write_wav(sound, new))
         talk("Without --video only the sound is written.")
     if as_json:
         print_json({"preview": str(path), "duration": seconds, "soundfont": str(font)})

@@ -58,9 +58,13 @@ def _ranges(bars: Sequence[int]) -> str:
 
 
 def _chosen(video: Path, verb: str, number: int | None, as_json: bool) -> None:
+    from cmt_bridge.config import watched
+    from cmt_bridge.service.instance import instance_for
     from cmt_bridge.verbs.choose import choose as carry_out
 
-    found = carry_out(video, verb, number)
+    instance = instance_for(video)
+    with watched(instance.folder if instance is not None else None):
+        found = carry_out(video, verb, number)
     for note in found["notes"]:
         talk(note)
     if as_json:

@@ -11,9 +11,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.bounds import BARS, check_bars
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TempoMap, bpm_to_uspq, uspq_to_bpm
+from cmt_bridge.errors import VideoError
 
 __all__ = ["at_tempo", "density_class", "plan", "strength_class"]
 
@@ -45,6 +47,7 @@ def plan(metadata: VideoMetadata, tempo_map: TempoMap | None = None) -> ControlT
     Bars begin with the video and cover it whole; they are those of its own tempo, or of another `tempo_map`. A bar's
     density is at least the number of its visual beats, so that both can be followed.
     """
+    check_bars(metadata.source.name, metadata.duration, metadata.tempo, VideoError)
     flow: Sequence[float] = metadata.flow_per_bar
     if tempo_map is None:
         tempo_map = TempoMap.constant(metadata.tempo)
@@ -52,6 +55,7 @@ def plan(metadata: VideoMetadata, tempo_map: TempoMap | None = None) -> ControlT
         flow = _flow_between(metadata, _bar_lines(tempo_map, metadata.duration))
     ticks = tempo_map.ticks(metadata.duration)
     bars = max(1, -int(-(ticks - SLACK) // TICKS_PER_BAR))
+    BARS.check(bars, VideoError)
     n_beat = min(bars * TICKS_PER_BAR, max(1, round(ticks)))
     strengths: dict[int, int] = {}
     for beat in metadata.beats:
@@ -70,6 +74,7 @@ def plan(metadata: VideoMetadata, tempo_map: TempoMap | None = None) -> ControlT
 def at_tempo(metadata: VideoMetadata, bpm: float) -> VideoMetadata:
     """Give metadata with another tempo, its motion averaged over the new bars."""
     tempo = uspq_to_bpm(bpm_to_uspq(bpm))
+    check_bars(metadata.source.name, metadata.duration, tempo, VideoError)
     new = 60.0 * BEATS_PER_BAR / tempo
     flow = _flow_between(metadata, np.arange(math.ceil(metadata.duration / new) + 1, dtype=np.float64) * new)
     return replace(metadata, tempo=tempo, tempo_source="given", flow_per_bar=flow)

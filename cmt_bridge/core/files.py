@@ -1,23 +1,177 @@
-"""Files that reach their final name only complete, and never over another."""
+"""Files that reach their final name only complete, never over another, and never by way of a stranger's link.
+
+A folder `NAME.cmt` may have come from somebody else. From it downwards no link is followed, neither to read nor to
+write: `opened` and `is_there` are how files there are looked at, and what writes checks the folder it writes to.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
+from itertools import count
 from pathlib import Path
+from typing import Final
 
 from cmt_bridge.errors import OutputError
 
-__all__ = ["complete_folder", "complete_path", "cut", "file_name", "fresh_path", "is_temporary", "sha256_of"]
+__all__ = [
+    "OLD",
+    "PROJECT_SUFFIX",
+    "complete_folder",
+    "complete_path",
+    "cut",
+    "file_name",
+    "fresh_path",
+    "is_plain_name",
+    "is_temporary",
+    "is_there",
+    "new_file",
+    "new_folder",
+    "numbered",
+    "of_one_file",
+    "opened",
+    "read_at_most",
+    "sha256_of",
+    "sweep",
+]
 
+PROJECT_SUFFIX: Final = ".cmt"
 LONGEST_NAME = 100  # bytes in UTF-8, so that there is room for more
 UNNAMEABLE = '/\\:*?"<>|'
+OLD: Final = 600.0  # s; what nobody has written to for longer, and nobody holds, was left by a process that is gone
+SWEPT_FOR: Final = 0.2  # s; thousands of files may be written to one folder, one after the other
+# fmt: off
+LISTS_OF_FILES: Final = frozenset({
+    "avisynth", "concat", "dash", "hls", "image2", "image2pipe", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp",
+    "vapoursynth", "vobsub", "webm_dash_manifest",
+})
+# fmt: on
+A_LINK: Final = "it is a link, and in a project none is followed"
+NO_FILE: Final = "it is no file"
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part(\.\w+)?", re.DOTALL)
+_SHORT_SUFFIX = re.compile(r"\.\w{1,16}")
+_BENEATH = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+
+
+# Reading
+
+
+def opened(path: Path) -> BufferedReader:
+    """Open a file to read; from a project folder downwards only where no part of the path is a link.
+
+    Raises `OSError`.
+    """
+    root, names = _beneath(path)
+    if not names:
+        return path.open("rb")
+    handle = _open_beneath(root, names) if _BENEATH else _open_checked(root, names)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, NO_FILE, str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_at_most(path: Path, most: int) -> bytes:
+    """Read a file as `opened` opens it, to one byte more than `most`. Raises `OSError`."""
+    with opened(path) as file:
+        return file.read(most + 1)
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether something goes by that name, be it a link that leads nowhere."""
+    return os.path.lexists(path)
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a text that data states is the name of a file, and no way to another folder, on any system."""
+    return bool(name) and name not in (".", "..") and not any(letter in "/\\\0" for letter in name)
+
+
+def _beneath(path: Path) -> tuple[Path, tuple[str, ...]]:
+    """Give the folder that holds the outermost project folder of a path, and the names from there on, if there is one.
+
+    >>> _beneath(Path("/films/clip.cmt/take 1/clip.mid"))
+    (PosixPath('/films'), ('clip.cmt', 'take 1', 'clip.mid'))
+    """
+    whole = Path(os.path.abspath(path))  # noqa: PTH100  (without `..`, which would lead around what is looked at)
+    for number, name in enumerate(whole.parts):
+        if name.endswith(PROJECT_SUFFIX) and len(name) > len(PROJECT_SUFFIX):
+            return Path(*whole.parts[:number]), whole.parts[number:]
+    return whole, ()
+
+
+def _open_beneath(root: Path, names: tuple[str, ...]) -> int:
+    """Open what lies beneath a folder, name by name."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names[:-1]:
+            within = _open_at(name, os.O_RDONLY | os.O_DIRECTORY, folder, root)
+            os.close(folder)
+            folder = within
+        return _open_at(names[-1], os.O_RDONLY | os.O_NONBLOCK, folder, root)  # a pipe is not waited for
+    finally:
+        os.close(folder)
+
+
+def _open_at(name: str, flags: int, folder: int, root: Path) -> int:
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        link = error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK) and _is_link_at(name, folder)
+        raise OSError(error.errno, A_LINK if link else error.strerror, str(root / name)) from None
+
+
+def _is_link_at(name: str, folder: int) -> bool:
+    with suppress(OSError):
+        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    return False
+
+
+def _open_checked(root: Path, names: tuple[str, ...]) -> int:
+    """Do as `_open_beneath` where a system cannot: look at every name, open, and look whether it is the same file."""
+    before = _check_beneath(root, names)
+    handle = os.open(Path(root, *names), os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    after = os.fstat(handle)
+    if before is None or (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
+        os.close(handle)
+        raise OSError(errno.ELOOP, A_LINK, str(Path(root, *names)))
+    return handle
+
+
+def _check_beneath(root: Path, names: tuple[str, ...]) -> os.stat_result | None:
+    """Give how the last of some names beneath a folder is; None where it is missing. Raises `OSError` for a link."""
+    path, found = root, None
+    for name in names:
+        path = path / name
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return None
+        if stat.S_ISLNK(found.st_mode) or getattr(found, "st_reparse_tag", False):
+            raise OSError(errno.ELOOP, A_LINK, str(path))
+    return found
+
+
+def of_one_file(containers: Iterable[str]) -> dict[str, str]:
+    """Give the options with which FFmpeg opens a film and nothing but it, of the names of the containers it knows.
+
+    A playlist goes by any name, and may name any file of the person's, or an address on the net.
+    """
+    return {"protocol_whitelist": "file", "format_whitelist": ",".join(sorted({*containers} - LISTS_OF_FILES))}
+
+
+# Writing
 
 
 def is_temporary(name: str) -> bool:
@@ -38,17 +192,12 @@ def complete_path(path: Path, *, parents: bool = True) -> Iterator[Path]:
     nothing stays behind and what was at `path` before is untouched. An `OSError` of the body or of the renaming becomes
     an `OutputError`.
     """
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
-        try:
-            if parents:
-                path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_file(path, parents=parents) as temporary:
             yield temporary
             _sync(temporary)
             temporary.replace(path)
             _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _refuse(path, error) from error
 
@@ -60,28 +209,133 @@ def complete_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
     `path` must not exist yet, or be an empty folder; the folder it is in is made where it is missing, unless `parents`
     says that it must be there. Where the body fails nothing stays behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    made: list[Path] = []
     try:
-        try:
-            made = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
-            temporary.mkdir(parents=parents)
+        with _temporary_folder(path, parents=parents) as temporary:
             yield temporary
-            for each in temporary.rglob("*"):
-                _sync_folder(each) if each.is_dir() else _sync(each)
-            _sync_folder(temporary)
-            if path.is_dir():
-                path.rmdir()  # fails where something is in it
-            temporary.rename(path)
-            _sync_folder(path.parent)
-            made = []
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            for parent in made:
-                if parent.is_dir() and not any(parent.iterdir()):
-                    parent.rmdir()
+            _sync_all(temporary)
+            _put_folder(temporary, path)
     except OSError as error:
         raise _refuse(path, error) from error
+
+
+def new_file(names: Iterable[Path], write: Callable[[Path], object], *, parents: bool = True) -> Path:
+    """Write a file under the first of some names in a folder that nobody has, and give it; complete or not at all.
+
+    Of several processes that do so at once each gets a name of its own. `write` gets the path to write to; `parents` is
+    as in `complete_path`. Raises `OutputError`.
+    """
+    left = iter(names)
+    path = _next_free(left)
+    try:
+        with _temporary_file(path, parents=parents) as temporary:
+            write(temporary)
+            _sync(temporary)
+            while not _put_file(temporary, path):
+                path = _next_free(left)
+            _sync_folder(path.parent)
+    except OSError as error:
+        raise _refuse(path, error) from error
+    return path
+
+
+def new_folder(names: Iterable[Path], fill: Callable[[Path], object], *, parents: bool = True) -> Path:
+    """Fill a folder under the first of some names that nobody has, as `new_file` does with a file."""
+    left = iter(names)
+    path = _next_free(left)
+    try:
+        with _temporary_folder(path, parents=parents) as temporary:
+            fill(temporary)
+            _sync_all(temporary)
+            while True:
+                try:
+                    _put_folder(temporary, path)
+                    return path
+                except OSError:
+                    if not is_there(path):
+                        raise
+                    path = _next_free(left)
+    except OSError as error:
+        raise _refuse(path, error) from error
+
+
+def _next_free(names: Iterator[Path]) -> Path:
+    return next(path for path in names if not is_there(path) or _is_empty_folder(path))
+
+
+def _is_empty_folder(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISDIR(path.lstat().st_mode) and not any(path.iterdir())
+    return False
+
+
+@contextmanager
+def _temporary_file(path: Path, *, parents: bool) -> Iterator[Path]:
+    """Give a path to write to that is gone afterwards, if it was not renamed; held, so that nobody sweeps it away."""
+    suffix = path.suffix if _SHORT_SUFFIX.fullmatch(path.suffix) else ""
+    temporary = path.with_name(f".{cut(path.stem, LONGEST_NAME)}.{secrets.token_hex(4)}.part{suffix}")
+    _check_place(path)
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+    try:
+        with _held(handle):
+            yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _temporary_folder(path: Path, *, parents: bool) -> Iterator[Path]:
+    """Give a folder to fill that is gone afterwards, if it was not renamed, with those above it that were made."""
+    temporary = path.with_name(f".{cut(path.name, LONGEST_NAME)}.{secrets.token_hex(4)}.part")
+    _check_place(path)
+    made = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
+    try:
+        temporary.mkdir(parents=parents)
+        sweep(path.parent)
+        handle = os.open(temporary, os.O_RDONLY) if os.name == "posix" else -1
+        with _held(handle):
+            yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def _check_place(path: Path) -> None:
+    """Raise `OSError` where a project is to be written to by way of a link."""
+    root, names = _beneath(path)
+    _check_beneath(root, names[:-1])
+
+
+def _put_file(temporary: Path, path: Path) -> bool:
+    """Give a file its name unless somebody has it; tell whether it has it now."""
+    try:
+        os.link(temporary, path, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except (OSError, NotImplementedError):  # a file system without hard links
+        if is_there(path):
+            return False
+        temporary.rename(path)
+    return True
+
+
+def _put_folder(temporary: Path, path: Path) -> None:
+    if _is_empty_folder(path):
+        path.rmdir()
+    if is_there(path):
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    temporary.rename(path)  # fails where somebody has put a folder there in between
+    _sync_folder(path.parent)
+
+
+def _sync_all(folder: Path) -> None:
+    for each in folder.rglob("*"):
+        _sync_folder(each) if each.is_dir() else _sync(each)
+    _sync_folder(folder)
 
 
 def _sync(file: Path) -> None:
@@ -99,14 +353,80 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+# What killed processes left
+
+if sys.platform == "win32":
+
+    @contextmanager
+    def _held(handle: int) -> Iterator[None]:
+        """Close the handle: what is open cannot be renamed here."""
+        if handle >= 0:
+            os.close(handle)
+        yield
+
+    def _is_held(path: Path) -> bool:  # noqa: ARG001
+        """Tell whether a living process writes it; False where that cannot be known."""
+        return False
+
+else:
+    import fcntl
+
+    @contextmanager
+    def _held(handle: int) -> Iterator[None]:
+        """Hold what is written by a lock, which the system lets go when the process ends, however that comes."""
+        try:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            yield
+        finally:
+            os.close(handle)
+
+    def _is_held(path: Path) -> bool:
+        """Tell whether a living process writes it; False where that cannot be known."""
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EAGAIN, errno.EACCES)
+        finally:
+            os.close(handle)
+        return False
+
+
+_swept: dict[Path, float] = {}
+
+
+def sweep(folder: Path) -> None:
+    """Remove from a folder what was being written there, long ago, by processes that are gone.
+
+    A folder that was looked through a moment ago is not looked through again.
+    """
+    here, now = folder.absolute(), time.monotonic()
+    if now - _swept.get(here, -math.inf) < SWEPT_FOR:
+        return
+    _swept[here] = now
+    with suppress(OSError), os.scandir(here) as entries:
+        for path in [here / entry.name for entry in entries if is_temporary(entry.name)]:
+            with suppress(OSError):
+                found = path.lstat()
+                if stat.S_ISLNK(found.st_mode) or abs(time.time() - found.st_mtime) <= OLD or _is_held(path):
+                    continue
+                shutil.rmtree(path, ignore_errors=True) if stat.S_ISDIR(found.st_mode) else path.unlink()
+
+
+# Names
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """Give `path`, then `NAME take 2`, `NAME take 3`, …, without end."""
+    yield path
+    for take in count(2):
+        yield path.with_name(f"{path.stem} take {take}{path.suffix}")
+
+
 def fresh_path(path: Path) -> Path:
     """Give `path` where nothing is there yet, else the first of `NAME take 2`, `NAME take 3`, … that is free."""
-    take = 1
-    candidate = path
-    while candidate.exists():
-        take += 1
-        candidate = path.with_name(f"{path.stem} take {take}{path.suffix}")
-    return candidate
+    return next(candidate for candidate in numbered(path) if not is_there(candidate))
 
 
 def cut(text: str, longest: int) -> str:
@@ -122,5 +442,5 @@ def file_name(text: str) -> str:
 
 def sha256_of(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from cmt_bridge.core.bounds import FILM, FRAME_RATE, FRAME_SIZE, MARKS, TEXT, fault_of
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.errors import ScoreError
 
 __all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
 
 VERSION = 1
-LONGEST = 86_400.0  # seconds; what states more is damaged
 SLOWEST, FASTEST = 4.0, 1000.0  # BPM
 
 
@@ -103,11 +103,12 @@ class VideoMetadata:
             raise ScoreError(
                 f"{source} is not video metadata.", hint="It needs duration, tempo, vbeats and flow_magnitude_per_bar."
             )
-        if data.get("version", 0) > VERSION:
-            raise ScoreError(
-                f"{source} has metadata version {data['version']}, newer than {VERSION}.", hint="Update cmt-bridge."
-            )
         try:
+            version = int(data.get("version", 0))
+            if version > VERSION:
+                raise ScoreError(
+                    f"{source} has metadata version {version}, newer than {VERSION}.", hint="Update cmt-bridge."
+                )
             file = data.get("source", {})
             rate = file.get("frame_rate", (0, 1))
             found = cls(
@@ -128,7 +129,9 @@ class VideoMetadata:
                 flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `analyze`.") from error
+            raise ScoreError(
+                f"{source} is damaged: {fault_of(error)}.", hint="Write it anew with `analyze`."
+            ) from error
         fault = found._fault()
         if fault:
             raise ScoreError(f"{source} is damaged: it states {fault}.", hint="Write it anew with `analyze`.")
@@ -136,17 +139,25 @@ class VideoMetadata:
 
     def _fault(self) -> str:
         """Say what no video can have, or nothing. JSON may hold NaN and Infinity."""
-        if not 0.0 < self.duration <= LONGEST:
+        if FILM.fault(self.duration) or not self.duration:
             return f"impossible times (a duration of {self.duration:g} s)"
         if not SLOWEST <= self.tempo <= FASTEST:
             return f"a tempo of {self.tempo:g} BPM"
-        if not (self.source.frame_rate[0] >= 0 and self.source.frame_rate[1] > 0):
+        rate, source = self.source.frame_rate, self.source
+        if rate[1] <= 0 or FRAME_RATE.fault(rate[0] / rate[1]):
             return "an impossible frame rate"
+        if FRAME_SIZE.fault(source.width) or FRAME_SIZE.fault(source.height) or abs(source.rotation) > 360:
+            return f"an impossible picture ({source.width}×{source.height}, turned by {source.rotation})"
+        for fault in (MARKS.fault(len(self.cuts)), MARKS.fault(len(self.beats)), TEXT.fault(len(source.name))):
+            if fault:
+                return fault
         moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts)]
-        if not all(0.0 <= seconds <= LONGEST for seconds in moments):
+        if not all(0.0 <= seconds <= FILM.most for seconds in moments):
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):
             return "a visual beat of impossible weight"
+        if not all(math.isfinite(cut.score) for cut in self.cuts):
+            return "an impossible cut"
         if not all(0.0 <= flow < math.inf for flow in self.flow_per_bar):
             return "an impossible motion"
         return ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cmt_bridge.core.bounds import BARS, SEED, TEMPERATURE, listed
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.tempo import bpm_to_uspq
 from cmt_bridge.core.tokens import CHOSEN, Column
@@ -89,16 +90,16 @@ class ComposeOptions:
         for name, values in (("density", self.density_control), ("beat", self.beat_control)):
             if not values or not all(0.0 <= value <= 1.0 for value in values):
                 raise UsageError(
-                    f"A {name} control of {_listed(values)} cannot be used.", hint="Give values from 0 to 1."
+                    f"A {name} control of {listed(values)} cannot be used.", hint="Give values from 0 to 1."
                 )
+            BARS.check(len(values))
         if not self.instruments or len(set(self.instruments)) != len(self.instruments):
             raise UsageError("Music needs at least one instrument, each named once.", hint=f"Choose from {_NAMES}.")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"A seed of {self.seed} cannot be used.", hint="Give a whole number from 0 on.")
+        SEED.check(self.seed)
         if not 0.0 <= self.recall <= 10.0:
             raise UsageError(f"A recall of {self.recall:g} cannot be used.", hint="Give one from 0 to 10; 1 is usual.")
-        if not all(0.0 < value <= 100.0 for value in self.temperature.values()):
-            raise UsageError("A temperature must be above 0 and at most 100.", hint="1 is as the model learned it.")
+        for value in self.temperature.values():
+            TEMPERATURE.check(value)
         if not all(0.0 < value <= 1.0 for value in self.nucleus.values()):
             raise UsageError("A nucleus must be above 0 and at most 1.", hint="0.9 is usual; 1 leaves nothing out.")
         if not all(1 <= value <= MOST_NOTES for value in self.polyphony.values()):
@@ -172,7 +173,3 @@ class ComposeOptions:
 
 MOST_NOTES = 16  # of a simu-note
 _NAMES = ", ".join(instrument.title for instrument in Instrument)
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values) or "nothing"

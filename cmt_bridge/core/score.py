@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cmt_bridge.core.bounds import SEED, fault_of, plain, shortened
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.errors import ScoreError
@@ -87,6 +88,15 @@ class Provenance:
             "options": dict(self.options),
         }
 
+    @classmethod
+    def from_json(cls, data: Any) -> Provenance:
+        """Read what `to_json` gave. Raises `TypeError` or `ValueError` where it is none."""
+        texts = {name: str(data[name]) for name in ("version", "model", "model_sha256", "video", "video_sha256")}
+        unknown = data.keys() - cls.__dataclass_fields__.keys()
+        if unknown:
+            raise ValueError(f"{shortened(min(unknown))} is nothing that is known of a score")
+        return cls(**texts, seed=SEED.whole(data["seed"]), options=plain(data["options"]))
+
 
 @dataclass(frozen=True)
 class Score:
@@ -144,12 +154,12 @@ class Score:
         """
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ScoreError(f"{source} is not a cmt-bridge score.", hint="Give the score.json that `score` wrote.")
-        if data.get("format_version", 0) > VERSION:
-            raise ScoreError(
-                f"{source} has score version {data['format_version']}, newer than {VERSION}.",
-                hint="Update cmt-bridge.",
-            )
         try:
+            version = int(data.get("format_version", 0))
+            if version > VERSION:
+                raise ScoreError(
+                    f"{source} has score version {version}, newer than {VERSION}.", hint="Update cmt-bridge."
+                )
             return cls(
                 tempo_map=TempoMap.of((int(tick), int(uspq)) for tick, uspq in data["tempo_map"]),
                 tracks=tuple(
@@ -165,7 +175,7 @@ class Score:
                 frame_rate=(int(data["frame_rate"][0]), int(data["frame_rate"][1])),
                 title=str(data["title"]),
                 markers=tuple(Marker(float(s), str(kind), str(text)) for s, kind, text in data["markers"]),
-                provenance=Provenance(**data["provenance"]),
+                provenance=Provenance.from_json(data["provenance"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `score`.") from error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            raise ScoreError(f"{source} is damaged: {fault_of(error)}.", hint="Write it anew with `score`.") from error

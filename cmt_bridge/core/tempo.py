@@ -86,6 +86,11 @@ class TempoMap:
         return cls(tuple(TempoChange(tick, uspq) for tick, uspq in pairs))
 
     @cached_property
+    def _ticks(self) -> tuple[int, ...]:
+        """Ticks at which each change takes hold."""
+        return tuple(change.tick for change in self.changes)
+
+    @cached_property
     def _starts(self) -> tuple[Fraction, ...]:
         """Seconds at which each change takes hold."""
         starts = [Fraction(0)]
@@ -99,7 +104,7 @@ class TempoMap:
 
     def seconds(self, tick: int | Fraction) -> Fraction:
         """Give the exact time in seconds of a tick; ticks before 0 run at the first tempo."""
-        index = max(0, bisect_right([change.tick for change in self.changes], tick) - 1)
+        index = max(0, bisect_right(self._ticks, tick) - 1)
         change = self.changes[index]
         return self._starts[index] + (Fraction(tick) - change.tick) * self._tick_seconds(change)
 
@@ -119,5 +124,5 @@ class TempoMap:
 
     def bpm_at(self, tick: int) -> float:
         """Give the tempo in BPM that holds at a tick."""
-        index = max(0, bisect_right([change.tick for change in self.changes], tick) - 1)
+        index = max(0, bisect_right(self._ticks, tick) - 1)
         return self.changes[index].bpm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from cmt_bridge.core.bounds import LAYERS, UNITS, plain, read_json_bytes
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import CheckpointError
@@ -52,6 +54,8 @@ RENAMES: tuple[tuple[str, str], ...] = (
     (r"proj_instr\.", "heads.4."),
     (r"proj_onset_density\.", "heads.5."),
 )
+COUNTS = {"embeddings": int(Column.TIMING), "initial_classes": 3}
+MAY_BE_NONE = ("position_period", "memory")
 PAPER, COMPOSER = "paper", "composer"
 POSITIONS = "encoder_pos_emb.pe"  # a table (1, positions, W) of sinusoids, computed here
 ORIGINAL_HEADS = 8  # not visible in the shapes
@@ -108,7 +112,7 @@ def _frequencies_of(table: Tensor) -> Tensor:
 def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
     try:
         return NetworkConfig(
-            layers=1 + max(int(key.split(".")[1]) for key in tensors if key.startswith("layers.")),
+            layers=1 + max(int(key.split(".")[1][:9]) for key in tensors if key.startswith("layers.")),
             heads=ORIGINAL_HEADS,
             width=tensors["norm.weight"].shape[0],
             feed_forward=tensors["layers.0.expand.weight"].shape[0],
@@ -121,7 +125,68 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
         raise CheckpointError(f"{path} lacks {error}.", hint="Is it a checkpoint of another model?") from error
 
 
+def _check_shape(config: NetworkConfig | ComposerConfig, shapes: Mapping[str, Sequence[int]], path: Path) -> None:
+    """Raise `CheckpointError` where a file states a network that its tensors are not those of.
+
+    What a network takes up follows from what it states of itself, and that may be anything; what a file holds is as
+    large as the file. So none is made before both are known to agree, on a device that holds nothing.
+    """
+    fault = _fault(config)
+    if not fault:
+        with torch.device("meta"), torch.no_grad():
+            try:
+                network = Composer(config) if isinstance(config, ComposerConfig) else Network(config)
+            except (RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError, AssertionError) as error:
+                raise _unfit(path, str(error).splitlines()[0]) from error
+        wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        optional = {"frequencies"}
+        wrong = sorted((wanted.keys() ^ shapes.keys()) - optional)
+        wrong += [key for key in sorted(wanted.keys() & shapes.keys()) if tuple(shapes[key]) != wanted[key]]
+        fault = f"{wrong[0]} is not as it states" if wrong else ""
+    if fault:
+        raise _unfit(path, fault)
+
+
+def _fault(config: NetworkConfig | ComposerConfig) -> str:
+    """Say what no network has, or nothing."""
+    if type(config.layers) is not int or type(config.heads) is not int:
+        return "a size is no whole number"
+    for name in config.__dataclass_fields__:
+        value = getattr(config, name)
+        if name == "dropout":
+            if not (isinstance(value, float | int) and 0 <= value < 1):
+                return "a dropout that cannot be"
+        elif name == "styles":
+            if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+                return "styles that are no names"
+        else:
+            sizes = value if isinstance(value, tuple) else (value,)
+            if not all(type(each) is int for each in sizes) or len(sizes) != COUNTS.get(name, 1):
+                return f"{name} is not of whole numbers"
+            for size in sizes:
+                if (fault := UNITS.fault(size)) and not (size == 0 and name in MAY_BE_NONE):
+                    return f"{name} states {fault}"
+    return LAYERS.fault(config.layers) or _per_head(config)
+
+
+def _per_head(config: NetworkConfig | ComposerConfig) -> str:
+    if config.heads < 1 or config.width < 1:
+        return "it has no heads or no width"
+    if isinstance(config, ComposerConfig):
+        return "" if config.head_size % 4 == 0 and config.window > 0 else "its heads have an odd size"
+    return "" if config.width % config.heads == 0 else "its heads have no whole size"
+
+
+def _unfit(path: Path, fault: str) -> CheckpointError:
+    return CheckpointError(f"{path} does not fit the network: {fault}.", hint="Is it whole?")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Sequence[int]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
 def _paper_network(tensors: dict[str, Tensor], config: NetworkConfig, path: Path) -> Network:
+    _check_shape(config, _shapes(tensors), path)
     network = Network(config)
     tensors.setdefault("frequencies", network.frequencies)
     _fill(network, tensors, path)
@@ -129,6 +194,9 @@ def _paper_network(tensors: dict[str, Tensor], config: NetworkConfig, path: Path
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    broken = next((key for key, value in tensors.items() if not torch.isfinite(value).all()), "")
+    if broken:
+        raise CheckpointError(f"{path} holds values in {broken} that are no numbers.", hint="Train it anew.")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -152,9 +220,10 @@ def load_network(path: Path) -> Network | Composer:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            shape = json.loads(metadata["config"])
+            shape = plain(read_json_bytes(metadata["config"].encode()))
             kind = metadata.get("network", PAPER)
             config = ComposerConfig.from_json(shape) if kind == COMPOSER else NetworkConfig.from_json(shape)
+            _check_shape(config, {key: file.get_slice(key).get_shape() for key in file.keys()}, path)  # noqa: SIM118
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise CheckpointError(

@@ -13,7 +13,8 @@ import platformdirs
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from cmt_bridge.core.files import complete_path, sha256_of
+from cmt_bridge.core.bounds import fault_of
+from cmt_bridge.core.files import complete_path, is_plain_name, sha256_of
 from cmt_bridge.errors import CheckpointError, UsageError
 
 __all__ = ["DEFAULT", "Model", "add_model", "find_model", "list_models", "shipped_folder", "user_folder"]
@@ -60,7 +61,7 @@ def _read(folder: Path) -> list[Model]:
     try:
         with path.open("rb") as file:
             entries = tomllib.load(file).get("model", [])
-        return [
+        found = [
             Model(
                 name=str(entry["name"]),
                 path=folder / str(entry["file"]),
@@ -71,8 +72,11 @@ def _read(folder: Path) -> list[Model]:
             )
             for entry in entries
         ]
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}.", hint="Repair it, or move it away.") from error
+        if not all(is_plain_name(model.path.name) and model.path.parent == folder for model in found):
+            raise ValueError("a model is not named as a file beside it is")
+        return found
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged: {fault_of(error)}.", hint="Repair it, or move it away.") from error
 
 
 def find_model(name: str) -> Model:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.bounds import BARS
+from cmt_bridge.core.files import complete_path, read_at_most
 from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
 from cmt_bridge.core.score import Marker, Note, Score
 from cmt_bridge.core.song import Song, SongTrack
@@ -50,7 +51,7 @@ MIDI_TICKS_PER_QUARTER = 480
 STEP = MIDI_TICKS_PER_QUARTER // TICKS_PER_QUARTER  # MIDI ticks of a sixteenth
 
 MAX_FILE_BYTES = 16 * 2**20
-MAX_BARS = 10_000  # 5.5 hours at 120 BPM; a damaged delta time reaches far beyond
+MAX_BARS = int(BARS.most)  # a damaged delta time reaches far beyond
 
 
 def find_midi(folder: Path) -> list[Path]:
@@ -64,8 +65,7 @@ def read_midi_bytes(path: Path) -> bytes:
     A RIFF wrapping is taken off. Raises `MidiError` where it cannot be read, is of another kind or is damaged.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_at_most(path, MAX_FILE_BYTES)
     except OSError as error:
         raise MidiError(f"Cannot read {path}: {error.strerror}.", hint="Check the path and its permissions.") from error
     if len(data) > MAX_FILE_BYTES:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cmt_bridge.core.bounds import BARS
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
@@ -171,7 +172,7 @@ def write_control(control: ControlTrack, path: Path) -> None:
 # a pickle may run any code.
 
 MAX_SONG_ROWS = 2**20
-MAX_SONG_BARS = 10_000
+MAX_SONG_BARS = int(BARS.most)
 MAX_CONTROL_ROWS = 2**20
 
 
@@ -335,6 +336,8 @@ def _control(rows: npt.NDArray[np.int64], tempo_map: TempoMap, path: Path) -> Co
             raise _refuse(path, f"has a row that is neither a bar nor a beat: {beat, bar_density, strength}")
     if not density:
         raise _refuse(path, "holds no bar")
+    if fault := BARS.fault(len(density)):
+        raise _refuse(path, f"holds {fault}")
     n_beat = int(rows[0, VideoColumn.N_BEAT])
     if not 0 < n_beat <= len(density) * TICKS_PER_BAR + TICKS_PER_BAR:
         raise _refuse(path, f"states a length of {n_beat} ticks for {len(density)} bars")

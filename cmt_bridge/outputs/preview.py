@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cmt_bridge.core.files import complete_path, fresh_path
+from cmt_bridge.core.files import complete_path, new_file, numbered, of_one_file
 from cmt_bridge.errors import OutputError, UsageError, VideoError
 from cmt_bridge.outputs.audio import SAMPLE_RATE, Sound
 
@@ -66,7 +67,7 @@ def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     with _reading(path):
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace", options=of_one_file(av.formats_available))
     with container:
         stream = container.streams.best("video")
         if stream is None:
@@ -181,11 +182,13 @@ def write_preview(
     suffix = path.suffix if exact else video.suffix.lower()
     candidates = [suffix] if exact else list(dict.fromkeys([*({suffix} & CONTAINERS.keys()), *FALLBACKS]))
     for candidate in candidates:
-        target = path if exact else fresh_path(path.with_name(f"{path.name}{candidate}"))
+        copy = partial(_copy, video, picture, sound, progress=progress)
         try:
-            with complete_path(target) as temporary:
-                _copy(video, picture, sound, temporary, progress)
-            return target
+            if not exact:
+                return new_file(numbered(path.with_name(f"{path.name}{candidate}")), copy)
+            with complete_path(path) as temporary:
+                copy(temporary)
+            return path
         except _CannotHoldError:
             continue
     if exact:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.bounds import (
+    BARS,
+    CHANGES,
+    FILM,
+    FRAME_RATE,
+    JSON_BYTES,
+    LENGTH,
+    MARKS,
+    TEXT,
+    BoundsError,
+    read_json_bytes,
+)
+from cmt_bridge.core.files import complete_path, is_there, read_at_most
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import MAX_USPQ
@@ -32,24 +44,20 @@ METADATA_NAME = "metadata.json"
 INNERMOST = re.compile(r"\[\n([^\[\]{}\"]*)\n\s*\]")
 """A list of plain numbers, laid out over lines; no string holds a line break as such."""
 
-MAX_FILE_BYTES = 64 * 2**20
-MAX_TICK = 2**20  # 65,536 bars; a delta time of a MIDI file holds 2**28 MIDI ticks
-
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises `ScoreError` where it cannot be read, is too large or is no JSON."""
+    """Read a JSON file. Raises `ScoreError` where it cannot be read, is out of bounds or is no JSON."""
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_at_most(path, JSON_BYTES)
     except OSError as error:
         raise ScoreError(
             f"Cannot read {path}: {error.strerror}.", hint="Check the path and its permissions."
         ) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise ScoreError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MB.", hint="Give a score or metadata file.")
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return read_json_bytes(data)
+    except BoundsError as error:
+        raise ScoreError(f"{path} is damaged: {error}.", hint="Give the file as cmt-bridge wrote it.") from error
+    except ValueError as error:
         raise ScoreError(f"{path} is not valid JSON.", hint="Give the file as cmt-bridge wrote it.") from error
 
 
@@ -71,7 +79,7 @@ def find_score(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    if not (path / SCORE_NAME).is_file():
+    if not is_there(path / SCORE_NAME):
         raise ScoreError(f"{path} holds no {SCORE_NAME}.", hint="Give the folder that `score` wrote.")
     return path / SCORE_NAME
 
@@ -79,10 +87,7 @@ def find_score(path: Path) -> Path:
 def read_score(path: Path) -> Score:
     """Read a score.json, or that of a score folder. Raises `ScoreError` where it is none or holds impossible values."""
     path = find_score(path)
-    try:
-        score = Score.from_json(read_json(path), source=str(path))
-    except OverflowError as error:
-        raise ScoreError(f"{path} is damaged: {error}.", hint="Write it anew with `score`.") from error
+    score = Score.from_json(read_json(path), source=str(path))
     fault = _fault(score)
     if fault:
         raise ScoreError(f"{path} is damaged: {fault}.", hint="Write it anew with `score`.")
@@ -90,25 +95,39 @@ def read_score(path: Path) -> Score:
 
 
 def _fault(score: Score) -> str:
-    """Say what a MIDI file could not hold, or nothing."""
-    if not 0 <= score.bars * 16 <= MAX_TICK:
+    """Say what no score can have, or nothing."""
+    if BARS.fault(max(1, score.bars)) or score.bars < 0:
         return f"{score.bars} bars"
-    if not (math.isfinite(score.duration) and score.duration >= 0):
-        return f"a duration of {score.duration} s"
+    if FILM.fault(score.duration):
+        return f"a duration of {score.duration:g} s"
+    if fault := CHANGES.fault(len(score.tempo_map.changes)) or MARKS.fault(len(score.markers)):
+        return fault
+    if score.frame_rate[0] and (
+        score.frame_rate[1] <= 0 or FRAME_RATE.fault(score.frame_rate[0] / score.frame_rate[1])
+    ):
+        return "an impossible frame rate"
     for change in score.tempo_map.changes:
-        if not (0 < change.uspq <= MAX_USPQ and change.tick <= MAX_TICK):
+        if not 0 < change.uspq <= MAX_USPQ or LENGTH.fault(change.tick):
             return f"a tempo of {change.uspq} µs per quarter at tick {change.tick}"
-    longest = score.tempo_map.seconds(MAX_TICK)
+    longest = score.tempo_map.seconds(int(LENGTH.most))
     for marker in score.markers:
-        if not (math.isfinite(marker.seconds) and marker.seconds <= longest):
-            return f"a marker at {marker.seconds} s"
+        if not -FILM.most <= marker.seconds <= longest:
+            return f"a marker at {marker.seconds:g} s"
+    if fault := next(filter(None, (TEXT.fault(len(each)) for each in _texts(score))), ""):
+        return fault
     for track in score.tracks:
         if not 0 <= track.program <= 127:
             return f"program {track.program}"
         for n in track.notes:
-            if not (0 <= n.onset <= n.end <= MAX_TICK and 0 <= n.pitch <= 127 and 1 <= n.velocity <= 127):
+            if not (0 <= n.onset <= n.end <= LENGTH.most and 0 <= n.pitch <= 127 and 1 <= n.velocity <= 127):
                 return f"the note {[n.onset, n.pitch, n.duration, n.velocity]}"
     return ""
+
+
+def _texts(score: Score) -> Iterator[str]:
+    made = score.provenance
+    yield from (score.title, made.version, made.model, made.model_sha256, made.video, made.video_sha256)
+    yield from (text for marker in score.markers for text in (marker.kind, marker.text))
 
 
 def write_score(score: Score, path: Path) -> None:

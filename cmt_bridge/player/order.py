@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from cmt_bridge.core.bounds import LATENCY
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.ruler import BEATS, TIME, Domain
@@ -90,6 +91,8 @@ class Wiring:
             for each in said:
                 if each not in known:
                     raise UsageError(f"There is no {name} {each!r}.", hint=f"Choose from {', '.join(known)}.")
+        for delay in self.latency.values():
+            LATENCY.check(delay)
         if self.follow and self.lead and self.domain == BEATS and set(self.lead) - {"clock"}:
             raise UsageError(
                 f"Who follows {self.follow} knows beats and no time, so it cannot lead by {', '.join(self.lead)}.",

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from cmt_bridge import __version__
-from cmt_bridge.config import Watching, read_config
+from cmt_bridge.config import Watching, read_config, watched
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.control import Control, Json, Mark
 from cmt_bridge.service.events import Events
@@ -51,6 +51,7 @@ class Daemon:
     async def run(self) -> None:
         """Start in order, run until it is stopped, and stop in the reverse order."""
         async with AsyncExitStack() as started:
+            started.enter_context(watched(self.folder))
             config = self._watching()
             self._table = JobTable(self._held.state / JOBS)
             started.callback(self._table.close)

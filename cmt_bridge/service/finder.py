@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -14,21 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from cmt_bridge.config import Watching, read_config
-from cmt_bridge.core.files import is_temporary
-from cmt_bridge.errors import OutputError, UsageError
+from cmt_bridge.core.files import OLD, sweep
+from cmt_bridge.errors import InputError, OutputError, UsageError
 from cmt_bridge.service.jobs import Found, JobTable, Noted
 from cmt_bridge.service.reason import take_back, tell
 from cmt_bridge.service.scan import Scan, Scanner, Signature
 from cmt_bridge.service.watch import Watch
+from cmt_bridge.takes.project import PROJECT, Project
 
 __all__ = ["Finder"]
 
 log = logging.getLogger(__name__)
 
-PROJECT_FILE = "project.json"  # of takes.Project
 READ_AT_ONCE = 1.0  # s, for which contents are read before what was found becomes jobs
 PIECE = 1 << 22  # bytes that are read before a look whether it is to stop
-OLD = 600.0  # s; what was being written for longer was being written by a process that is gone
 AGAIN = 5.0  # s, until a look is taken again that could not be noted
 MOST_PROBLEMS = 20  # that are remembered
 
@@ -194,23 +191,18 @@ class Finder:
         """Give content, video and project of the scores in projects that changed."""
         scored = []
         for path in projects:
-            file = self.folder / path / PROJECT_FILE
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                changed = file.stat().st_mtime_ns
+            file = self.folder / path / PROJECT
+            with suppress(OSError, InputError):
+                changed = file.lstat().st_mtime_ns
                 if self._projects.get(path) == changed:
                     continue
-                videos = json.loads(file.read_bytes())["videos"]
+                videos = Project(self.folder / path).videos()
                 beside = Path(path).parent
-                scored += [(str(v["sha256"]), (beside / str(v["name"])).as_posix(), path) for v in videos]
+                scored += [(video["sha256"], (beside / video["name"]).as_posix(), path) for video in videos]
                 self._projects[path] = changed
         return scored
 
 
 def _sweep(folders: Iterable[Path]) -> None:
-    """Remove what was being written in folders when a process was killed, long ago."""
     for folder in folders:
-        with suppress(OSError):
-            for path in [each for each in folder.iterdir() if is_temporary(each.name)]:
-                with suppress(OSError):
-                    if abs(time.time() - path.stat().st_mtime) > OLD:
-                        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        sweep(folder)

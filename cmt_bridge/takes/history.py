@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from cmt_bridge.core.bounds import CHOICES, TAKE, fault_of, shortened
 from cmt_bridge.errors import ScoreError, UsageError
 
 __all__ = ["Choice", "History", "Mark"]
@@ -69,16 +70,21 @@ class History:
     def from_json(cls, data: Any, *, source: str) -> History:
         """Read the JSON form. Raises `ScoreError` where it is none; `source` names the file."""
         try:
+            CHOICES.of(len(data["choices"]))
             choices = tuple(
-                Choice(str(c["verb"]), int(c["current"]), {int(n): _mark(mark) for n, mark in c["marks"].items()})
+                Choice(
+                    str(c["verb"]),
+                    TAKE.whole(c["current"]),
+                    {TAKE.whole(n): _mark(mark) for n, mark in c["marks"].items()},
+                )
                 for c in data["choices"]
             )
             position = int(data["position"])
             if not -1 <= position < len(choices) or (choices and position < 0):
                 raise ValueError(f"position {position}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ScoreError(
-                f"{source} is damaged: {error!r}.", hint="Move it away: then the last take is the current one."
+                f"{source} is damaged: {fault_of(error)}.", hint="Move it away: then the last take is the current one."
             ) from error
         return cls(choices, position)
 
@@ -88,4 +94,4 @@ def _mark(text: Any) -> Mark:
         return "accepted"
     if text == "rejected":
         return "rejected"
-    raise ValueError(f"no such mark as {text!r}")
+    raise ValueError(f"no such mark as {shortened(str(text))}")

@@ -6,12 +6,25 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-from cmt_bridge.core.files import complete_folder, complete_path, is_temporary
+from cmt_bridge.core.bounds import TAKE as TAKE_NUMBER
+from cmt_bridge.core.bounds import fault_of
+from cmt_bridge.core.files import (
+    PROJECT_SUFFIX,
+    complete_folder,
+    complete_path,
+    is_plain_name,
+    is_temporary,
+    is_there,
+    opened,
+    sha256_of,
+    sweep,
+)
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_json, write_json
 from cmt_bridge.takes.history import Choice, History, Mark
@@ -19,7 +32,7 @@ from cmt_bridge.takes.take import Draft, Facts, Take
 
 __all__ = ["PROJECT", "SUFFIX", "Project"]
 
-SUFFIX: Final = ".cmt"
+SUFFIX: Final = PROJECT_SUFFIX
 PROJECT, HISTORY, TAKE = "project.json", "history.json", "take.json"
 FORMAT, VERSION = "cmt-bridge-project", 1
 TAKE_FOLDER = re.compile(r"take ([1-9]\d*)")
@@ -56,22 +69,30 @@ class Project:
         data = read_json(self.folder / PROJECT)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ScoreError(f"{self.folder} is no project of cmt-bridge.", hint="Move it away, or score elsewhere.")
-        if data.get("format_version", 0) > VERSION:
-            raise ScoreError(f"{self.folder} was made by a newer cmt-bridge.", hint="Update cmt-bridge.")
         try:
-            return [{"name": str(video["name"]), "sha256": str(video["sha256"])} for video in data["videos"]]
-        except (KeyError, TypeError) as error:
-            raise ScoreError(f"{self.folder / PROJECT} is damaged: {error!r}.", hint="Move the folder away.") from error
+            if int(data.get("format_version", 0)) > VERSION:
+                raise ScoreError(f"{self.folder} was made by a newer cmt-bridge.", hint="Update cmt-bridge.")
+            return [_video(video["name"], video["sha256"]) for video in data["videos"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScoreError(
+                f"{self.folder / PROJECT} is damaged: {fault_of(error)}.", hint="Move the folder away."
+            ) from error
 
     def takes(self) -> list[Take]:
         """Give all takes, by number."""
         found = []
-        for folder in self.folder.iterdir():
+        for folder in self._listed():
             match = TAKE_FOLDER.fullmatch(folder.name)
-            if match and (folder / TAKE).is_file():
+            if match and is_there(folder / TAKE) and not TAKE_NUMBER.fault(int(match[1][:20])):
                 source = folder / TAKE
                 found.append(Take(int(match[1]), folder, Facts.from_json(read_json(source), source=str(source))))
         return sorted(found, key=lambda take: take.number)
+
+    def _listed(self) -> list[Path]:
+        try:
+            return list(self.folder.iterdir())
+        except OSError as error:
+            raise ScoreError(f"Cannot read {self.folder}: {error.strerror}.", hint="Check its permissions.") from error
 
     def take(self, number: int) -> Take:
         """Give a take. Raises `UsageError` where there is none of that number."""
@@ -89,7 +110,7 @@ class Project:
     def history(self) -> History:
         """Give all choices of takes."""
         path = self.folder / HISTORY
-        return History.from_json(read_json(path), source=str(path)) if path.is_file() else History()
+        return History.from_json(read_json(path), source=str(path)) if is_there(path) else History()
 
     def current(self) -> Take:
         """Give the current take: the one chosen, or the last where none was. Raises `ScoreError` where it is gone."""
@@ -110,11 +131,18 @@ class Project:
     def locked(self) -> Iterator[None]:
         """Keep others from changing the project meanwhile, and clear away what a killed process left half-written."""
         try:
-            (self.folder / PROJECT).stat()  # taking a lock would bring a folder back that was moved
-            with FileLock(self.folder / ".lock", timeout=PATIENCE):
+            with opened(self.folder / PROJECT):  # taking a lock would bring a folder back that was moved
+                lock = self.folder / ".lock"
+            if lock.is_symlink():
+                raise OutputError(f"{lock} is a link, and in a project none is followed.", hint="Remove it.")
+            with FileLock(lock, timeout=PATIENCE):
+                sweep(self.folder.parent)
                 for path in self.folder.iterdir():
+                    is_folder = path.is_dir() and not path.is_symlink()
                     if is_temporary(path.name):
-                        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                        shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
+                    elif is_folder:
+                        sweep(path)
                 yield
         except Timeout:
             raise OutputError(
@@ -224,18 +252,40 @@ class Project:
         """Let score and metadata of the current take lie in the project folder itself."""
         for name in (SCORE_NAME, METADATA_NAME):
             source, target = take.folder / name, self.folder / name
-            if source.is_file():
-                with complete_path(target, parents=False) as temporary:
-                    shutil.copyfile(source, temporary)
-            else:
+            if not is_there(source):
                 target.unlink(missing_ok=True)
+                continue
+            with (
+                opened(source) as file,
+                complete_path(target, parents=False) as temporary,
+                temporary.open("wb") as copy,
+            ):
+                shutil.copyfileobj(file, copy)
 
     def _write(self, number: int, draft: Draft, title: str) -> None:
         from cmt_bridge.pipeline import write_take
 
         folder = self.folder / f"take {number}"
-        also = {TAKE: draft.facts.to_json()}
-        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi, also=also, parents=False)
+
+        def facts(files: Mapping[str, str]) -> dict[str, Any]:
+            return replace(draft.facts, files=files).to_json()
+
+        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi, also={TAKE: facts}, parents=False)
+
+    def record(self, take: Take, path: Path) -> Take:
+        """Note that a file in the folder of a take was made for it; give the take with that."""
+        with self.locked():
+            facts = self.take(take.number).facts
+            facts = replace(facts, files={**(facts.files or {}), path.name: sha256_of(path)})
+            write_json(facts.to_json(), take.folder / TAKE)
+        return replace(take, facts=facts)
 
     def _write_videos(self, videos: list[dict[str, str]]) -> None:
         write_json({"format": FORMAT, "format_version": VERSION, "videos": videos}, self.folder / PROJECT)
+
+
+def _video(name: Any, sha256: Any) -> dict[str, str]:
+    """Read a video of a project, which lies beside it. Raises `ValueError` where it names another place."""
+    if not (isinstance(name, str) and isinstance(sha256, str) and is_plain_name(name)):
+        raise ValueError("a video is not named as a file beside the project is")
+    return {"name": name, "sha256": sha256}

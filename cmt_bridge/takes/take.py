@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from cmt_bridge.core.bounds import BARS, SEED, STRETCHES, SURPRISE, TAKE, TEXT, BoundsError, fault_of, plain
+from cmt_bridge.core.files import is_plain_name, is_there
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.score import Score
 from cmt_bridge.errors import ScoreError
 from cmt_bridge.outputs.scorefile import read_score
 
-__all__ = ["Draft", "Facts", "Take"]
+__all__ = ["MIDI", "Draft", "Facts", "Take"]
+
+MIDI: Final = ".mid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,9 @@ class Facts:
 
     `verb` is `score` or `regenerate`, `made` the time in UTC, `origin` the take it was made from. `key` is the same for
     all takes of one request. `request` says what was asked for. `edited` tells that the MIDI file, which comes from one
-    that was edited elsewhere, says more than score.json, which has its notes on the grid.
+    that was edited elsewhere, says more than score.json, which has its notes on the grid. `files` are those that were
+    written into the take, with their SHA-256: no other file of it ever goes elsewhere. It is None for a take of before
+    that was recorded.
     """
 
     verb: str
@@ -32,8 +38,10 @@ class Facts:
     surprise: float | None = None
     edited: bool = False
     request: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
+        files = {} if self.files is None else {"files": dict(self.files)}
         return {
             "format": "cmt-bridge-take",
             "format_version": 1,
@@ -45,6 +53,7 @@ class Facts:
             "surprise": self.surprise,
             "edited": self.edited,
             "request": dict(self.request),
+            **files,
         }
 
     @classmethod
@@ -52,17 +61,45 @@ class Facts:
         """Read the JSON form. Raises `ScoreError` where it is none; `source` names the file."""
         try:
             return cls(
-                verb=str(data["verb"]),
-                made=str(data["made"]),
-                key=str(data["key"]),
-                seed=int(data["seed"]),
-                origin=None if data["origin"] is None else int(data["origin"]),
-                surprise=None if data["surprise"] is None else float(data["surprise"]),
+                verb=_text(data["verb"]),
+                made=_text(data["made"]),
+                key=_text(data["key"]),
+                seed=SEED.whole(data["seed"]),
+                origin=None if data["origin"] is None else TAKE.whole(data["origin"]),
+                surprise=None if data["surprise"] is None else SURPRISE.of(float(data["surprise"])),
                 edited=bool(data["edited"]),
-                request=dict(data["request"]),
+                request=_request(data["request"]),
+                files=_files(data["files"]) if "files" in data else None,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ScoreError(f"{source} is damaged: {error!r}.", hint="Move its take away.") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ScoreError(f"{source} is damaged: {fault_of(error)}.", hint="Move its take away.") from error
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str):
+        raise TypeError(f"{type(data).__name__} is no text")
+    TEXT.of(len(data))
+    return data
+
+
+def _request(data: Any) -> dict[str, Any]:
+    """Read what was asked for. Raises `BoundsError`, `TypeError` or `ValueError` where it cannot have been."""
+    found = plain(data)
+    if "bars" in found:
+        stretches = [(BARS.whole(first), BARS.whole(last)) for first, last in found["bars"]]
+        STRETCHES.of(len(stretches))
+        BARS.of(max(1, sum(max(0, last + 1 - first) for first, last in stretches)))
+        found["bars"] = [list(each) for each in stretches]
+    if "tracks" in found:
+        found["tracks"] = [str(each) for each in found["tracks"]]
+    return found
+
+
+def _files(data: Any) -> dict[str, str]:
+    found = {str(name): str(sha256) for name, sha256 in plain(data).items()}
+    if not all(is_plain_name(name) for name in found):
+        raise BoundsError("it names files of other folders")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +113,9 @@ class Take:
     @property
     def midi(self) -> Path:
         """Its MIDI file. Raises `ScoreError` where somebody took it away."""
-        found = sorted(self.folder.glob("*.mid"))
+        recorded = [name for name in self.facts.files or () if name.endswith(MIDI)]
+        found = [path for name in recorded if is_there(path := self.folder / name)]
+        found = found or sorted(self.folder.glob(f"*{MIDI}"))
         if not found:
             raise ScoreError(f"{self.folder} holds no MIDI file.", hint="Choose another take.")
         return found[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmt_bridge.core.files import fresh_path, sha256_of
+from cmt_bridge.core.files import fresh_path, is_there, sha256_of
 from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
 
 __all__ = ["home_of", "project_of", "projects_in"]
@@ -12,7 +12,7 @@ __all__ = ["home_of", "project_of", "projects_in"]
 
 def projects_in(folder: Path) -> list[Project]:
     """Give the projects that lie in a folder."""
-    return [Project(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if (path / PROJECT).is_file()]
+    return [Project(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if is_there(path / PROJECT)]
 
 
 def project_of(path: Path) -> Project | None:
@@ -22,11 +22,11 @@ def project_of(path: Path) -> Project | None:
     """
     path = path.absolute()
     for folder in (path, *path.parents):
-        if folder.name.endswith(SUFFIX) and (folder / PROJECT).is_file():
+        if folder.name.endswith(SUFFIX) and is_there(folder / PROJECT):
             return Project(folder)
     if not path.is_file():
         return None
-    here = [Project(folder) for folder in _named(path) if (folder / PROJECT).is_file()]
+    here = [Project(folder) for folder in _named(path) if is_there(folder / PROJECT)]
     for project in here:
         if any(video["name"] == path.name for video in project.videos()):
             return project
@@ -46,4 +46,4 @@ def home_of(path: Path, title: str, home: Path | None = None) -> Path:
     home = path.absolute().parent if home is None else home.absolute()
     full = "".join(letter if letter.isprintable() else "_" for letter in path.name)
     candidates = [home / f"{title}{SUFFIX}", home / f"{full}{SUFFIX}"]
-    return next((each for each in candidates if not each.exists()), fresh_path(candidates[1]))
+    return next((each for each in candidates if not is_there(each)), fresh_path(candidates[1]))

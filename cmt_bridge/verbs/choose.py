@@ -7,9 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cmt_bridge.config import read_config
 from cmt_bridge.errors import ScoreError, UsageError
-from cmt_bridge.verbs.delivery import dropped
+from cmt_bridge.verbs.delivery import dropped, placed
 
 if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project
@@ -58,8 +57,9 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
         "undo": project.undo,
         "redo": project.redo,
     }
+    outputs = placed(project.folder)
     take = verbs[verb]()
-    files, notes = dropped(project, read_config(project.folder.absolute().parent).outputs)
+    files, notes = dropped(project, outputs)
     return {
         "project": str(project.folder),
         "current": take.number,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cmt_bridge.errors import CmtBridgeError, MissingError, VideoError
+from cmt_bridge.config import read_config
+from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError, VideoError
 from cmt_bridge.verbs.outcome import Outcome, summary
 
 if TYPE_CHECKING:
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["delivered", "dropped"]
+__all__ = ["delivered", "dropped", "placed"]
+
+
+def placed(project: Path) -> Outputs:
+    """Give what is dropped for a project folder, and where. Raises `UsageError` where it may not go there.
+
+    So that it is refused before anything is done.
+    """
+    home = project.absolute().parent
+    outputs = read_config(home).outputs
+    if outputs.drop:
+        outputs.folder_from(home)
+    return outputs
 
 
 def delivered(
@@ -30,7 +43,7 @@ def delivered(
 ) -> Outcome:
     """Deliver takes that are written, and give what the request came to; without a `video` there are no previews."""
     if "preview" in outputs.files and video is not None:
-        notes = [*notes, *(note for take in takes for note in _previewed(take, video, project.name))]
+        notes = [*notes, *(note for take in takes for note in _previewed(project, take, video))]
     files, left = dropped(project, outputs)
     return Outcome(
         [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes],
@@ -42,18 +55,21 @@ def delivered(
     )
 
 
-def _previewed(take: Take, video: Path, name: str) -> list[str]:
+def _previewed(project: Project, take: Take, video: Path) -> list[str]:
     """Put the music of a take under its video, once; give a sentence where that cannot be."""
     from cmt_bridge.outputs import audio
+    from cmt_bridge.outputs.midi import read_midi_bytes
     from cmt_bridge.outputs.preview import measure_picture, write_preview
+    from cmt_bridge.takes.drop import previews_of
 
-    if any(take.folder.glob("*.preview.*")):
+    if previews_of(take):
         return []
     try:
         picture = measure_picture(video)
-        sound = audio.render(take.midi.read_bytes(), audio.find_soundfont(None), renderer="auto")
+        sound = audio.render(read_midi_bytes(take.midi), audio.find_soundfont(None), renderer="auto")
         sound = audio.level(audio.fit(sound, picture.seconds))
-        write_preview(video, picture, sound, take.folder / f"{name}.preview", exact=False, progress=lambda _: None)
+        target = take.folder / f"{project.name}.preview"
+        project.record(take, write_preview(video, picture, sound, target, exact=False, progress=lambda _: None))
     except (MissingError, VideoError) as error:
         return [f"No preview: {error}"]
     return []
@@ -64,10 +80,18 @@ def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
     from cmt_bridge.takes.drop import drop, drop_folder
     from cmt_bridge.verbs.export import export
 
-    found = drop(project, outputs)
+    try:
+        found = drop(project, outputs)
+    except UsageError as error:  # whoever can refuses it before; now the take is there, which is what was asked for
+        return [], [str(error)]
     notes = [
         f"{path} was changed by somebody, so it is left alone. To go on from it: regenerate --base {path.name!r}."
         for path in found.left
+    ]
+    notes += [
+        f"{path} is not as it was written into the take, so it is not put anywhere. "
+        "To go on from it, copy it elsewhere and name it with regenerate --base."
+        for path in found.refused
     ]
     written = [str(path) for path in found.written]
     if outputs.drop and outputs.projects:

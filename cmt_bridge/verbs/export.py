@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
+from cmt_bridge.core.bounds import JSON_BYTES
+from cmt_bridge.core.files import complete_path, is_there, new_file, new_folder, numbered, read_at_most
 from cmt_bridge.core.hosts import HOSTS
-from cmt_bridge.errors import InputError, ScoreError, UsageError
+from cmt_bridge.errors import InputError, OutputError, ScoreError, UsageError
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -109,7 +110,7 @@ def _film(path: Path, project: Project, folder: Path) -> Film | None:
     from cmt_bridge.projects.arrangement import Film
 
     said = folder / METADATA_NAME
-    if not said.is_file():
+    if not is_there(said):
         return None
     metadata: VideoMetadata = VideoMetadata.from_json(read_json(said), source=str(said))
     beside = [project.folder.parent / video["name"] for video in reversed(project.videos())]
@@ -183,12 +184,15 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
     if kind is None:
         raise UsageError(f"Nothing can be added to {existing.name}.", hint="Give a .RPP or a .ardour file.")
     try:
-        text = existing.read_bytes().decode("utf-8")
+        data = read_at_most(existing, JSON_BYTES)
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{existing} cannot be read: {error}.", hint="Check the path and its permissions.") from error
+    if len(data) > JSON_BYTES:
+        raise InputError(f"{existing} is larger than {JSON_BYTES >> 20} MB.", hint="Is it a project?")
     arrangement, _, number = arrangement_of(path, take)
     there = existing.absolute().parent
-    target = _free(there / f"{existing.stem} with {arrangement.title}{existing.suffix}", number)
+    target = there / f"{existing.stem} with {arrangement.title}{existing.suffix}"
     if kind == "reaper":
         from cmt_bridge.projects.reaper import added as added_to_reaper
 
@@ -196,9 +200,8 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
         text = added_to_reaper(text, arrangement, film, at=at)
     else:
         text = _added_to_ardour(text, arrangement, there, at)
-    with complete_path(target) as temporary:
-        temporary.write_bytes(text.encode())
-    return Exported(kind, target)
+    made = text.encode()
+    return Exported(kind, new_file(_names(target, number), lambda temporary: temporary.write_bytes(made)))
 
 
 def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fraction) -> str:
@@ -206,9 +209,13 @@ def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fra
     from cmt_bridge.projects.ardour import added as added_to_ardour
     from cmt_bridge.projects.ardour import synth_here
 
-    folders = sorted(each / "midifiles" for each in (session / "interchange").glob("*") if each.is_dir())
+    inside = [session / "interchange", *sorted((session / "interchange").glob("*"))]
+    folders = [each / "midifiles" for each in inside[1:] if each.is_dir()]
     if not folders:
         raise InputError(f"{session} is no folder of an Ardour session.", hint="Give the .ardour file where it lies.")
+    for each in (*inside, *folders):
+        if each.is_symlink():
+            raise InputError(f"{each} is a link, and in a session none is followed.", hint="Put the folder there.")
     taken = [each.name for folder in folders if folder.is_dir() for each in folder.iterdir()]
     text, files = added_to_ardour(text, arrangement, at=at, taken=taken, synth=synth_here())
     for name, data in files.items():
@@ -223,35 +230,36 @@ def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: in
     if kind.name == "parts":
         from cmt_bridge.projects.parts import part_files
 
+        if there.is_symlink():
+            raise OutputError(f"{there} is a link to another folder.", hint="Move it away, or write elsewhere with -o.")
         files = part_files(arrangement).items()
-        return [_put(kind, data, (there / name,), fresh_path(there / name)) for name, data in files]
+        return [_put(kind, data, (there / name,), numbered(there / name)) for name, data in files]
     from cmt_bridge.projects.ardour import synth_here, write_session
 
-    target = _free(there, take)
-    with complete_folder(target) as temporary:
+    def fill(temporary: Path) -> None:
         write_session(arrangement, temporary, name=arrangement.title, synth=synth_here())
-    return [Exported(kind.name, target)]
+
+    return [Exported(kind.name, new_folder(_names(there, take), fill))]
 
 
 def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
     film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
     data, bpm = _content(kind.name, arrangement, midi, film)
     first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"
-    return _put(kind, data, (first, _numbered(first, take)), _free(first, take))
+    return _put(kind, data, (first, _numbered(first, take)), _names(first, take))
 
 
-def _put(kind: Format, data: bytes, perhaps: Iterable[Path], target: Path) -> Exported:
+def _put(kind: Format, data: bytes, perhaps: Iterable[Path], names: Iterable[Path]) -> Exported:
     """Write a file, unless it is there, the same byte for byte, under one of the names that it has perhaps."""
     for path in perhaps:
-        if path.is_file() and path.read_bytes() == data:
+        if path.is_file() and not path.is_symlink() and read_at_most(path, len(data)) == data:
             return Exported(kind.name, path, fresh=False)
-    with complete_path(target) as temporary:
-        temporary.write_bytes(data)
-    return Exported(kind.name, target)
+    return Exported(kind.name, new_file(names, lambda temporary: temporary.write_bytes(data)))
 
 
 def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) -> tuple[bytes, str]:
     """Give the bytes of a file, and the tempo that goes into its name."""
+    from cmt_bridge.outputs.midi import read_midi_bytes
     from cmt_bridge.projects import constant, dawproject, hits, reaper, timeline
 
     if name == "garageband":
@@ -260,7 +268,7 @@ def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) 
     files: dict[str, Callable[[], bytes | str]] = {
         "reaper": lambda: reaper.reaper_text(arrangement, film),
         "dawproject": lambda: dawproject.dawproject_bytes(arrangement, film),
-        "midi": midi.read_bytes,
+        "midi": lambda: read_midi_bytes(midi),
         "otio": lambda: timeline.timeline_text(arrangement, film),
         "csv": lambda: hits.hits_csv(arrangement),
         "edl": lambda: hits.hits_edl(arrangement, film),
@@ -270,9 +278,13 @@ def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) 
 
 
 def _seen_from(folder: Path, file: Path) -> str:
-    """Give a path as a project in a folder states it: relative, with `/`; absolute where there is no way between."""
+    """Give a path as a project in a folder states it: relative, with `/`; absolute where there is no way between.
+
+    A link goes by its own name, so that nothing is told of where it leads.
+    """
     try:
-        return Path(os.path.relpath(os.path.realpath(file), os.path.realpath(folder))).as_posix()
+        place = os.path.relpath(os.path.realpath(file.parent), os.path.realpath(folder))
+        return (Path(place) / file.name).as_posix()
     except ValueError:  # another drive
         return file.as_posix()
 
@@ -281,9 +293,7 @@ def _numbered(path: Path, take: int) -> Path:
     return path.with_name(f"{path.stem} take {take}{path.suffix}") if path.suffix else Path(f"{path} take {take}")
 
 
-def _free(path: Path, take: int) -> Path:
-    """Give a name that nothing has yet."""
-    if not path.exists():
-        return path
-    numbered = _numbered(path, take)
-    return fresh_path(numbered)
+def _names(path: Path, take: int) -> Iterator[Path]:
+    """Give the names that a file may have: its own, that with the take's number, and others after that."""
+    yield path
+    yield from numbered(_numbered(path, take))

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config
+from cmt_bridge.core.bounds import fault_of
+from cmt_bridge.core.files import is_there
 from cmt_bridge.errors import ScoreError, UsageError
-from cmt_bridge.verbs.delivery import delivered
+from cmt_bridge.verbs.delivery import delivered, placed
 from cmt_bridge.verbs.outcome import Outcome, Told, summary
 from cmt_bridge.verbs.score import now, precision_of
 
@@ -123,10 +125,11 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         if len(there) >= request.variations:
             source.project.settle(there[0])
             return _delivered(request, source.project, there, [], {}, {})
+        placed(source.project.folder)
     timings = Timings()
     piece = source.score
     options = _options(piece, source.home, request)
-    metadata = read_metadata(source.home / METADATA_NAME) if (source.home / METADATA_NAME).is_file() else None
+    metadata = read_metadata(source.home / METADATA_NAME) if is_there(source.home / METADATA_NAME) else None
     base = request.base or (source.take.midi if source.take and source.take.facts.edited else None)
     edited = read_edited(base) if base is not None else None
     control = None
@@ -221,9 +224,9 @@ def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOpt
 
     try:
         made = ComposeOptions.from_json(score.provenance.options)
-    except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UsageError) as error:
         raise ScoreError(
-            f"The options in {home} are damaged: {error!r}.", hint="Write it anew with `score`."
+            f"The options in {home} are damaged: {fault_of(error)}.", hint="Write it anew with `score`."
         ) from error
     if request.control is not None:
         made = replace(made, density_control=(request.control,), beat_control=(request.control,))
@@ -291,14 +294,13 @@ def _drafts(
 
 def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
     """Write takes as folders beside the score, or where they are wanted."""
-    from cmt_bridge.pipeline import fresh_folder, write_take
+    from cmt_bridge.pipeline import write_take
 
     base = source.home.with_name(re.sub(r" take \d+$", "", source.home.name))
     title = source.project.name if source.project else source.score.title or source.home.name
     takes = []
     for draft in drafts:
-        folder = fresh_folder(request.output or base)
-        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi)
+        folder = write_take(draft.score, draft.metadata, title, request.output or base, midi=draft.midi, fresh=True)
         takes.append(summary(draft.score, folder, draft.facts.seed))
     return takes
 

@@ -102,6 +102,8 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     options, analysis = compose_options(settings), analysis_options(settings)
     model, precision = weights_of(settings)
     variations = whole_number(settings, "variations")
+    if request.output is None and config.outputs.drop:
+        config.outputs.folder_from(request.home or request.path.absolute().parent)  # refused at once
     timings = Timings()
     told("measure", 0.0)
     before = _signature(request.path)

@@ -6,9 +6,11 @@ from typing import Final
 
 import numpy as np
 
+from cmt_bridge.core.bounds import check_bars
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions
 from cmt_bridge.core.tempo import BEATS_PER_BAR, bpm_to_uspq, uspq_to_bpm
+from cmt_bridge.errors import VideoError
 from cmt_bridge.video.beats import even_directogram, peaks, prominence, saliency, sequence
 from cmt_bridge.video.cuts import find_cuts
 from cmt_bridge.video.measurement import Measurement
@@ -27,9 +29,11 @@ def analyze(measurement: Measurement, options: AnalysisOptions | None = None) ->
     """Give the metadata of a measured video.
 
     A video without rhythm (still, or shorter than four beats) gets the default tempo, or the end of the allowed range
-    nearest to it; `tempo_source` then says `default`. The tempo is one that a MIDI file can state exactly.
+    nearest to it; `tempo_source` then says `default`. The tempo is one that a MIDI file can state exactly. Raises
+    `VideoError` where it has more bars than music may have.
     """
     options = options or AnalysisOptions()
+    check_bars(measurement.source.name, measurement.duration, options.tempo or options.tempo_low, VideoError)
     step = measurement.nominal
     even = even_directogram(measurement.seconds, measurement.directogram, step, measurement.duration)
     curve = saliency(even, step)

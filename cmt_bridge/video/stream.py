@@ -19,6 +19,7 @@ from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream as AvStream
 
+from cmt_bridge.core.files import of_one_file
 from cmt_bridge.errors import VideoError
 
 __all__ = ["LINES", "Frame", "VideoStream", "check_file"]
@@ -130,8 +131,9 @@ class VideoStream:
 
     def _open(self) -> InputContainer:
         try:
-            # `file:` keeps a colon in a name from being a protocol; the whitelist keeps playlists off the net.
-            return av.open(f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+            # `file:` keeps a colon in a name from being a protocol.
+            options = of_one_file(av.formats_available)
+            return av.open(f"file:{self.path}", metadata_errors="replace", options=options)
         except (av.error.FFmpegError, OSError, ValueError, UnicodeError):
             raise VideoError(
                 f"{self.path} is not a video, or it is damaged.",

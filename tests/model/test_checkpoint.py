@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,44 @@ def test_a_composer_that_lacks_a_tensor_is_refused(composer: Composer, tmp_path:
     save_file(tensors, tmp_path / "less.safetensors", metadata)
     with pytest.raises(CheckpointError, match="does not fit"):
         load_network(tmp_path / "less.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["paper", "composer"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"width": 65_536, "layers": 256, "feed_forward": 65_536},  # of 300 bytes that ask for terabytes
+        {"layers": 10**9},
+        {"width": 10**12},
+        {"layers": True},
+        {"width": 256.5},
+        {"heads": 0},
+        {"layers": -1},
+        {"dropout": "x"},
+        {"styles": 5},
+        {"embeddings": []},
+        {"initial_classes": [1]},
+        {"window": 0},
+        [],
+        {},
+    ],
+)
+def test_a_shape_that_is_not_that_of_the_tensors_is_refused_before_it_costs_anything(
+    tmp_path: Path, kind: str, shape: object
+) -> None:
+    head = json.dumps({"__metadata__": {"network": kind, "config": json.dumps(shape)}}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(head).to_bytes(8, "little") + head)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load_network(path)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, composer: Composer) -> None:
+    import copy
+
+    broken = copy.deepcopy(composer)
+    with torch.no_grad():
+        next(broken.parameters())[0] = float("nan")
+    save_network(broken, tmp_path / "model.safetensors", record={})
+    with pytest.raises(CheckpointError, match="no numbers"):
+        load_network(tmp_path / "model.safetensors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -183,7 +184,7 @@ def test_the_command_line_writes_where_it_is_told(run: Run, clip: Path, tmp_path
 def test_a_folder_may_want_projects_of_every_take(clip: Path) -> None:
     from cmt_bridge.config import read_config
 
-    (clip.parent / "cmt-bridge.toml").write_text('[outputs]\ndrop = "../Drop"\nproject = ["reaper", "csv"]\n')
+    (clip.parent.parent / "cmt-bridge.toml").write_text('[outputs]\ndrop = "../Drop"\nproject = ["reaper", "csv"]\n')
     project = Project(clip.with_suffix(".cmt"))
     outputs = read_config(clip.parent).outputs
     written, notes = dropped(project, outputs)
@@ -264,3 +265,14 @@ def test_parts_are_written_once_and_what_was_edited_stays(clip: Path) -> None:
     assert made[1].path.read_bytes() == b"edited"
     assert len(export(clip, ["parts"], take=1)) == 5
     assert len(list(made[0].path.parent.iterdir())) == 11
+
+
+def test_exports_at_once_get_names_of_their_own(clip: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        made = [each for some in pool.map(lambda _: export(clip, ["ardour", "reaper"]), range(6)) for each in some]
+    sessions = {each.path for each in made if each.format == "ardour"}
+    assert len(sessions) == 6
+    assert all(len(list(session.glob("*.ardour"))) == 1 for session in sessions)
+    texts = {each.path.read_bytes() for each in made if each.format == "reaper"}
+    assert len(texts) == 1  # which of them came first is all that differs
+    assert not [path for path in clip.parent.iterdir() if path.name.startswith(".")]

@@ -143,3 +143,21 @@ def test_what_cannot_be_decoded_is_stepped_over(tmp_path: Path) -> None:
     data[middle : middle + 3000] = bytes(3000)
     clip.write_bytes(data)
     assert times(clip)[-1] > Fraction(9, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile other.mp4\n",
+        "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.0,\nother.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_list_that_names_other_files_is_no_film(tmp_path: Path, text: str) -> None:
+    from cmt_bridge.outputs.preview import measure_picture
+
+    write_clip(tmp_path / "other.mp4", panning(1, 25, 30))
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(VideoError, match=r"list\.mp4"), VideoStream(tmp_path / "list.mp4") as stream:
+        list(stream)
+    with pytest.raises(VideoError, match=r"list\.mp4"):
+        measure_picture(tmp_path / "list.mp4")
