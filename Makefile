@@ -83,8 +83,10 @@ endef
 test: dev ## run all tests
 	@$(call apt_soundfont)
 	@$(call apt_hosts)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not realtime"
-	@$(BIN)/python -m pytest -q -m realtime
+	@failed=; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not realtime" || failed="side by side"; \
+	$(BIN)/python -m pytest -q -m realtime || failed="$$failed$${failed:+, and }in real time"; \
+	[ -z "$$failed" ] || { echo "Tests failed that run $$failed; see above." >&2; exit 1; }
 
 check: lint types imports test ## everything a change must pass
 

@@ -233,8 +233,8 @@ def regenerate(
         for piece, group in zip(pieces, groups, strict=False):
             section = cut(piece, score.bars, span, request.instruments, **knows)
             section = _keeping(section, piece, score.bars, request, sung, rich=knows["rich"])
-            grouped = replace(sung, seed=group[0])
-            words += compose(Session(engine, control, grouped, section=section, seeds=group), share)
+            section = replace(section, seed=score.provenance.seed)
+            words += compose(Session(engine, control, sung, section=section, seeds=group), share)
         held += len(section.held)
         pieces = [
             spliced(piece, _engraved(rows, section, piece, request, control, options), span, request.instruments)

@@ -140,11 +140,13 @@ def test_the_same_seed_gives_the_same_bars(engine: Engine | ComposerEngine, scor
 
 
 def test_candidates_do_not_depend_on_each_other(engine: Engine | ComposerEngine, score: Score) -> None:
+    """Not even where each bar draws whether it follows the picture."""
     request = Request(((2, 4), (5, 6)))
-    together = {each.seed: each.score.tracks for each in run(engine, score, request)}
-    for seed in (100, 101):
-        options = replace(OPTIONS, seed=seed)
-        (alone,) = regenerate(score, CONTROL, request, options, engine, candidates=1)
+    options = replace(OPTIONS, density_control=(0.5,), beat_control=(0.5,), seed=100)
+    found = regenerate(score, CONTROL, request, options, engine, candidates=3)
+    together = {each.seed: each.score.tracks for each in found}
+    for seed in (101, 102):
+        (alone,) = regenerate(score, CONTROL, request, replace(options, seed=seed), engine, candidates=1)
         assert alone.score.tracks == together[seed]
 
 

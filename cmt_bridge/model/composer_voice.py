@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import cast, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ from cmt_bridge.model.composer import NORM_EPS, Block, Composer, angles, rotate
 from cmt_bridge.model.cursor import Cursor
 from cmt_bridge.model.engine import Precision, linear
 from cmt_bridge.model.mind import Mind, joined
+from cmt_bridge.model.rows import Product, in_blocks, padded
 from cmt_bridge.model.voice import Word
 
 __all__ = ["ComposerEngine", "ComposerVoice", "Cues"]
@@ -118,8 +120,9 @@ class ComposerEngine:
             said = zip(SAID, cast(Iterable[nn.ModuleDict], speech.said.values()), strict=True)
             self._said = {field: Embedding(tables) for field, tables in said if len(tables)}
             outputs = [cast(nn.Linear, output) for output in speech.outputs.values()]
-            self._outputs = {
-                field: (o.weight.detach(), o.bias.detach()) for field, o in zip(SAID, outputs, strict=True)
+            self._outputs: dict[Field, Product] = {
+                field: partial(F.linear, weight=o.weight.detach(), bias=o.bias.detach())
+                for field, o in zip(SAID, outputs, strict=True)
             }
         self._scale = network.config.head_size**-0.5
 
@@ -132,15 +135,16 @@ class ComposerEngine:
         style = styles.index(options.style) + 1 if options.style else 0
         return Cues(style, options.key_class, players_mask([int(i) for i in options.instruments]))
 
-    def mind(self, count: int) -> Mind:
-        """Give the minds of `count` candidates that have heard nothing."""
-        c = self.config
+    def mind(self, rows: Sequence[int]) -> Mind:
+        """Give the minds of candidates that have heard nothing, by their rows in products (`rows_of`)."""
+        c, count = self.config, len(rows)
         shape = (c.layers, count, c.heads, c.window, c.head_size)
         return Mind(
             keys=torch.zeros(shape),
             values=torch.zeros(shape),
             starts=torch.zeros(c.layers, count, c.heads, c.head_size),
             positions=torch.zeros(count, c.window, dtype=torch.long),
+            rows=torch.tensor(rows, dtype=torch.long),
             count=torch.zeros(count, dtype=torch.long),
             hidden=torch.zeros(count, c.width),
             heads=np.zeros((count, len(Field)), np.int64),
@@ -166,37 +170,30 @@ class ComposerEngine:
         common = mind.in_common()
         start_cos, start_sin = self._start_angles(mind)
         mind.keys[:, :, :, 0] = rotate(mind.starts, start_cos, start_sin)
-        filled = mind.filled()
-        length = int(filled.max())
-        unheard = torch.arange(length) >= filled[:, None]
-        silence = None
-        if bool(unheard.any()):
-            silence = torch.where(unheard, -torch.inf, 0.0).repeat_interleave(c.heads, 0)[:, None]
+        lengths: list[int] = mind.filled().tolist()
+        rows = mind.rows
 
-        x = self._embed(events)
+        x = padded(self._embed(events), rows)
         for number, ((qkv, out, expand, contract), gain) in enumerate(zip(self._blocks, self._gains, strict=True)):
-            together = qkv(_unit(x)).view(batch, 3, c.heads, c.head_size)
-            qk = _unit(together[:, :2]) * gain
+            together = in_blocks(qkv, _unit(x)).view(len(x), 3, c.heads, c.head_size)
+            qk, v = (_unit(together[:, :2]) * gain)[rows], together[rows, 2]
             keys, values = mind.keys[number], mind.values[number]
             q, k = rotate(qk, cos, sin).unbind(1)
             keys[everyone, :, where] = k
-            values[everyone, :, where] = together[:, 2]
+            values[everyone, :, where] = v
             if begins:
                 starts = mind.starts[number]
                 starts[starting] = qk[starting, 1]
                 keys[:, :, 0] = rotate(starts, start_cos, start_sin)
-            q = q * self._scale
-            scores = torch.bmm(q.view(-1, 1, c.head_size), keys.flatten(0, 1)[:, :length].transpose(1, 2))
-            if silence is not None:
-                scores = scores + silence
-            own = values.flatten(0, 1)[:, :length]
-            if common is None:
-                heard = torch.bmm(scores.softmax(-1), own)
-            else:
-                heard = self._heard_apart(q, scores, own, common[0][number], common[1][number])
-            x = x + out(heard.view(batch, -1))
-            x = x + contract(F.gelu(expand(_unit(x))))
-        mind.hidden = self.network.norm(x)
+            own = [
+                (key[:, :length], value[:, :length])
+                for key, value, length in zip(keys.unbind(), values.unbind(), lengths, strict=True)
+            ]
+            shared = None if common is None else (common[0][number], common[1][number])
+            heard = _attended(q * self._scale, own, shared, rows)
+            x = x + in_blocks(out, padded(heard.flatten(1), rows))
+            x = x + in_blocks(contract, F.gelu(in_blocks(expand, _unit(x))))
+        mind.hidden = self.network.norm(x)[rows]
 
     def _start_angles(self, mind: Mind) -> tuple[Tensor, Tensor]:
         """Give cosine and sine (B, 1, D / 2) of the start word, which is heard as the event before the oldest."""
@@ -204,18 +201,6 @@ class ComposerEngine:
         origin = torch.where(oldest > 1, mind.position(oldest), mind.positions[:, 0])
         cos, sin = angles(oldest - 1, origin, self.config.head_size)
         return cos[:, None], sin[:, None]
-
-    def _heard_apart(self, q: Tensor, scores: Tensor, values: Tensor, keys: Tensor, common: Tensor) -> Tensor:
-        """Attend to what candidates heard apart, of these `scores` (B * H, 1, T) and `values` (B * H, T, D), and to
-        `common` values (H, C, D) by their `keys`; q (B, H, D).
-        """
-        batch, heads, size = q.shape
-        shape = batch, heads, keys.shape[1]
-        together = torch.bmm(q.transpose(0, 1), keys.transpose(1, 2)).transpose(0, 1).reshape(-1, 1, shape[2])
-        chances = torch.cat([together, scores], -1).softmax(-1)
-        own = torch.bmm(chances[..., shape[2] :], values)
-        shared = torch.bmm(chances[..., : shape[2]].view(shape).transpose(0, 1), common)
-        return own.view(batch, heads, size) + shared.transpose(0, 1)
 
     @torch.inference_mode()
     def hear(self, events: EventRows, mind: Mind) -> None:
@@ -251,17 +236,45 @@ class ComposerEngine:
             self.step(event[None], mind)
 
     @torch.inference_mode()
-    def thoughts(self, hidden: Tensor) -> Tensor:
-        """Give what the hidden states (B, W) bring to each said field (B, fields, S)."""
-        return self._thoughts(hidden).reshape(len(hidden), len(SAID), -1)
+    def thoughts(self, mind: Mind) -> Tensor:
+        """Give what the hidden states of candidates bring to each said field (B, fields, S)."""
+        thoughts = in_blocks(self._thoughts, padded(mind.hidden, mind.rows))[mind.rows]
+        return thoughts.reshape(len(thoughts), len(SAID), -1)
 
     @torch.inference_mode()
-    def logits(self, field: Field, thoughts: Tensor, events: EventRows) -> npt.NDArray[np.float32]:
-        """Give the logits (n, classes) of a field from thoughts (n, S) and what is decided of events (n, fields)."""
+    def logits(self, field: Field, thoughts: Tensor, events: EventRows, rows: Tensor) -> npt.NDArray[np.float32]:
+        """Give the logits (n, classes) of a field from thoughts (n, S) and what is decided of events (n, fields), of
+        candidates by their rows in products.
+        """
         if field in self._said:
             thoughts = thoughts + self._said[field](events)
-        weight, bias = self._outputs[field]
-        return F.linear(F.gelu(thoughts), weight, bias).numpy()
+        return in_blocks(self._outputs[field], F.gelu(padded(thoughts, rows)))[rows].numpy()
+
+
+def _attended(
+    q: Tensor, own: Sequence[tuple[Tensor, Tensor]], shared: tuple[Tensor, Tensor] | None, rows: Tensor
+) -> Tensor:
+    """Return what queries (B, H, D), scaled, hear (B, H, D): each of its own keys and values (H, T, D), and all of
+    those that are shared (H, C, D).
+
+    Each candidate is a product of its own, but for what is shared, which is one of `ROWS` rows.
+    """
+    alone = q.unsqueeze(2).unbind()
+    scores = [torch.bmm(each, keys.transpose(1, 2)) for each, (keys, _) in zip(alone, own, strict=True)]
+    if shared is None:
+        heard = [torch.bmm(each.softmax(-1), values) for each, (_, values) in zip(scores, own, strict=True)]
+        return torch.stack(heard).squeeze(2)
+    keys, values = shared
+    size = keys.shape[1]
+    together = in_blocks(lambda block: torch.bmm(block.transpose(0, 1), keys.mT).transpose(0, 1), padded(q, rows))
+    chances = [
+        torch.cat([before, each], -1).softmax(-1)
+        for before, each in zip(together[rows].unsqueeze(2).unbind(), scores, strict=True)
+    ]
+    heard = [torch.bmm(each[..., size:], apart) for each, (_, apart) in zip(chances, own, strict=True)]
+    before = padded(torch.stack([each[..., :size] for each in chances]).squeeze(2), rows)
+    common = in_blocks(lambda block: torch.bmm(block.transpose(0, 1), values).transpose(0, 1), before)
+    return torch.stack(heard).squeeze(2) + common[rows]
 
 
 class ComposerVoice:
@@ -276,11 +289,11 @@ class ComposerVoice:
         self.cues = cues
         self.part = Part.BEFORE
         self._gathered: list[EventRows] | None = None
-        self._mind = engine.mind(0)
+        self._mind = engine.mind([])
         self._thoughts: Tensor | None = None
 
-    def begin(self, count: int, bar: int = 0) -> None:
-        self._mind = self.engine.mind(count)
+    def begin(self, rows: Sequence[int], bar: int = 0) -> None:
+        self._mind = self.engine.mind(rows)
         self.turn(Part.BEFORE, bar)
 
     def turn(self, part: Part, bar: int) -> bool:
@@ -291,13 +304,14 @@ class ComposerVoice:
         self._hear(events)
         return True
 
-    def resume(self, minds: Sequence[tuple[Mind, Part]]) -> None:
+    def resume(self, minds: Sequence[tuple[Mind, Part]], rows: Sequence[int]) -> None:
         self._mind = joined([mind for mind, _ in minds])
+        self._mind.rows = torch.tensor(rows, dtype=torch.long)
         self.part = minds[0][1]
         self._thoughts = None
 
-    def fork(self, count: int) -> None:
-        self._mind = self._mind.parted(count)
+    def fork(self, rows: Sequence[int]) -> None:
+        self._mind = self._mind.parted(rows)
         self._thoughts = None
 
     def mind(self, place: int) -> tuple[Mind, Part]:
@@ -322,12 +336,12 @@ class ComposerVoice:
 
     def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
         if self._thoughts is None:
-            self._thoughts = self.engine.thoughts(self._mind.hidden)
+            self._thoughts = self.engine.thoughts(self._mind)
         field = FIELD_OF[column]
         thoughts = self._thoughts[:, field]
         if len(places) < len(thoughts):
             thoughts = thoughts[list(places)]
-        return self.engine.logits(field, thoughts, self._events(places, words))
+        return self.engine.logits(field, thoughts, self._events(places, words), self._mind.rows[list(places)])
 
     def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
         """Take in the words of each candidate: a bar word, a note word, or a beat word with its first note."""

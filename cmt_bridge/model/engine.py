@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal, cast, get_args
 
 import numpy as np
@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column
 from cmt_bridge.errors import UsageError
 from cmt_bridge.model.network import ATTENTION_EPS, Network, State, feature_map
+from cmt_bridge.model.rows import Product, in_blocks, padded
 
 __all__ = ["Engine", "Precision", "linear"]
 
 Precision = Literal["float32", "bfloat16", "int8"]
-Product = Callable[[Tensor], Tensor]
+STEPS = 63
+"""Steps of int8 from 0 to a row's greatest value: seven bits, so that processors without VNNI do not saturate."""
 
 
 def linear(weight: Tensor, bias: Tensor, precision: Precision) -> Product:
@@ -54,15 +56,23 @@ def _packed_linear(weight: Tensor, bias: Tensor) -> Product:
 
 
 def _int8_linear(weight: Tensor, bias: Tensor) -> Product:
-    """Quantize weights to int8 per output row, and activations at each call, symmetric both."""
+    """Quantize weights to int8 per output row, and each row of activations at each call by its own greatest value.
+
+    Sums of whole numbers are exact, so a row of the result depends on nothing else.
+    """
     scale = weight.abs().amax(1).clamp_min(1e-8) / 127
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantized = torch.quantize_per_channel(
             weight, scale.double(), torch.zeros(len(weight), dtype=torch.long), 0, torch.qint8
         )
-        packed = torch.ops.quantized.linear_prepack(quantized, bias)
-    product: Product = lambda x: torch.ops.quantized.linear_dynamic(x, packed, True)  # noqa: E731
+        packed = torch.ops.quantized.linear_prepack(quantized, None)
+    whole = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+
+    def product(x: Tensor) -> Tensor:
+        top = x.abs().amax(1, keepdim=True).clamp_min(1e-30)
+        return whole(x / top, 1 / STEPS, STEPS + 1, packed) * top + bias  # type: ignore[no-any-return]
+
     return product
 
 
@@ -134,30 +144,39 @@ class Engine:
         embedded = self.network.embed_initial(torch.from_numpy(initial))
         hidden = embedded
         for x in embedded:
-            hidden = self._advance(x.expand(state.norm.shape[1], -1), state)
+            hidden = self._advance(x.expand(state.norm.shape[1], -1), state, None)
         return hidden
 
     @torch.inference_mode()
-    def step(self, rows: npt.NDArray[np.int64], state: State) -> Tensor:
-        """Take in one word (B, 9) per song; give the hidden state (B, W). `state` moves on in place."""
-        tokens = torch.from_numpy(rows)
+    def step(self, words: npt.NDArray[np.int64], state: State, rows: Sequence[int] | None = None) -> Tensor:
+        """Take in one word (B, 9) per song; give the hidden state (B, W). `state` moves on in place.
+
+        `rows` are those of the songs in products (`rows_of`), in order where none are named.
+        """
+        tokens = torch.from_numpy(words)
         x = self.network.positions(tokens[:, Column.POSITION])
         for column, table in enumerate(self._tables):
             x = x + table[tokens[:, column]]
-        return self._advance(x, state)
+        return self._advance(x, state, rows)
 
-    def _advance(self, x: Tensor, state: State) -> Tensor:
+    def _advance(self, x: Tensor, state: State, rows: Sequence[int] | None) -> Tensor:
+        where = torch.tensor(range(len(x)) if rows is None else rows, dtype=torch.long)
+        x = padded(x, where)
         for layer, memory, norm in zip(self._layers, state.memory, state.norm, strict=True):
             qkv, out, expand, contract, norm1, norm2 = layer
-            q, k, v = qkv(x).reshape(len(x), 3, self.heads, -1).unbind(1)  # (B, H, D) each
-            q, k = feature_map(q), feature_map(k)
+            q, k, v = in_blocks(qkv, x).reshape(len(x), 3, self.heads, -1).unbind(1)  # (rows, H, D) each
+            q, k, v = feature_map(q)[where], feature_map(k)[where], v[where]
             memory.addcmul_(k.unsqueeze(-1), v.unsqueeze(-2))
             norm += k
-            numerator = (q.unsqueeze(-2) @ memory).squeeze(-2)
-            attended = numerator / ((q * norm).sum(-1, keepdim=True) + ATTENTION_EPS)
-            x = norm1(x + out(attended.flatten(-2)))
-            x = norm2(x + contract(F.gelu(expand(x))))
-        return self.network.norm(x)  # type: ignore[no-any-return]
+            # A product for each song, so that none depends on how many there are.
+            attended = [
+                torch.bmm(query, each) / (torch.bmm(query, weight.unsqueeze(-1)) + ATTENTION_EPS)
+                for query, each, weight in zip(q.unsqueeze(-2).unbind(), memory.unbind(), norm.unbind(), strict=True)
+            ]
+            heard = padded(torch.stack(attended).flatten(1), where)
+            x = norm1(x + in_blocks(out, heard))
+            x = norm2(x + in_blocks(contract, F.gelu(in_blocks(expand, x))))
+        return self.network.norm(x)[where]  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def type_logits(self, hidden: Tensor) -> npt.NDArray[np.float32]:
@@ -165,7 +184,11 @@ class Engine:
         return self.network.type_logits(hidden).numpy()
 
     @torch.inference_mode()
-    def logits(self, hidden: Tensor, types: npt.NDArray[np.int64]) -> dict[Column, npt.NDArray[np.float32]]:
-        """Give the logits (B, classes) of the other columns, given the types (B) of the words."""
-        together = (self._heads(hidden) + self._head_tables[torch.from_numpy(types)]).numpy()
+    def logits(
+        self, hidden: Tensor, types: npt.NDArray[np.int64], rows: Sequence[int] | None = None
+    ) -> dict[Column, npt.NDArray[np.float32]]:
+        """Give the logits (B, classes) of the other columns, given the types (B) of the words; `rows` as in `step`."""
+        where = torch.tensor(range(len(hidden)) if rows is None else rows, dtype=torch.long)
+        heads = in_blocks(self._heads, padded(hidden, where))[where]
+        together = (heads + self._head_tables[torch.from_numpy(types)]).numpy()
         return {column: together[:, part] for column, part in self._slices.items()}

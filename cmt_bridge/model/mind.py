@@ -43,14 +43,15 @@ class Mind:
 
     `keys` and `values` (L, B, H, window, D), turned to their places: the start word in slot 0, the others share the
     rest in turn, but for those that are `common`. `starts` (L, B, H, D), the start word's keys, not turned; `positions`
-    (B, window) in ticks; `count` (B) of events, the common ones included; `hidden` (B, W); `heads` (B, fields), the
-    events that began the open simu-notes.
+    (B, window) in ticks; `rows` (B), their rows in products; `count` (B) of events, the common ones included; `hidden`
+    (B, W); `heads` (B, fields), the events that began the open simu-notes.
     """
 
     keys: Tensor
     values: Tensor
     starts: Tensor
     positions: Tensor
+    rows: Tensor
     count: Tensor
     hidden: Tensor
     heads: EventRows
@@ -107,15 +108,18 @@ class Mind:
             values,
             self.starts[:, index],
             self.positions[index],
+            self.rows[index],
             self.count[index],
             self.hidden[index],
             self.heads[list(places)],
             self.common,
         )
 
-    def parted(self, count: int) -> Mind:
-        """Give `count` candidates that go on from what one has heard, which has nothing in common with others yet."""
-        end = int(self.count[0])
+    def parted(self, rows: Sequence[int]) -> Mind:
+        """Give candidates, by their rows, that go on from what one has heard, which has nothing in common with others
+        yet.
+        """
+        count, end = len(rows), int(self.count[0])
         slots = self.slots(torch.arange(max(1, end - self.window + 1), end))
         heard = self.keys[:, 0, :, slots], self.values[:, 0, :, slots], self.positions[0, slots]
         keys, values = (m.new_zeros(m.shape[0], count, *m.shape[2:]) for m in (self.keys, self.values))
@@ -125,6 +129,7 @@ class Mind:
             values,
             self.starts.repeat(1, count, 1, 1),
             self.positions[:, :1] * self.positions.new_ones(count, self.window),
+            torch.tensor(rows, dtype=torch.long),
             self.count.repeat(count),
             self.hidden.repeat(count, 1),
             self.heads.repeat(count, 0),
@@ -141,6 +146,7 @@ class Mind:
             self.values.new_zeros(mind.values.shape),
             mind.starts,
             mind.positions[:, :1].repeat(1, self.window),
+            mind.rows,
             mind.count,
             mind.hidden,
             mind.heads,
@@ -167,6 +173,7 @@ def joined(minds: Sequence[Mind]) -> Mind:
         torch.cat([m.values for m in minds], 1),
         torch.cat([m.starts for m in minds], 1),
         torch.cat([m.positions for m in minds]),
+        torch.cat([m.rows for m in minds]),
         torch.cat([m.count for m in minds]),
         torch.cat([m.hidden for m in minds]),
         np.concatenate([m.heads for m in minds]),

@@ -51,7 +51,8 @@ class Section:
     `kept` are words of the section's own bars, of tracks that are not composed: they are said as they stand, where they
     stand, and no more of their instruments. `held` are notes of the composed tracks that began before the section and
     still sound in it; their pitches are not struck again while they do. With a `rhythm` the composed tracks play in it,
-    and in a bar with a `palette` only pitches of that.
+    and in a bar with a `palette` only pitches of that. `seed` is that of the music around, which says what of the
+    picture its bars followed: candidates of any seed hear it alike.
     """
 
     first: int
@@ -64,6 +65,7 @@ class Section:
     held: tuple[HeldNote, ...] = ()
     rhythm: Rhythm | None = None
     palette: Palette = field(default_factory=dict)
+    seed: int = 0
 
     def filters(self) -> tuple[Filter, ...]:
         """Give what the section asks of every word, after the grammar and before all wishes."""

@@ -23,6 +23,7 @@ from cmt_bridge.model.engine import Engine, Precision
 from cmt_bridge.model.filters import allowed_classes, filters_for
 from cmt_bridge.model.network import Network
 from cmt_bridge.model.recall import Recall
+from cmt_bridge.model.rows import rows_of
 from cmt_bridge.model.section import Section
 from cmt_bridge.model.voice import PaperVoice, Voice, Word
 
@@ -136,25 +137,26 @@ class Session:
             self._cursors = [Cursor(seed=seed) for seed in seeds]
             self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
             if section is None:
-                self.voice.begin(len(seeds))
+                self.voice.begin(rows_of(seeds))
             else:
                 self._hear_around(section)
         else:
             self._cursors = [snapshot.cursor.copy() for snapshot in snapshots]
             self._generators = [_copied(snapshot.generator) for snapshot in snapshots]
-            self.voice.resume([snapshot.mind for snapshot in snapshots])
+            rows = rows_of([cursor.seed for cursor in self._cursors])
+            self.voice.resume([snapshot.mind for snapshot in snapshots], rows)
         self._candidates = list(range(len(self._cursors)))
 
     def _hear_around(self, section: Section) -> None:
         """Hear the bars before a section and, where the network can, those after it: once, for all candidates."""
-        cursor = Cursor(seed=self.options.seed, bar=section.heard_from - 1)
+        cursor = Cursor(seed=section.seed, bar=section.heard_from - 1)
         with self.voice.gathering():
-            self.voice.begin(1, section.heard_from)
+            self.voice.begin([0], section.heard_from)
             for word in section.before:
                 self._take(word, cursor)
                 self.voice.hear([[word]], [cursor])
             if len(section.after) and self.voice.turn(Part.AFTER, section.last):
-                passing = Cursor(seed=self.options.seed, bar=section.last - 1)
+                passing = Cursor(seed=section.seed, bar=section.last - 1)
                 for word in section.after:
                     self._take(word, passing)
                     passing.returns = None  # nobody is told of bars that are heard out of turn
@@ -162,7 +164,7 @@ class Session:
                 self.voice.turn(Part.MIDDLE, section.first)
         cursor.bar_due = True
         self._cursors = [replace(cursor.copy(), seed=each.seed) for each in self._cursors]
-        self.voice.fork(len(self._cursors))
+        self.voice.fork(rows_of([each.seed for each in self._cursors]))
 
     def _snapshot(self, place: int) -> Snapshot:
         cursor = self._cursors[place].copy()

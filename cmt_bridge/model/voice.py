@@ -18,6 +18,7 @@ from cmt_bridge.errors import UsageError
 from cmt_bridge.model.cursor import Cursor
 from cmt_bridge.model.engine import Engine
 from cmt_bridge.model.network import State, initial_tokens
+from cmt_bridge.model.rows import ROWS
 
 __all__ = ["PaperVoice", "Voice", "Word"]
 
@@ -37,14 +38,14 @@ class Voice(Protocol):
     note_columns: tuple[Column, ...]
     nucleus: Mapping[Column, float]
 
-    def begin(self, count: int, bar: int = 0) -> None:
-        """Start `count` candidates before the first word, which is of a bar."""
+    def begin(self, rows: Sequence[int], bar: int = 0) -> None:
+        """Start candidates, by their rows in products (`rows_of`), before the first word, which is of a bar."""
 
-    def resume(self, minds: Sequence[Any]) -> None:
-        """Start a candidate for each mind that `mind` gave."""
+    def resume(self, minds: Sequence[Any], rows: Sequence[int]) -> None:
+        """Start a candidate for each mind that `mind` gave, by their rows."""
 
-    def fork(self, count: int) -> None:
-        """Let the only candidate go on as `count` of them."""
+    def fork(self, rows: Sequence[int]) -> None:
+        """Let the only candidate go on as several, by their rows."""
 
     def mind(self, place: int) -> Any:
         """Give all that a candidate has in mind; later words do not touch it."""
@@ -102,22 +103,23 @@ class PaperVoice:
         state = engine.state()
         self._fresh = state, engine.prime(tokens, state)
         self._ready: dict[int, dict[Column, npt.NDArray[np.float32]]] = {}
-        self.resume([])
+        self.resume([], [])
 
-    def begin(self, count: int, bar: int = 0) -> None:  # noqa: ARG002
+    def begin(self, rows: Sequence[int], bar: int = 0) -> None:  # noqa: ARG002
         state, hidden = self._fresh
         mind = State(*(torch.cat([part] * self._lanes, 1) for part in state)), torch.cat([hidden] * self._lanes)
-        self.resume([mind] * count)
+        self.resume([mind] * len(rows), rows)
 
-    def resume(self, minds: Sequence[tuple[State, Tensor]]) -> None:
+    def resume(self, minds: Sequence[tuple[State, Tensor]], rows: Sequence[int]) -> None:
         empty = State(*(part[:, :0] for part in self._fresh[0]))
         states = [mind[0] for mind in minds] or [empty]
         self._state = State(*(torch.cat(parts, 1) for parts in zip(*states, strict=True)))
         self._hidden = torch.cat([mind[1] for mind in minds]) if minds else self._fresh[1][:0]
+        self._rows = list(rows)
         self._ready.clear()
 
-    def fork(self, count: int) -> None:
-        self.resume([self.mind(0)] * count)
+    def fork(self, rows: Sequence[int]) -> None:
+        self.resume([self.mind(0)] * len(rows), rows)
 
     def mind(self, place: int) -> tuple[State, Tensor]:
         lanes = slice(place * self._lanes, (place + 1) * self._lanes)
@@ -149,7 +151,7 @@ class PaperVoice:
         kind = int(words[0][Column.TYPE])
         if kind not in self._ready:  # all candidates at once: they mostly want the same
             kinds = np.full(len(self._hidden) // self._lanes, kind)
-            self._ready[kind] = self.engine.logits(self._hidden[:: self._lanes], kinds)
+            self._ready[kind] = self.engine.logits(self._hidden[:: self._lanes], kinds, self._rows)
         logits: npt.NDArray[np.float32] = self._ready[kind][column][list(places)]
         return logits
 
@@ -164,12 +166,18 @@ class PaperVoice:
             cursor.age += 1
             cursor.younger_age += 1
         rows = np.stack([words[0] for words in said]).repeat(self._lanes, 0)
-        self._hidden = self.engine.step(rows, self._state)
+        self._hidden = self.engine.step(rows, self._state, self._lane_rows())
         self._ready.clear()
+
+    def _lane_rows(self) -> list[int]:
+        """Return the rows of all states: blocks of the older ones, and blocks of the younger ones."""
+        lanes = range(self._lanes)
+        return [(row // ROWS * self._lanes + lane) * ROWS + row % ROWS for row in self._rows for lane in lanes]
 
     def keep(self, places: Sequence[int]) -> None:
         lanes = [place * self._lanes + lane for place in places for lane in range(self._lanes)]
         index = torch.tensor(lanes, dtype=torch.long)
         self._state = State(*(part[:, index] for part in self._state))
         self._hidden = self._hidden[index]
+        self._rows = [self._rows[place] for place in places]
         self._ready.clear()

@@ -39,7 +39,7 @@ def events(count: int, seed: int = 0) -> EventRows:
 
 
 def heard(engine: ComposerEngine, rows: EventRows) -> torch.Tensor:
-    mind = engine.mind(1)
+    mind = engine.mind([0])
     hidden = []
     for row in rows:
         engine.step(row[None].copy(), mind)
@@ -72,7 +72,7 @@ def test_beyond_the_window_it_hears_the_start_and_the_last_events() -> None:
 
 def test_what_is_heard_takes_the_same_memory_however_long(composer: Composer) -> None:
     engine = ComposerEngine(composer)
-    mind = engine.mind(1)
+    mind = engine.mind([0])
     sizes = set()
     for row in events(300):
         engine.step(row[None].copy(), mind)
@@ -102,11 +102,11 @@ def test_events_heard_together_are_heard_as_one_by_one(composer: Composer, count
     """Up to a full window of 96 and beyond, from the start and from the middle."""
     engine = ComposerEngine(composer)
     rows = events(count)
-    expected = engine.mind(1)
+    expected = engine.mind([0])
     for row in rows:
         engine.step(row[None].copy(), expected)
     for cut in {0, 1, count // 2}:
-        mind = engine.mind(1)
+        mind = engine.mind([0])
         for part in (rows[:cut], rows[cut:]):
             engine.hear(part, mind)
         assert int(mind.count) == int(expected.count) == len(rows)
@@ -120,9 +120,9 @@ def test_candidates_that_part_hear_what_they_would_alone(composer: Composer, cou
     """What they heard before is kept once, until the window of 96 has left it behind."""
     engine = ComposerEngine(composer)
     beginning = events(count)
-    mind = engine.mind(1)
+    mind = engine.mind([0])
     engine.hear(beginning, mind)
-    alone, parted = [mind.alone(0) for _ in range(3)], mind.parted(3)
+    alone, parted = [mind.alone(0) for _ in range(3)], mind.parted([0, 1, 2])
     following = np.stack([events(count + 110, seed)[count + 1 :] for seed in (1, 2, 3)], 1)
     places = [0, 1, 2]
     for step, rows in enumerate(following):
@@ -139,9 +139,9 @@ def test_candidates_that_part_hear_what_they_would_alone(composer: Composer, cou
 @pytest.mark.parametrize("more", [0, 30, 110])
 def test_a_candidate_taken_out_has_heard_all_that_was_common(composer: Composer, more: int) -> None:
     engine = ComposerEngine(composer)
-    mind = engine.mind(1)
+    mind = engine.mind([0])
     engine.hear(events(60), mind)
-    together = mind.parted(2)
+    together = mind.parted([0, 1])
     for rows in np.stack([events(60 + more, seed)[61:] for seed in (1, 2)], 1):
         engine.step(rows.copy(), together)
     taken = joined([together.alone(1), together.alone(0)])
@@ -182,12 +182,14 @@ def test_decoding_says_what_training_learned(composer: Composer) -> None:
     """The logits that a session draws from are those of the training loss."""
     engine = ComposerEngine(composer)
     rows = events(5)
-    hidden = heard(engine, rows)[:, -1]
-    thoughts = engine.thoughts(hidden)
+    mind = engine.mind([3])
+    for row in rows:
+        engine.step(row[None].copy(), mind)
+    hidden, thoughts = mind.hidden.clone(), engine.thoughts(mind)
     event = events(6)[-1]
     for field in SAID:
         expected = composer.speech.logits(field, hidden, torch.from_numpy(event)[None])
-        got = engine.logits(field, thoughts[:, field], event[None])
+        got = engine.logits(field, thoughts[:, field], event[None], mind.rows)
         np.testing.assert_allclose(got, expected.detach().numpy(), atol=TOLERANCE)
 
 
