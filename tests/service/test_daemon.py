@@ -128,7 +128,7 @@ def test_a_clip_waits_for_a_configuration_that_can_be_used(home: Path, tiny_mode
             await until(lambda: daemon._finder.videos == 2)
             daemon._runner._there = kept
             daemon._runner.wake()
-            await until(has(daemon, waiting=0))
+            await until(has(daemon, waiting=0, running=0))
             assert states(daemon)[-1] == ("proxies/q.mp4", "failed")
             assert takes(home / "proxies" / "q.mp4") == []
 
