@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.core.files import complete_path
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError
+from cmt_bridge.core.song import SongTrack
+from cmt_bridge.errors import CmtBridgeError, InputError, MidiError, MissingError
+from cmt_bridge.midi.events import END_OF_TRACK, SYSEX, chunk_of, file_of, meta_event, tempo_event
+from cmt_bridge.midi.exclusive import is_exclusive, joined
+from cmt_bridge.midi.file import MidiFile, parsed
+from cmt_bridge.midi.line import Line, tempos_of
+from cmt_bridge.midi.pairing import complete
+from cmt_bridge.midi.song import song_of
 
 __all__ = [
     "SAMPLE_RATE",
@@ -131,19 +138,50 @@ FLUIDSYNTH_GAIN = "0.2"
 VELOCITY_STEP = 4
 WINDOW_SECONDS = 60  # played at once, so that long music takes little more memory than its sound
 TAIL_SECONDS = 10.0  # the longest a note rings on
+MOST_SECONDS = 3 * 3600  # of sound that is held in memory, 0.4 MB each
 
 
 def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Sound:
     """Play the bytes of a MIDI file; give its sound, not levelled, from the file's first tick on.
 
-    Raises `MissingError` where FluidSynth is asked for and not there, `CmtBridgeError` where playing fails.
+    Raises `MissingError` where FluidSynth is asked for and not there, `MidiError` where the file cannot be read,
+    `InputError` where it lasts too long, `CmtBridgeError` where playing fails.
     """
+    music = _music(midi)
     program = shutil.which("fluidsynth")
     if renderer == "fluidsynth" and program is None:
         raise MissingError("The program fluidsynth was not found.", hint="Install it, or leave --renderer out.")
     if renderer == "symusic" or program is None:
-        return _render_symusic(midi, soundfont)
-    return _render_fluidsynth(program, midi, soundfont)
+        return _render_symusic(music, soundfont)
+    return _render_fluidsynth(program, _playable(music), soundfont)
+
+
+def _music(midi: bytes) -> MidiFile:
+    """Read what is to be played: a synthesizer gets nothing but what we wrote of it.
+
+    Raises `MidiError` where it cannot be read, and `InputError` where it lasts too long.
+    """
+    file = parsed(midi, Path("the music"))
+    line = Line.of(file.division, tempos_of(file))
+    seconds = float(line.seconds(max((track.end for track in file.tracks), default=0)))
+    if seconds > MOST_SECONDS:
+        raise InputError(
+            f"The music lasts {seconds / 3600:,.1f} hours, and a preview has {MOST_SECONDS / 3600:.0f} at most.",
+            hint="Give a shorter MIDI file.",
+        )
+    return file
+
+
+def _playable(file: MidiFile) -> bytes:
+    """Give a file of what is heard: notes with their ends, controllers, programs, system exclusives, tempos."""
+    tempos = [(tick, tempo_event(uspq)) for tick, uspq in tempos_of(file)]
+    end = max((track.end for track in file.tracks), default=0)
+    chunks = [chunk_of([*tempos, (end, meta_event(END_OF_TRACK))])]
+    for track in file.tracks:
+        *events, last = complete(joined(track.events))
+        heard = [(tick, message) for tick, message in events if message[0] < SYSEX or is_exclusive(message)]
+        chunks.append(chunk_of([*heard, last]))
+    return file_of(1, file.division, chunks)
 
 
 def _render_fluidsynth(program: str, midi: bytes, soundfont: Path) -> Sound:
@@ -160,20 +198,23 @@ def _render_fluidsynth(program: str, midi: bytes, soundfont: Path) -> Sound:
     return (samples[: len(samples) // 2 * 2].reshape(-1, 2) / np.float32(2**15)).astype(np.float32)
 
 
-def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
+def _render_symusic(music: MidiFile, soundfont: Path) -> Sound:
     import symusic
 
     try:
-        score = symusic.Score.from_midi(midi)
         synthesizer = symusic.Synthesizer(str(soundfont), SAMPLE_RATE, 0)
     except Exception as error:  # its errors have no common base
         raise CmtBridgeError(f"The score cannot be played with {soundfont.name}: {error}.") from error
-    seconds = score.to("second")
-    end = max((note.end for track in seconds.tracks for note in track.notes), default=0.0)
+    try:
+        song = song_of(music, Path("the music"))
+    except MidiError:  # it holds no notes
+        return np.zeros((0, 2), np.float32)
+    line = Line.of(song.ticks_per_quarter, song.tempos)
+    tracks = [(track, _columns(track, line)) for track in song.tracks]
+    end = max(float((columns["time"] + columns["duration"]).max()) for _, columns in tracks)
     mix = np.zeros((round((end + TAIL_SECONDS) * SAMPLE_RATE), 2), np.float32)
     last = 0
-    for track in seconds.tracks:
-        columns = track.notes.numpy()
+    for track, columns in tracks:
         # Version 0.5.8 plays every velocity alike: play each loudness apart and weigh it. A SoundFont's default curve
         # is 40 dB per decade of velocity (SoundFont 2.01, 8.4.2).
         step = np.maximum(1, columns["velocity"] // VELOCITY_STEP).astype(np.int64)
@@ -189,7 +230,26 @@ def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
     return mix[:last]
 
 
-def _excerpt(track: Any, columns: dict[str, Any], chosen: npt.NDArray[np.bool_], start: float) -> Any:
+def _columns(track: SongTrack, line: Line) -> dict[str, Any]:
+    """Give the notes of a track, times in seconds."""
+    changes, uspq = np.array(line.tempos, np.float64).T
+    starts = np.append(0.0, np.cumsum(np.diff(changes) * uspq[:-1]))
+
+    def seconds(ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        place = np.searchsorted(changes, ticks, "right") - 1
+        passed: npt.NDArray[np.float64] = starts[place] + (ticks - changes[place]) * uspq[place]
+        return passed / (line.division * 1e6)
+
+    start, end, pitch, velocity = track.notes.T
+    return {
+        "time": seconds(start),
+        "duration": seconds(end) - seconds(start),
+        "pitch": pitch.astype(np.int8),
+        "velocity": velocity.astype(np.int8),
+    }
+
+
+def _excerpt(track: SongTrack, columns: dict[str, Any], chosen: npt.NDArray[np.bool_], start: float) -> Any:
     """Give a score of some notes of a track, from `start` seconds on; a tick of it is one sample."""
     import symusic
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmt_bridge.core.files import file_name
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     END_OF_TRACK,
     TRACK_NAME,
     Event,

@@ -78,6 +78,7 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
     That is the current one where none is named; takes that were rejected are left out, as are those of another tempo.
     Raises `ScoreError` where there are no takes, `UsageError` where there is none of that number.
     """
+    from cmt_bridge.midi.markers import markers_in
     from cmt_bridge.projects.arrangement import arranged, version_of
     from cmt_bridge.takes.whereabouts import project_of
 
@@ -89,11 +90,13 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
     marks = project.history().marks
     kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]
     score = heard.score()
+    versions = [version_of(each.midi, f"take {each.number}") for each in kept]
+    current = [each.number for each in kept].index(heard.number)
     arrangement = arranged(
         project.name,
-        [version_of(each.midi, f"take {each.number}") for each in kept],
-        [each.number for each in kept].index(heard.number),
-        markers=score.markers,
+        versions,
+        current,
+        markers=markers_in(versions[current].marks, versions[current].line, score.markers),
         duration=score.duration or float(score.tempo_map.seconds(score.ticks)),
         frame_rate=score.frame_rate,
         film=_film(path, project, heard.folder),
@@ -123,7 +126,7 @@ def _film(path: Path, project: Project, folder: Path) -> Film | None:
 
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
-    from cmt_bridge.outputs.midibytes import releases, strikes
+    from cmt_bridge.midi.events import releases, strikes
 
     arrangement, _, number = arrangement_of(path, take)
     version = arrangement.version

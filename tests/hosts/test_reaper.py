@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmt_bridge.outputs.midi import read_markers
+from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.service.openapi import check, operations
 from cmt_bridge.takes.whereabouts import project_of

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midibytes import number_bytes
+from cmt_bridge.midi.events import number_bytes
 from cmt_bridge.projects.arrangement import Arrangement, Part, Version
 from cmt_bridge.projects.reaper import added, reaper_text
 from tests.projects.films import arrangement_of, renamed
