@@ -156,12 +156,19 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
 
 
 def export(
-    path: Path, formats: Iterable[str], *, take: int | None = None, folder: Path | None = None, start: int = 0
+    path: Path,
+    formats: Iterable[str],
+    *,
+    take: int | None = None,
+    folder: Path | None = None,
+    start: int = 0,
+    ascii_names: bool = False,
 ) -> list[Exported]:
     """Write what a session can open, beside the video or in `folder`; nothing that is there is touched.
 
     A name that is taken gets the take's number, then others. `formats` are names of `FORMATS` or hosts, `start` is the
-    timecode of the first picture in seconds. Raises `UsageError`, `ScoreError`, `OutputError`.
+    timecode of the first picture in seconds, `ascii_names` has MIDI files in ASCII. Raises `UsageError`, `ScoreError`,
+    `OutputError`.
     """
     wanted = list(dict.fromkeys(format_of(name).name for name in formats))
     arrangement, project, number = arrangement_of(path, take, start=start)
@@ -170,9 +177,9 @@ def export(
     for name in wanted:
         kind = FORMATS[name]
         if kind.is_folder:
-            found += _write_folder(kind, arrangement, there, number)
+            found += _write_folder(kind, arrangement, there, number, ascii_names)
         else:
-            found.append(_write(kind, arrangement, project.take(number).midi, there, number))
+            found.append(_write(kind, arrangement, project.take(number).midi, there, number, ascii_names))
     return found
 
 
@@ -220,14 +227,18 @@ def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fra
     return text
 
 
-def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int) -> list[Exported]:
+def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int, ascii_names: bool) -> list[Exported]:
     """Write a session, in a folder that is new; or files of parts, into one that may be there."""
     there = folder / f"{arrangement.title}{kind.suffix}"
     if kind.name == "parts":
         from cmt_bridge.projects.parts import part_files
 
-        files = part_files(arrangement).items()
-        return [_put(kind, data, (there / name,), fresh_path(there / name)) for name, data in files]
+        files = part_files(arrangement)
+        if ascii_names:
+            from cmt_bridge.midi.plain import in_ascii
+
+            files = {name: in_ascii(data, there / name) for name, data in files.items()}
+        return [_put(kind, data, (there / name,), fresh_path(there / name)) for name, data in files.items()]
     from cmt_bridge.projects.ardour import synth_here, write_session
 
     target = _free(there, take)
@@ -236,9 +247,13 @@ def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: in
     return [Exported(kind.name, target)]
 
 
-def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
+def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int, ascii_names: bool) -> Exported:
     film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
     data, bpm = _content(kind.name, arrangement, midi, film)
+    if ascii_names and kind.suffix.endswith(".mid"):
+        from cmt_bridge.midi.plain import in_ascii
+
+        data = in_ascii(data, midi)
     first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"
     return _put(kind, data, (first, _numbered(first, take)), _free(first, take))
 
