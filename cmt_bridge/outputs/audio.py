@@ -20,7 +20,7 @@ from cmt_bridge.core.song import SongTrack
 from cmt_bridge.errors import CmtBridgeError, InputError, MidiError, MissingError
 from cmt_bridge.midi.events import END_OF_TRACK, SYSEX, chunk_of, file_of, meta_event, tempo_event
 from cmt_bridge.midi.exclusive import is_exclusive, joined
-from cmt_bridge.midi.file import MidiFile, parsed
+from cmt_bridge.midi.file import parsed
 from cmt_bridge.midi.line import Line, tempos_of
 from cmt_bridge.midi.pairing import complete
 from cmt_bridge.midi.song import song_of
@@ -33,6 +33,7 @@ __all__ = [
     "find_soundfont",
     "fit",
     "level",
+    "playable",
     "render",
     "write_wav",
 ]
@@ -138,6 +139,7 @@ FLUIDSYNTH_GAIN = "0.2"
 VELOCITY_STEP = 4
 WINDOW_SECONDS = 60  # played at once, so that long music takes little more memory than its sound
 TAIL_SECONDS = 10.0  # the longest a note rings on
+MUSIC = Path("the music")  # what is played, in errors
 MOST_SECONDS = 3 * 3600  # of sound that is held in memory, 0.4 MB each
 
 
@@ -147,36 +149,31 @@ def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Soun
     Raises `MissingError` where FluidSynth is asked for and not there, `MidiError` where the file cannot be read,
     `InputError` where it lasts too long, `CmtBridgeError` where playing fails.
     """
-    music = _music(midi)
+    heard = playable(midi)
     program = shutil.which("fluidsynth")
     if renderer == "fluidsynth" and program is None:
         raise MissingError("The program fluidsynth was not found.", hint="Install it, or leave --renderer out.")
     if renderer == "symusic" or program is None:
-        return _render_symusic(music, soundfont)
-    return _render_fluidsynth(program, _playable(music), soundfont)
+        return _render_symusic(heard, soundfont)
+    return _render_fluidsynth(program, heard, soundfont)
 
 
-def _music(midi: bytes) -> MidiFile:
-    """Read what is to be played: a synthesizer gets nothing but what we wrote of it.
+def playable(midi: bytes) -> bytes:
+    """Give what is heard of a MIDI file as one that we wrote: a synthesizer gets nothing else.
 
-    Raises `MidiError` where it cannot be read, and `InputError` where it lasts too long.
+    It has notes with their ends, controllers, programs, system exclusives and tempos. Raises `MidiError` where the file
+    cannot be read, `InputError` where it lasts too long.
     """
-    file = parsed(midi, Path("the music"))
-    line = Line.of(file.division, tempos_of(file))
-    seconds = float(line.seconds(max((track.end for track in file.tracks), default=0)))
+    file = parsed(midi, MUSIC)
+    tempos = tempos_of(file)
+    end = max((track.end for track in file.tracks), default=0)
+    seconds = float(Line.of(file.division, tempos).seconds(end))
     if seconds > MOST_SECONDS:
         raise InputError(
             f"The music lasts {seconds / 3600:,.1f} hours, and a preview has {MOST_SECONDS / 3600:.0f} at most.",
             hint="Give a shorter MIDI file.",
         )
-    return file
-
-
-def _playable(file: MidiFile) -> bytes:
-    """Give a file of what is heard: notes with their ends, controllers, programs, system exclusives, tempos."""
-    tempos = [(tick, tempo_event(uspq)) for tick, uspq in tempos_of(file)]
-    end = max((track.end for track in file.tracks), default=0)
-    chunks = [chunk_of([*tempos, (end, meta_event(END_OF_TRACK))])]
+    chunks = [chunk_of([*((tick, tempo_event(uspq)) for tick, uspq in tempos), (end, meta_event(END_OF_TRACK))])]
     for track in file.tracks:
         *events, last = complete(joined(track.events))
         heard = [(tick, message) for tick, message in events if message[0] < SYSEX or is_exclusive(message)]
@@ -198,7 +195,7 @@ def _render_fluidsynth(program: str, midi: bytes, soundfont: Path) -> Sound:
     return (samples[: len(samples) // 2 * 2].reshape(-1, 2) / np.float32(2**15)).astype(np.float32)
 
 
-def _render_symusic(music: MidiFile, soundfont: Path) -> Sound:
+def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
     import symusic
 
     try:
@@ -206,7 +203,7 @@ def _render_symusic(music: MidiFile, soundfont: Path) -> Sound:
     except Exception as error:  # its errors have no common base
         raise CmtBridgeError(f"The score cannot be played with {soundfont.name}: {error}.") from error
     try:
-        song = song_of(music, Path("the music"))
+        song = song_of(parsed(midi, MUSIC), MUSIC)
     except MidiError:  # it holds no notes
         return np.zeros((0, 2), np.float32)
     line = Line.of(song.ticks_per_quarter, song.tempos)
