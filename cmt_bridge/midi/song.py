@@ -17,7 +17,7 @@ from cmt_bridge.midi.events import (
     PROGRAM_CHANGE,
     TRACK_NAME,
 )
-from cmt_bridge.midi.file import MidiFile, MidiTrack, read_midi
+from cmt_bridge.midi.file import MAX_BARS, MidiFile, MidiTrack, read_midi
 from cmt_bridge.midi.line import metres_of, tempos_of
 from cmt_bridge.midi.pairing import ends_of
 from cmt_bridge.midi.text import text_of
@@ -41,12 +41,15 @@ def song_of(file: MidiFile, path: Path) -> Song:
     tracks = [song_track for track in file.tracks for song_track in _tracks_of(track)]
     if not any(len(track.notes) for track in tracks):
         raise MidiError(f"{path} holds no notes.", hint="Give a MIDI file with notes in it.")
+    metres = metres_of(file)
+    if len({tick for tick, _, _ in metres}) > MAX_BARS:
+        raise MidiError(f"{path} changes its metre more than {MAX_BARS:,} times.", hint="Export it again.")
     return Song(
         name=path.stem,
         ticks_per_quarter=file.division,
         tracks=tuple(tracks),
         tempos=tempos_of(file),
-        metres=metres_of(file),
+        metres=metres,
     )
 
 

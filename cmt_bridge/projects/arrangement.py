@@ -55,6 +55,7 @@ COLOURS: Final[dict[str, Colour]] = {
 }
 """Red, green and blue of the tracks by their names."""
 
+MAX_PARTS: Final = 4096  # a part is a channel of a track
 OTHER_COLOUR: Final[Colour] = (128, 128, 128)
 
 
@@ -229,6 +230,8 @@ def version_of(path: Path, name: str) -> Version:
             program = next((m[1] for _, m in mine if m[0] & 0xF0 == PROGRAM_CHANGE), 0)
             named = title if len(channels) == 1 else f"{title} {channel + 1}".strip()
             whole = complete([*mine, track.events[-1]])[:-1]
+            if len(parts) == MAX_PARTS:
+                raise MidiError(f"{path} has more than {MAX_PARTS:,} parts.", hint="Export it with fewer tracks.")
             parts.append(Part(named or f"Track {number}", channel, program, tuple(whole)))
     if not parts:
         raise MidiError(f"{path} holds no track.", hint="Choose another take.")
