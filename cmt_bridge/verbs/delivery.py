@@ -57,8 +57,8 @@ def delivered(
 
 def _previewed(project: Project, take: Take, video: Path) -> list[str]:
     """Put the music of a take under its video, once; give a sentence where that cannot be."""
+    from cmt_bridge.midi.file import read_midi_bytes
     from cmt_bridge.outputs import audio
-    from cmt_bridge.outputs.midi import read_midi_bytes
     from cmt_bridge.outputs.preview import measure_picture, write_preview
     from cmt_bridge.takes.drop import previews_of
 

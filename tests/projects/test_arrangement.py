@@ -8,8 +8,8 @@ import pytest
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import MIDI_TICKS_PER_QUARTER, write_midi
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Sounding, Span, arranged, version_of
 
 STEP = MIDI_TICKS_PER_QUARTER // 4
@@ -115,7 +115,8 @@ def test_what_was_edited_elsewhere_stays_event_by_event(tmp_path: Path) -> None:
         ("Géige (2)", 5, 0),
     ]
     first = version.parts[0]
-    assert [tick for tick, _ in first.events] == [0, 5, 7, 9, 13, 15]
-    assert first.notes == (Sounding(7, 13, 0, 0x40, 0x40), Sounding(15, 16, 0, 0x43, 0x30))
+    assert [tick for tick, _ in first.events] == [0, 5, 7, 9, 13, 15, 40]
+    assert first.events[-1] == (40, b"\x80\x43\x40")
+    assert first.notes == (Sounding(7, 13, 0, 0x40, 0x40), Sounding(15, 40, 0, 0x43, 0x30))
     assert version.parts[1].notes == (Sounding(1, 11, 1, 0x3C, 0x50),)
     assert version.length == 50
