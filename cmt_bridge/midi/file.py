@@ -117,17 +117,17 @@ def find_midi(folder: Path) -> list[Path]:
 
 def read_midi(path: Path) -> MidiFile:
     """Read a MIDI file, type 0 or 1 in ticks per quarter. Raises `MidiError` where it cannot be read or understood."""
-    return parsed(_read(path), path)
+    return parsed(_content(path), path)
 
 
 def read_midi_bytes(path: Path) -> bytes:
     """Read the bytes of a MIDI file, as they are, if `read_midi` can read it. Raises as that does."""
-    data = _read(path)
+    data = _content(path)
     parsed(data, path)
     return data
 
 
-def _read(path: Path) -> bytes:
+def _content(path: Path) -> bytes:
     try:
         return read_at_most(path, MAX_FILE_BYTES)
     except OSError as error:
