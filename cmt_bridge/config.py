@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cmt_bridge.core.bounds import PATTERNS, TOML_BYTES, read_toml_bytes, shortened
+from cmt_bridge.core.bounds import PATTERN, PATTERNS, TOML_BYTES, read_toml_bytes, shortened
 from cmt_bridge.core.files import PROJECT_SUFFIX, read_at_most
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import UsageError
@@ -285,7 +285,9 @@ def _watch(path: Path, data: Any) -> dict[str, Any]:
     ignore = found.get("ignore", [])
     if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
         raise _wrong(path, "watch.ignore", 'a list of patterns, such as ["proxies/*"]')
-    PATTERNS.check(len(ignore))
+    if PATTERNS.fault(len(ignore)) or any(PATTERN.fault(len(pattern)) for pattern in ignore):
+        wanted = f"a list of up to {PATTERNS.most} patterns, each of up to {PATTERN.most} letters"
+        raise _wrong(path, "watch.ignore", wanted)
     return found | {"ignore": tuple(ignore)}
 
 
