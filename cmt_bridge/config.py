@@ -92,19 +92,20 @@ class Outputs:
     within: tuple[Path, ...] | None = field(default=None, compare=False)
 
     def folder_from(self, home: Path) -> Path:
-        """Give the folder where files are dropped for a clip in the folder `home`; there may be links above it no more.
+        """Give the folder where files are dropped for a clip in the folder `home`, by whatever links it is reached.
 
-        Raises `UsageError` where that is no place that the file that names it may name.
+        Raises `UsageError` where the file that names it may not name that place.
         """
         folder = home / _expanded(self.drop)
-        if self.within is None:
-            return folder
         real = Path(os.path.realpath(folder))
+        if self.within is None or real == Path(os.path.realpath(home)):
+            return folder
         for root in (Path(os.path.realpath(each)) for each in self.within):
             if real.is_relative_to(root) and not any(_is_closed(name) for name in real.relative_to(root).parts):
-                return folder if real == Path(os.path.realpath(home)) else real
+                return real
         raise UsageError(
-            f"{FILE_NAME}: outputs.drop, {shortened(self.drop)}, leads to {real}, which is not in {self.within[0]}.",
+            f"{FILE_NAME}: outputs.drop, {shortened(self.drop)}, leads to {real}, and files are dropped in "
+            f"{self.within[0]} and below it, but in no hidden folder.",
             hint=f"To allow that place, name it in places of [outputs] in {person_file()}, your own settings.",
         )
 
