@@ -18,6 +18,7 @@ HALF_WIDTH = re.compile("[\uff61-\uff9f]{2,}")
 SMALL_KANA = re.compile("[\uff61-\uff7f\uff9e\uff9f]")
 """Half-width letters whose bytes are signs in Western text, not capitals with accents."""
 
+ENOUGH = 1000  # letters by which a language is told
 SIGNS = range(0xA1, 0xC0)
 """Bytes that are signs in Western text, and not letters."""
 
@@ -74,7 +75,7 @@ def text_of(data: bytes) -> str:
         text = data.decode(JAPANESE)
     except UnicodeDecodeError:
         text = ""
-    return text if _is_japanese(text) else data.decode(WESTERN, "replace")
+    return text if _is_japanese(text[:ENOUGH]) else data.decode(WESTERN, "replace")
 
 
 def _is_japanese(text: str) -> bool:
