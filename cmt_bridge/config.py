@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cmt_bridge.core.bounds import PATTERNS, TOML_BYTES, read_toml_bytes, shortened
+from cmt_bridge.core.bounds import PATTERN, PATTERNS, TOML_BYTES, read_toml_bytes, shortened
 from cmt_bridge.core.files import PROJECT_SUFFIX, read_at_most
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import UsageError
@@ -92,19 +92,20 @@ class Outputs:
     within: tuple[Path, ...] | None = field(default=None, compare=False)
 
     def folder_from(self, home: Path) -> Path:
-        """Give the folder where files are dropped for a clip in the folder `home`; there may be links above it no more.
+        """Give the folder where files are dropped for a clip in the folder `home`, by whatever links it is reached.
 
-        Raises `UsageError` where that is no place that the file that names it may name.
+        Raises `UsageError` where the file that names it may not name that place.
         """
         folder = home / _expanded(self.drop)
-        if self.within is None:
-            return folder
         real = Path(os.path.realpath(folder))
+        if self.within is None or real == Path(os.path.realpath(home)):
+            return folder
         for root in (Path(os.path.realpath(each)) for each in self.within):
             if real.is_relative_to(root) and not any(_is_closed(name) for name in real.relative_to(root).parts):
-                return folder if real == Path(os.path.realpath(home)) else real
+                return real
         raise UsageError(
-            f"{FILE_NAME}: outputs.drop, {shortened(self.drop)}, leads to {real}, which is not in {self.within[0]}.",
+            f"{FILE_NAME}: outputs.drop, {shortened(self.drop)}, leads to {real}, and files are dropped in "
+            f"{self.within[0]} and below it, but in no hidden folder.",
             hint=f"To allow that place, name it in places of [outputs] in {person_file()}, your own settings.",
         )
 
@@ -285,7 +286,9 @@ def _watch(path: Path, data: Any) -> dict[str, Any]:
     ignore = found.get("ignore", [])
     if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
         raise _wrong(path, "watch.ignore", 'a list of patterns, such as ["proxies/*"]')
-    PATTERNS.check(len(ignore))
+    if PATTERNS.fault(len(ignore)) or any(PATTERN.fault(len(pattern)) for pattern in ignore):
+        wanted = f"a list of up to {PATTERNS.most} patterns, each of up to {PATTERN.most} letters"
+        raise _wrong(path, "watch.ignore", wanted)
     return found | {"ignore": tuple(ignore)}
 
 

@@ -91,6 +91,10 @@ def test_a_file_is_read_anew(tmp_path: Path) -> None:
         ("[watch]\npolling = 1", "watch.polling"),
         ("[watch]\nosc = 70000", "watch.osc"),
         ('[watch]\nignore = "x"', "watch.ignore"),
+        (f"[watch]\nignore = ['{'[' * 300}']", "watch.ignore.*of up to 256 letters"),
+        (f"[watch]\nignore = {['x'] * 200}", "watch.ignore.*up to 128 patterns"),
+        ('[outputs]\ndrop = "a\\u0000b"', "outputs.drop"),
+        ('[outputs]\nplaces = ["/"]', "no setting outputs.places"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, text: str, words: str) -> None:

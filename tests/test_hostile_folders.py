@@ -12,19 +12,21 @@ import re
 import shutil
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from click import ClickException
 
-from cmt_bridge.config import CONFIG_VARIABLE, read_config, watched
+from cmt_bridge.config import CONFIG_VARIABLE, Outputs, read_config, watched
 from cmt_bridge.core.files import opened
-from cmt_bridge.errors import CmtBridgeError, InputError, UsageError
+from cmt_bridge.errors import CmtBridgeError, InputError, ScoreError, UsageError
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.whereabouts import project_of
 from cmt_bridge.verbs.delivery import dropped
 from cmt_bridge.verbs.export import add_to, export
+from tests.clips import panning, write_clip
 from tests.fuzz.folders import deeds, scored_clip
 from tests.projects.films import score_of
 
@@ -242,6 +244,37 @@ def test_a_received_folder_does_no_harm(place: Place, name: str) -> None:
             assert b"outside" not in data, path
     assert SECRET.decode() not in said
     assert re.search(says, said), said
+
+
+def test_a_take_of_before_its_files_were_recorded_is_dropped(place: Place) -> None:
+    place.edit("take 1/take.json", lambda data: data.pop("files"))
+    project = Project(place.project)
+    written, notes = dropped(project, replace(Outputs(), files=("midi", "score", "preview")))
+    assert [Path(path).name for path in written] == ["clip.mid", "clip.score.json"]
+    assert notes == []
+
+
+def test_no_copy_is_made_of_a_film_that_is_elsewhere_unless_the_person_says_so(place: Place) -> None:
+    from cmt_bridge.verbs.delivery import delivered
+
+    film = place.outside / "private.mp4"
+    write_clip(film, panning(1, 25, 30))
+    place.link("clip.mp4", film)
+    project = Project(place.project)
+    outcome = delivered(
+        project, [project.take(1)], replace(Outputs(), files=("preview",)), place.clip, notes=[], seconds={}
+    )
+    assert "is a link to another folder" in " ".join(outcome.notes)
+    assert not list(place.clip.parent.rglob("*.preview.*"))
+
+
+def test_a_damaged_project_beside_a_clip_is_no_reason_to_refuse_it(place: Place) -> None:
+    other = place.clip.with_name("other.mp4")
+    other.write_bytes(b"another video")
+    (place.project / "project.json").write_text("[")
+    assert project_of(other) is None
+    with pytest.raises(ScoreError, match=r"project\.json"):
+        project_of(place.clip)
 
 
 def test_an_honest_folder_gets_all_it_asks_for(place: Place) -> None:

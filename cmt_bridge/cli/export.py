@@ -35,6 +35,7 @@ CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?:[:;]00)?")
 @click.option("--at", default="0", show_default=True, help="Where the film begins in that, in seconds.")
 @click.option("--take", type=click.IntRange(1), help="The take that is heard; the current one else.")
 @click.option("--start", default="0:00:00", show_default=True, help="Timecode of the first picture, such as 01:00:00.")
+@click.option("--ascii", "ascii_names", is_flag=True, help="Names in MIDI files in ASCII, for hosts that take no more.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to, instead of the video's.")
 @json_option
 def export(
@@ -44,6 +45,7 @@ def export(
     at: str,
     take: int | None,
     start: str,
+    ascii_names: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -70,7 +72,8 @@ def export(
     if into is not None:
         made = [add_to(into, video, take=take, at=_at(at))]
     else:
-        made = carry_out(video, kinds_of(projects or ""), take=take, folder=output, start=_seconds(start))
+        kinds = kinds_of(projects or "")
+        made = carry_out(video, kinds, take=take, folder=output, start=_seconds(start), ascii_names=ascii_names)
     if as_json:
         print_json({"files": [each.to_json() for each in made]})
         return

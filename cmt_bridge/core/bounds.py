@@ -30,6 +30,7 @@ __all__ = [
     "LENGTH",
     "MARKS",
     "NUMBER",
+    "PATTERN",
     "PATTERNS",
     "SEED",
     "STRETCHES",
@@ -85,9 +86,9 @@ class Bound:
 
     def check(self, value: float, error: type[CmtBridgeError] = UsageError) -> None:
         """Raise an error for a person where a number is out of bounds."""
-        fault = self.fault(value)
-        if fault:
-            raise error(f"There are no {fault}.", hint=self.hint)
+        if self.fault(value):
+            possible = f"{_shown(self.least)} to {_shown(self.most)} can be used."
+            raise error(f"{_shown(value)} {self.what} cannot be used.", hint=f"{possible} {self.hint}".strip())
 
 
 BARS: Final = Bound("bars", 1, 10_000, "That is 5.5 hours at 120 BPM: cut the film into reels, or give a slower tempo.")
@@ -105,7 +106,8 @@ MARKS: Final = Bound("markers", 0, 50_000)
 CHOICES: Final = Bound("choices", 0, 100_000)
 SURPRISE: Final = Bound("nats of surprise", -1e9, 1e9)
 STRETCHES: Final = Bound("stretches of bars", 0, 1_000, "Give fewer and longer ones, such as 1-8:1,9-16:0.3.")
-PATTERNS: Final = Bound("patterns", 0, 256, "Give fewer patterns.")
+PATTERN: Final = Bound("letters of a pattern", 0, 256)
+PATTERNS: Final = Bound("patterns", 0, 128)
 LATENCY: Final = Bound("ms of latency", -10_000, 10_000, "Give how many ms late an instrument sounds, such as 30.")
 LAYERS: Final = Bound("layers", 1, 256)
 UNITS: Final = Bound("units", 1, 1 << 16)

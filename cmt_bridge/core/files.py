@@ -33,6 +33,7 @@ __all__ = [
     "cut",
     "file_name",
     "fresh_path",
+    "inside",
     "is_plain_name",
     "is_temporary",
     "is_there",
@@ -126,6 +127,11 @@ def is_there(path: Path) -> bool:
 def is_plain_name(name: str) -> bool:
     """Tell whether a text that data states is the name of a file, and no way to another folder, on any system."""
     return bool(name) and name not in (".", "..") and not any(letter in "/\\\0" for letter in name)
+
+
+def inside(path: Path, folder: Path) -> bool:
+    """Tell whether a path leads to somewhere in a folder or below it, by whatever links it does."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _beneath(path: Path) -> tuple[Path, tuple[str, ...]]:

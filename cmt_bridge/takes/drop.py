@@ -26,7 +26,7 @@ from cmt_bridge.core.files import (
     with_addition,
 )
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midi import read_midi_bytes
+from cmt_bridge.midi.file import read_midi
 from cmt_bridge.outputs.preview import CONTAINERS
 from cmt_bridge.outputs.scorefile import SCORE_NAME, read_score
 from cmt_bridge.takes.project import Project
@@ -114,7 +114,7 @@ def _made(take: Take, path: Path) -> str:
     if take.facts.files is not None:
         return take.facts.files.get(path.name, "")
     try:
-        read_score(path) if path.name == SCORE_NAME else read_midi_bytes(path)
+        read_score(path) if path.name == SCORE_NAME else read_midi(path)
     except InputError:
         return ""
     return _content(path)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from cmt_bridge.core.files import MOST_BYTES, fresh_path, is_there, sha256_of, short
+from cmt_bridge.errors import ScoreError
 from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
 
 __all__ = ["home_of", "project_of", "projects_in"]
@@ -35,7 +36,15 @@ def project_of(path: Path) -> Project | None:
     if not others:
         return None
     sha256 = sha256_of(path)
-    return next((each for each in others if any(video["sha256"] == sha256 for video in each.videos())), None)
+    return next((each for each in others if sha256 in _contents(each)), None)
+
+
+def _contents(project: Project) -> list[str]:
+    """Give the SHA-256 of a project's videos; none of one that is damaged, which is no reason to fail for another."""
+    try:
+        return [video["sha256"] for video in project.videos()]
+    except ScoreError:
+        return []
 
 
 def _named(video: Path) -> list[Path]:

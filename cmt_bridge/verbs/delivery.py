@@ -57,13 +57,16 @@ def delivered(
 
 def _previewed(project: Project, take: Take, video: Path) -> list[str]:
     """Put the music of a take under its video, once; give a sentence where that cannot be."""
+    from cmt_bridge.core.files import inside
+    from cmt_bridge.midi.file import read_midi_bytes
     from cmt_bridge.outputs import audio
-    from cmt_bridge.outputs.midi import read_midi_bytes
     from cmt_bridge.outputs.preview import measure_picture, write_preview
     from cmt_bridge.takes.drop import previews_of
 
     if previews_of(take):
         return []
+    if video.is_symlink() and not inside(video, video.parent):  # a copy of it would be where its owner did not put it
+        return [f"No preview: {video} is a link to another folder. Make one: cmt-bridge preview {video.name!r}."]
     try:
         picture = measure_picture(video)
         sound = audio.render(read_midi_bytes(take.midi), audio.find_soundfont(None), renderer="auto")

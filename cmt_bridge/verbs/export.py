@@ -88,6 +88,7 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
     That is the current one where none is named; takes that were rejected are left out, as are those of another tempo.
     Raises `ScoreError` where there are no takes, `UsageError` where there is none of that number.
     """
+    from cmt_bridge.midi.markers import markers_in
     from cmt_bridge.projects.arrangement import arranged, version_of
     from cmt_bridge.takes.whereabouts import project_of
 
@@ -99,11 +100,13 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
     marks = project.history().marks
     kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]
     score = heard.score()
+    versions = [version_of(each.midi, f"take {each.number}") for each in kept]
+    current = [each.number for each in kept].index(heard.number)
     arrangement = arranged(
         project.name,
-        [version_of(each.midi, f"take {each.number}") for each in kept],
-        [each.number for each in kept].index(heard.number),
-        markers=score.markers,
+        versions,
+        current,
+        markers=markers_in(versions[current].marks, versions[current].line, score.markers),
         duration=score.duration or float(score.tempo_map.seconds(score.ticks)),
         frame_rate=score.frame_rate,
         film=_film(path, project, heard.folder),
@@ -133,7 +136,7 @@ def _film(path: Path, project: Project, folder: Path) -> Film | None:
 
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
-    from cmt_bridge.outputs.midibytes import releases, strikes
+    from cmt_bridge.midi.events import releases, strikes
 
     arrangement, _, number = arrangement_of(path, take)
     version = arrangement.version
@@ -163,12 +166,19 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
 
 
 def export(
-    path: Path, formats: Iterable[str], *, take: int | None = None, folder: Path | None = None, start: int = 0
+    path: Path,
+    formats: Iterable[str],
+    *,
+    take: int | None = None,
+    folder: Path | None = None,
+    start: int = 0,
+    ascii_names: bool = False,
 ) -> list[Exported]:
     """Write what a session can open, beside the video or in `folder`; nothing that is there is touched.
 
     A name that is taken gets the take's number, then others. `formats` are names of `FORMATS` or hosts, `start` is the
-    timecode of the first picture in seconds. Raises `UsageError`, `ScoreError`, `OutputError`.
+    timecode of the first picture in seconds, `ascii_names` has MIDI files in ASCII. Raises `UsageError`, `ScoreError`,
+    `OutputError`.
     """
     wanted = list(dict.fromkeys(format_of(name).name for name in formats))
     arrangement, project, number = arrangement_of(path, take, start=start)
@@ -177,9 +187,9 @@ def export(
     for name in wanted:
         kind = FORMATS[name]
         if kind.is_folder:
-            found += _write_folder(kind, arrangement, there, number)
+            found += _write_folder(kind, arrangement, there, number, ascii_names)
         else:
-            found.append(_write(kind, arrangement, project.take(number).midi, there, number))
+            found.append(_write(kind, arrangement, project.take(number).midi, there, number, ascii_names))
     return found
 
 
@@ -233,7 +243,7 @@ def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fra
     return text
 
 
-def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int) -> list[Exported]:
+def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int, ascii_names: bool) -> list[Exported]:
     """Write a session, in a folder that is new; or files of parts, into one that may be there."""
     there = folder / f"{arrangement.title}{kind.suffix}"
     if kind.name == "parts":
@@ -241,8 +251,12 @@ def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: in
 
         if there.is_symlink():
             raise OutputError(f"{there} is a link to another folder.", hint="Move it away, or write elsewhere with -o.")
-        files = part_files(arrangement).items()
-        return [_put(kind, data, (there / name,), numbered(there / name)) for name, data in files]
+        files = part_files(arrangement)
+        if ascii_names:
+            from cmt_bridge.midi.plain import in_ascii
+
+            files = {name: in_ascii(data, there / name) for name, data in files.items()}
+        return [_put(kind, data, (there / name,), numbered(there / name)) for name, data in files.items()]
     from cmt_bridge.projects.ardour import synth_here, write_session
 
     def fill(temporary: Path) -> None:
@@ -251,9 +265,13 @@ def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: in
     return [Exported(kind.name, new_folder(_names(there, take), fill))]
 
 
-def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
+def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int, ascii_names: bool) -> Exported:
     film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
     data, bpm = _content(kind.name, arrangement, midi, film)
+    if ascii_names and kind.suffix.endswith(".mid"):
+        from cmt_bridge.midi.plain import in_ascii
+
+        data = in_ascii(data, midi)
     first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"
     return _put(kind, data, (first, _numbered(first, take)), _names(first, take))
 
@@ -268,7 +286,7 @@ def _put(kind: Format, data: bytes, perhaps: Iterable[Path], names: Iterable[Pat
 
 def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) -> tuple[bytes, str]:
     """Give the bytes of a file, and the tempo that goes into its name."""
-    from cmt_bridge.outputs.midi import read_midi_bytes
+    from cmt_bridge.midi.file import read_midi_bytes
     from cmt_bridge.projects import constant, dawproject, hits, reaper, timeline
 
     if name == "garageband":

@@ -19,7 +19,7 @@ from tests.fuzz.folders import damage, damage_settings, deeds, fresh_copy, looks
 
 FIRST, PROJECTS, SETTINGS, DEEDS = 0, 64, 400, 5
 LONGEST_SENTENCE = 1500  # letters, with the path of a file in it
-PATIENCE = 120  # s, after which something hangs
+PATIENCE = 600  # s, after which something hangs
 
 
 @pytest.fixture(scope="module")

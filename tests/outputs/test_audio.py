@@ -11,9 +11,21 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError
+from cmt_bridge.midi.file import parsed
 from cmt_bridge.outputs import audio
-from cmt_bridge.outputs.audio import PEAK, SAMPLE_RATE, Renderer, find_soundfont, fit, level, render, write_wav
+from cmt_bridge.outputs.audio import (
+    PEAK,
+    SAMPLE_RATE,
+    Renderer,
+    find_soundfont,
+    fit,
+    level,
+    playable,
+    render,
+    write_wav,
+)
 from cmt_bridge.outputs.midi import midi_bytes
+from tests.outputs.midifiles import chunk, meta, midi, played, tempo
 
 RENDERERS: list[Renderer] = ["symusic", "fluidsynth"]
 
@@ -113,3 +125,29 @@ def test_a_wav_file_holds_the_sound(tmp_path: Path) -> None:
         assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (SAMPLE_RATE, 2, 100)
         samples = np.frombuffer(file.readframes(100), "<i2").reshape(-1, 2) / 32767
     assert np.abs(samples - np.clip(sound, -1, 1)).max() < 1e-4
+
+
+def test_a_synthesizer_hears_what_we_wrote_and_nothing_else() -> None:
+    """A file with packets, bytes to be sent as they are, text and a note without an end; a tempo of nothing is none."""
+    events = [
+        (0, meta(3, b"\xff\xfe")),
+        (0, tempo(0, 0)[1]),
+        (0, b"\xc0\x05"),
+        (0, b"\xf7\x06\xf1\0\0\x9f\x90\x11"),
+        (10, b"\xf0\x02\x43\x12"),
+        (20, b"\xf7\x02\x01\xf7"),
+        (30, b"\x90\x3c\x40"),
+        (480, tempo(0, 400_000)[1]),
+    ]
+    tracks = parsed(playable(midi(chunk(events, end=960))), Path("heard")).tracks
+    end = (960, b"\xff\x2f\0")
+    assert [list(track.events) for track in tracks] == [
+        [(480, tempo(0, 400_000)[1]), end],
+        [(0, b"\xc0\x05"), (10, b"\xf0\x04\x43\x12\x01\xf7"), (30, b"\x90\x3c\x40"), (960, b"\x80\x3c\x40"), end],
+    ]
+
+
+def test_music_that_no_memory_holds_is_refused(tmp_path: Path) -> None:
+    data = midi(chunk([tempo(0, 0xFFFFFF), *played(0, 480 * 39_000)]))
+    with pytest.raises(InputError, match=r"lasts 181\.8 hours, and a preview has 3 at most"):
+        render(data, tmp_path / "any.sf2", renderer="symusic")

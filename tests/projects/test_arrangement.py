@@ -8,9 +8,11 @@ import pytest
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.errors import MidiError
+from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import MIDI_TICKS_PER_QUARTER, write_midi
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Sounding, Span, arranged, version_of
+from tests.outputs.midifiles import chunk, meta, midi, played
 
 STEP = MIDI_TICKS_PER_QUARTER // 4
 TEMPOS = TempoMap.of([(0, 500_000), (24, 600_000), (40, 431_655)])
@@ -115,7 +117,30 @@ def test_what_was_edited_elsewhere_stays_event_by_event(tmp_path: Path) -> None:
         ("Géige (2)", 5, 0),
     ]
     first = version.parts[0]
-    assert [tick for tick, _ in first.events] == [0, 5, 7, 9, 13, 15]
-    assert first.notes == (Sounding(7, 13, 0, 0x40, 0x40), Sounding(15, 16, 0, 0x43, 0x30))
+    assert [tick for tick, _ in first.events] == [0, 5, 7, 9, 13, 15, 40]
+    assert first.events[-1] == (40, b"\x80\x43\x40")
+    assert first.notes == (Sounding(7, 13, 0, 0x40, 0x40), Sounding(15, 40, 0, 0x43, 0x30))
     assert version.parts[1].notes == (Sounding(1, 11, 1, 0x3C, 0x50),)
     assert version.length == 50
+
+
+def test_more_parts_than_a_session_has_are_refused(tmp_path: Path) -> None:
+    notes = [event for channel in range(16) for event in played(0, 9, channel=channel)]
+    (tmp_path / "a.mid").write_bytes(midi(*[chunk(notes)] * 256))
+    assert len(version_of(tmp_path / "a.mid", "").parts) == 4096
+    (tmp_path / "a.mid").write_bytes(midi(*[chunk(notes)] * 256, chunk(notes[:2])))
+    with pytest.raises(MidiError, match="more than 4,096 parts"):
+        version_of(tmp_path / "a.mid", "")
+
+
+def test_names_are_apart_though_one_has_the_others_number(tmp_path: Path) -> None:
+    names = ["Piano", "Piano", "Piano (2)", "Piano", ""]
+    (tmp_path / "a.mid").write_bytes(midi(*(chunk([(0, meta(3, name.encode())), *played(0, 9)]) for name in names)))
+    found = [part.name for part in version_of(tmp_path / "a.mid", "").parts]
+    assert found == ["Piano", "Piano (2)", "Piano (2) (2)", "Piano (3)", "Track 5"]
+
+
+def test_an_exclusive_before_all_notes_makes_no_part_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "a.mid").write_bytes(midi(chunk([(0, b"\xf0\x05\x7e\x7f\x09\x01\xf7"), *played(9, 99, channel=9)])))
+    (part,) = version_of(tmp_path / "a.mid", "").parts
+    assert (part.channel, len(part.events)) == (9, 3)
