@@ -21,7 +21,8 @@ class VideoSource:
     """The file that was measured.
 
     `width` and `height` are those shown, after rotation; `rotation` is in degrees clockwise; `frame_rate` is the
-    average as (numerator, denominator); `frames` were really decoded.
+    average as (numerator, denominator); `frames` were really decoded. `offset` is how many seconds after the
+    beginning of the file, where its sound may begin already, its first picture is shown; other times count from there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class VideoSource:
     rotation: int
     frame_rate: tuple[int, int]
     frames: int
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,6 +92,7 @@ class VideoMetadata:
                 "rotation": source.rotation,
                 "frame_rate": list(source.frame_rate),
                 "frames": source.frames,
+                "offset": source.offset,
             },
         }
 
@@ -119,6 +122,7 @@ class VideoMetadata:
                     rotation=int(file.get("rotation", 0)),
                     frame_rate=(int(rate[0]), int(rate[1])),
                     frames=int(file.get("frames", 0)),
+                    offset=float(file.get("offset", 0.0)),
                 ),
                 duration=float(data["duration"]),
                 tempo=float(data["tempo"]),
@@ -142,6 +146,8 @@ class VideoMetadata:
             return f"a tempo of {self.tempo:g} BPM"
         if not (self.source.frame_rate[0] >= 0 and self.source.frame_rate[1] > 0):
             return "an impossible frame rate"
+        if not 0.0 <= self.source.offset <= LONGEST:
+            return "an impossible offset"
         moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts)]
         if not all(0.0 <= seconds <= LONGEST for seconds in moments):
             return "impossible times"

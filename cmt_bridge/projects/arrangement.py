@@ -135,13 +135,17 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The video: its file, seconds, the frame rate as (numerator, denominator), and the size of what is shown."""
+    """The video: its file, seconds of picture, the frame rate as (numerator, denominator), the size of what is shown.
+
+    `offset` is the second of the file at which the picture begins.
+    """
 
     path: Path
     duration: float
     frame_rate: tuple[int, int]
     width: int = 0
     height: int = 0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,11 @@ class Arrangement:
     frame_rate: tuple[int, int]
     film: Film | None = None
     start: int = 0
+
+    @property
+    def offset(self) -> Fraction:
+        """The second of the film's file at which its picture begins, to a microsecond; 0 where there is no file."""
+        return Fraction(0) if self.film is None else Fraction(round(self.film.offset * MICROSECONDS), MICROSECONDS)
 
     @property
     def version(self) -> Version:
