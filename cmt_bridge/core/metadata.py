@@ -12,7 +12,7 @@ from cmt_bridge.errors import ScoreError
 __all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
 
 VERSION = 1
-LONGEST = 86_400.0  # seconds; what states more is damaged
+LONGEST = 21_600.0  # seconds of a film; what states more is damaged, or no film
 SLOWEST, FASTEST = 4.0, 1000.0  # BPM
 
 
@@ -57,7 +57,8 @@ class VideoMetadata:
 
     `duration` is in seconds, `tempo` in BPM; `tempo_source` is `estimated`, `given` or `default` (a still video).
     `flow_per_bar` is the mean absolute optical flow of each bar in pixels per frame at 360 lines and the original's
-    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`.
+    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`. At `joints`, in seconds,
+    the time stamps of the file jump, and what lies on both sides was joined up.
     """
 
     source: VideoSource
@@ -67,6 +68,7 @@ class VideoMetadata:
     beats: tuple[VisualBeat, ...]
     cuts: tuple[Cut, ...]
     flow_per_bar: tuple[float, ...]
+    joints: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
@@ -83,6 +85,7 @@ class VideoMetadata:
             "flow_magnitude_per_bar": list(self.flow_per_bar),
             "version": VERSION,
             "tempo_source": self.tempo_source,
+            "joints": list(self.joints),
             "cuts": [{"start_time": cut.seconds, "score": cut.score} for cut in self.cuts],
             "source": {
                 "name": source.name,
@@ -130,6 +133,7 @@ class VideoMetadata:
                 beats=tuple(VisualBeat(float(b["start_time"]), float(b["weight"])) for b in data["vbeats"]),
                 cuts=tuple(Cut(float(c["start_time"]), float(c["score"])) for c in data.get("cuts", ())),
                 flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
+                joints=tuple(map(float, data.get("joints", ()))),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `analyze`.") from error
@@ -148,7 +152,7 @@ class VideoMetadata:
             return "an impossible frame rate"
         if not 0.0 <= self.source.offset <= LONGEST:
             return "an impossible offset"
-        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts)]
+        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts), *self.joints]
         if not all(0.0 <= seconds <= LONGEST for seconds in moments):
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):

@@ -50,6 +50,7 @@ def analyze(measurement: Measurement, options: AnalysisOptions | None = None) ->
         beats=sequence(candidates, tempo),
         cuts=find_cuts(measurement.seconds, measurement.residual, options.cut_sensitivity),
         flow_per_bar=flow_per_bar(measurement, tempo),
+        joints=measurement.joints,
     )
 
 

@@ -24,7 +24,7 @@ from cmt_bridge.video.stream import THUMB, Frame, VideoStream
 
 __all__ = ["FORMAT_VERSION", "Measurement", "measure", "measuring", "shown_name"]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Raise it when the same file would measure otherwise, or is stored otherwise: old cache entries are then not read."""
 
 MOST_PREVIEWS: Final = 64
@@ -45,7 +45,8 @@ class Measurement:
     `speed` (n,) pixels at 360 lines, `directogram` (n, DIRECTIONS) the same by direction, `residual` (n,) the grey
     difference that motion does not explain, 0..1.
     `previews` (k, 72, 128, 3) uint8 RGB are small pictures spread over the video, at times `preview_pts` (k,).
-    `damage` says what could not be read, or is empty.
+    `joints` are the seconds at which the file's time stamps jump and were joined up; `damage` says what could not be
+    read, or is empty.
     """
 
     source: VideoSource
@@ -58,6 +59,7 @@ class Measurement:
     preview_pts: npt.NDArray[np.int64]
     previews: npt.NDArray[np.uint8]
     damage: str = ""
+    joints: tuple[float, ...] = ()
 
     @property
     def duration(self) -> float:
@@ -140,6 +142,7 @@ def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
         rotation=stream.rotation,
         frame_rate=(rate.numerator, rate.denominator),
         frames=stream.decoded,
+        offset=stream.offset,
     )
 
 
@@ -234,4 +237,5 @@ class _Curves:
             preview_pts=np.array([pts for pts, _ in self.previews], np.int64),
             previews=np.stack([picture for _, picture in self.previews]).reshape(-1, THUMB[1], THUMB[0], 3),
             damage=stream.damage,
+            joints=stream.joints,
         )
