@@ -24,7 +24,8 @@ __all__ = ["cache_folder", "keep", "known", "load", "measured", "save"]
 
 ENVIRONMENT: Final = "CMT_BRIDGE_CACHE"
 MOST_BYTES: Final = 1 << 30  # of all measurements together; the longest unused are deleted first
-ARRAYS: Final = ("pts", "speed", "directogram", "residual", "preview_pts", "previews")
+CURVES: Final = ("pts", "speed", "directogram", "residual", "pan", "sights")
+ARRAYS: Final = (*CURVES, "preview_pts", "previews")
 
 
 def cache_folder() -> Path:
@@ -97,7 +98,7 @@ def load(path: Path) -> Measurement | None:
             joints=tuple(head["joints"]),
             **arrays,
         )
-        if len({len(found.pts), len(found.speed), len(found.directogram), len(found.residual)}) != 1:
+        if len({len(arrays[name]) for name in CURVES}) != 1:
             return None
         with suppress(OSError):
             os.utime(path)  # marks it as used

@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from cmt_bridge.media.reel import USUAL_RATE, Reel
 
-__all__ = ["LINES", "Frame", "VideoStream"]
+__all__ = ["LINES", "SIGHT", "THUMB", "Frame", "VideoStream"]
 
 Gray = npt.NDArray[np.uint8]
 Colour = npt.NDArray[np.uint8]
@@ -26,6 +26,7 @@ WIDEST: Final = 4 * LINES  # pictures wider than 4:1 are measured on fewer lines
 MOST_ENLARGED: Final = 8  # pictures of less than 45 lines are measured on fewer lines
 SMOOTHING: Final = 0.7  # pixels; grain is not motion. As much as the re-encoding that the original measures takes away
 NEAREST: Final = Fraction(1, 40)  # s; halves 48, 50 and 60 fps and leaves 30 fps alone, however its times are rounded
+SIGHT: Final = (32, 18)  # pixels of a picture at a glance, squeezed likewise
 THUMB: Final = (128, 72)  # pixels of the small pictures, squeezed to this whatever the aspect
 SQUARE_ENOUGH: Final = Fraction(1, 50)  # pixel aspects this near to 1 are leftovers of somebody's rounding
 
@@ -35,12 +36,13 @@ class Frame:
     """One picture: `pts` in units of the stream's time base since the first picture.
 
     `gray` has shape (lines, width); `thumb` is the whole picture squeezed to (72, 128, 3) in RGB. Both are as shown,
-    after rotation.
+    after rotation. `sight` is the grey picture squeezed to (18, 32): what is left at a glance.
     """
 
     pts: int
     gray: Gray
     thumb: Colour
+    sight: Gray
 
 
 def shown_size(width: int, height: int, aspect: Fraction | None, quarter_turns: int) -> tuple[int, int]:
@@ -170,7 +172,8 @@ class _Scaler:
         gray = self._convert(self._gray, picture, width, lines, turns, "gray")
         gray = cast(Gray, cv2.GaussianBlur(gray, (0, 0), SMOOTHING))
         thumb = self._convert(self._colour, picture, *THUMB, turns, "rgb24")
-        return Frame(pts, gray, thumb)
+        sight = cast(Gray, cv2.resize(gray, SIGHT, interpolation=cv2.INTER_AREA))
+        return Frame(pts, gray, thumb, sight)
 
     @staticmethod
     def _convert(
