@@ -9,7 +9,7 @@ from typing import Any
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.errors import ScoreError
 
-__all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
+__all__ = ["Cut", "Transition", "VideoMetadata", "VideoSource", "VisualBeat"]
 
 VERSION = 1
 LONGEST = 21_600.0  # seconds of a film; what states more is damaged, or no film
@@ -51,6 +51,18 @@ class Cut:
     score: float
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Transition:
+    """A change of shot that takes its time: from `begin` to `end` in seconds, and its kind in words.
+
+    That is `dissolve`, or `fade to`, `fade from` or `fade through` `black` or `white`.
+    """
+
+    begin: float
+    end: float
+    kind: str
+
+
 @dataclass(frozen=True, slots=True)
 class VideoMetadata:
     """The measures of a video that music is composed from.
@@ -69,6 +81,7 @@ class VideoMetadata:
     cuts: tuple[Cut, ...]
     flow_per_bar: tuple[float, ...]
     joints: tuple[float, ...] = ()
+    transitions: tuple[Transition, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
@@ -86,6 +99,9 @@ class VideoMetadata:
             "version": VERSION,
             "tempo_source": self.tempo_source,
             "joints": list(self.joints),
+            "transitions": [
+                {"start_time": each.begin, "end_time": each.end, "kind": each.kind} for each in self.transitions
+            ],
             "cuts": [{"start_time": cut.seconds, "score": cut.score} for cut in self.cuts],
             "source": {
                 "name": source.name,
@@ -134,6 +150,10 @@ class VideoMetadata:
                 cuts=tuple(Cut(float(c["start_time"]), float(c["score"])) for c in data.get("cuts", ())),
                 flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
                 joints=tuple(map(float, data.get("joints", ()))),
+                transitions=tuple(
+                    Transition(float(each["start_time"]), float(each["end_time"]), str(each["kind"]))
+                    for each in data.get("transitions", ())
+                ),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `analyze`.") from error
@@ -153,6 +173,7 @@ class VideoMetadata:
         if not 0.0 <= self.source.offset <= LONGEST:
             return "an impossible offset"
         moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts), *self.joints]
+        moments += [moment for each in self.transitions for moment in (each.begin, each.end)]
         if not all(0.0 <= seconds <= LONGEST for seconds in moments):
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):

@@ -43,6 +43,9 @@ INDEXED: Final = "mov"  # the format whose length is the sum of what its index l
 FAR_OFF: Final = 60  # s after its zero at which the first of a file begins on a clock of somebody else's
 PLAIN: Final = 1024  # bytes a second; a file that has less is believed to be long only if its index says so too
 SLACK: Final = 1 << 20  # bytes
+SMALL_FRAME: Final = 640 * 360  # pixels
+FEW: Final = 4  # pictures that are glimpsed where they are big
+MOST_AHEAD: Final = 48  # small pictures that are decoded to glimpse one
 UNLIKELY: Final = 2  # times the length that bytes speak for, beyond which time stamps at the end do not belong here
 
 
@@ -253,6 +256,33 @@ class Reel:
                 if (stamp - first) * self.time_base > LONGEST:
                     raise self._endless()
             yield packet
+
+    def glimpses(self, count: int) -> Iterator[Any]:
+        """Give some pictures from all over the file, or those that can be had, before any packet is read."""
+        context = self.stream.codec_context
+        patience = max(1, MOST_AHEAD * SMALL_FRAME // max(1, context.width * context.height))
+        count = count if context.width * context.height <= BIG_FRAME else FEW
+        span = self.stated or 0.0
+        zero = self._container.start_time or 0
+        try:
+            with av.open(
+                f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
+            ) as file:
+                stream = file.streams[self.stream.index]
+                if not isinstance(stream, AvStream):
+                    return
+                stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+                for number in range(count):
+                    aim = span * (number + 0.5) / count
+                    file.seek(zero + round(aim * av.time_base), any_frame=False)
+                    picture = None
+                    for seen, picture in enumerate(file.decode(stream), 1):
+                        if seen >= patience or (picture.time or 0.0) - zero / av.time_base >= aim:
+                            break
+                    if picture is not None:
+                        yield picture
+        except (av.error.FFmpegError, OSError, ValueError, IndexError):
+            return
 
     def shown(self) -> Shown:
         """Read the file to its end and give what of it is shown: from the first picture on that `pictures` gives."""

@@ -13,6 +13,7 @@ from cmt_bridge.video.beats import even_directogram, peaks, prominence, saliency
 from cmt_bridge.video.cuts import find_cuts
 from cmt_bridge.video.measurement import Measurement
 from cmt_bridge.video.tempo import DEFAULT_TEMPO, estimate_tempo
+from cmt_bridge.video.transitions import find_transitions
 
 __all__ = ["analyze", "flow_per_bar"]
 
@@ -42,15 +43,18 @@ def analyze(measurement: Measurement, options: AnalysisOptions | None = None) ->
     if tempo is None:
         tempo, tempo_source = min(max(DEFAULT_TEMPO, options.tempo_low), options.tempo_high), "default"
     tempo = uspq_to_bpm(bpm_to_uspq(tempo))
+    seconds, sights = measurement.seconds, measurement.sights
+    cuts = find_cuts(seconds, measurement.residual, sights, options.cut_sensitivity)
     return VideoMetadata(
         source=measurement.source,
         duration=measurement.duration,
         tempo=tempo,
         tempo_source=tempo_source,
         beats=sequence(candidates, tempo),
-        cuts=find_cuts(measurement.seconds, measurement.residual, options.cut_sensitivity),
+        cuts=cuts,
         flow_per_bar=flow_per_bar(measurement, tempo),
         joints=measurement.joints,
+        transitions=find_transitions(seconds, sights, cuts),
     )
 
 

@@ -24,7 +24,7 @@ __all__ = ["cache_folder", "keep", "known", "load", "measured", "save"]
 
 ENVIRONMENT: Final = "CMT_BRIDGE_CACHE"
 MOST_BYTES: Final = 1 << 30  # of all measurements together; the longest unused are deleted first
-CURVES: Final = ("pts", "speed", "directogram", "residual", "pan", "sights")
+CURVES: Final = ("pts", "speed", "directogram", "residual", "sights")
 ARRAYS: Final = (*CURVES, "preview_pts", "previews")
 
 

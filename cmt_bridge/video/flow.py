@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -19,8 +18,6 @@ DIRECTIONS: Final = 16
 
 DIRECTOGRAM_STRIDE: Final = 2  # flow is smooth over its 15-pixel window; every second pixel says the same
 RESIDUAL_STRIDE: Final = 4
-GLANCE: Final = (160, 90)  # pixels on which the picture as a whole is looked for
-FAR: Final = 0.06  # of the width or height; about as far as flow follows
 
 
 @dataclass(frozen=True)
@@ -29,17 +26,15 @@ class Motion:
 
     `speed` is mean(|u|, |v|) in pixels of a 360-line picture. `directogram` has shape (DIRECTIONS,): the flow magnitude
     per direction, in the same pixels, averaged over the picture. `residual` is the mean absolute grey difference, 0..1,
-    that remains after the first frame is moved along the flow: what motion cannot explain. `pan` is how surely the
-    picture moved as a whole and farther than flow can follow, 0..1: the height of the peak of phase correlation.
+    that remains after the first frame is moved along the flow: what motion cannot explain.
     """
 
     speed: float
     directogram: npt.NDArray[np.float32]
     residual: float
-    pan: float
 
 
-STILL: Final = Motion(0.0, np.zeros(DIRECTIONS, np.float32), 0.0, 0.0)
+STILL: Final = Motion(0.0, np.zeros(DIRECTIONS, np.float32), 0.0)
 
 
 def motion_between(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> Motion:
@@ -53,7 +48,7 @@ def motion_between(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) 
     unit = LINES / before.shape[0]  # small pictures are measured on fewer lines
     speed = float(cv2.norm(flow, cv2.NORM_L1)) / flow.size * unit
     directogram = _directogram(flow[::DIRECTOGRAM_STRIDE, ::DIRECTOGRAM_STRIDE]) * np.float32(unit)
-    return Motion(speed, directogram, _residual(before, after, flow), _pan(before, after))
+    return Motion(speed, directogram, _residual(before, after, flow))
 
 
 def _directogram(flow: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -70,19 +65,3 @@ def _residual(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8], flow:
     target = cv2.remap(after, x + sparse[..., 0], y + sparse[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     origin = before[::RESIDUAL_STRIDE, ::RESIDUAL_STRIDE]
     return float(np.mean(cv2.absdiff(target, origin))) / 255.0
-
-
-def _pan(before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> float:
-    first, second = (
-        cv2.resize(each, GLANCE, interpolation=cv2.INTER_AREA).astype(np.float32) for each in (before, after)
-    )
-    if not first.std() or not second.std():
-        return 0.0
-    (right, down), peak = cv2.phaseCorrelate(first, second, _window())
-    is_far = abs(right) > FAR * GLANCE[0] or abs(down) > FAR * GLANCE[1]
-    return min(1.0, max(0.0, float(peak))) if is_far and np.isfinite(peak) else 0.0
-
-
-@lru_cache(maxsize=1)
-def _window() -> npt.NDArray[np.float32]:
-    return np.asarray(cv2.createHanningWindow(GLANCE, cv2.CV_32F), np.float32)

@@ -43,8 +43,7 @@ class Measurement:
     `pts` (n,) int64 counts `time_base` seconds from the first picture; `length` is the end of the last picture in the
     same unit. Entry i of the following belongs to the step from frame i-1 to frame i, and entry 0 is 0:
     `speed` (n,) pixels at 360 lines, `directogram` (n, DIRECTIONS) the same by direction, `residual` (n,) the grey
-    difference that motion does not explain, 0..1. `pan` (n,) is how surely the picture moved
-    farther than flow can follow, 0..1. `sights` (n, 18, 32) uint8 are the pictures at a glance, grey.
+    difference that motion does not explain, 0..1. `sights` (n, 18, 32) uint8 are the pictures at a glance, grey.
     `previews` (k, 72, 128, 3) uint8 RGB are small pictures spread over the video, at times `preview_pts` (k,).
     `joints` are the seconds at which the file's time stamps jump and were joined up; `damage` says what could not be
     read, or is empty.
@@ -57,7 +56,6 @@ class Measurement:
     speed: Floats
     directogram: Floats
     residual: Floats
-    pan: Floats
     sights: npt.NDArray[np.uint8]
     preview_pts: npt.NDArray[np.int64]
     previews: npt.NDArray[np.uint8]
@@ -208,7 +206,6 @@ class _Curves:
         self.speed: list[float] = []
         self.directogram: list[Floats] = []
         self.residual: list[float] = []
-        self.pan: list[float] = []
         self.sights: list[npt.NDArray[np.uint8]] = []
         self.previews: list[tuple[int, npt.NDArray[np.uint8]]] = []
         self._gap = FIRST_PREVIEW_GAP
@@ -218,7 +215,6 @@ class _Curves:
         self.pts.append(frame.pts)
         self.speed.append(motion.speed if motion else 0.0)
         self.residual.append(motion.residual if motion else 0.0)
-        self.pan.append(motion.pan if motion else 0.0)
         self.sights.append(frame.sight)
         self.directogram.append(motion.directogram if motion else np.zeros(DIRECTIONS, np.float32))
         seconds = frame.pts * time_base
@@ -241,7 +237,6 @@ class _Curves:
             speed=np.array(self.speed, np.float32),
             directogram=np.stack(self.directogram),
             residual=np.array(self.residual, np.float32),
-            pan=np.array(self.pan, np.float32),
             sights=np.stack(self.sights),
             preview_pts=np.array([pts for pts, _ in self.previews], np.int64),
             previews=np.stack([picture for _, picture in self.previews]).reshape(-1, THUMB[1], THUMB[0], 3),

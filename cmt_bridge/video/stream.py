@@ -15,6 +15,7 @@ import numpy.typing as npt
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from cmt_bridge.media.reel import USUAL_RATE, Reel
+from cmt_bridge.video.bars import GLIMPSES, WHOLE, Active, active_area
 
 __all__ = ["LINES", "SIGHT", "THUMB", "Frame", "VideoStream"]
 
@@ -136,7 +137,7 @@ class VideoStream:
         reel = self._reel
         nearest = NEAREST / self.time_base
         used = None
-        scaler = _Scaler()
+        scaler = _Scaler(active_area(_gray(each) for each in reel.glimpses(GLIMPSES)))
         for picture, shown in reel.pictures():
             if used is None:
                 self._adopt(picture)
@@ -160,28 +161,43 @@ class VideoStream:
 
 
 class _Scaler:
-    """Scale, rotate and convert pictures; keeps one swscale context per target."""
+    """Scale, rotate and convert pictures; keeps one swscale context per target. What is measured is the active area."""
 
-    def __init__(self) -> None:
+    def __init__(self, active: Active = WHOLE) -> None:
+        self._active = active
         self._gray = VideoReformatter()
         self._colour = VideoReformatter()
 
     def frame(self, picture: Any, pts: int, stream: VideoStream) -> Frame:
-        width, lines = measured_size(stream.width, stream.height)
         turns = stream.rotation // 90
-        gray = self._convert(self._gray, picture, width, lines, turns, "gray")
+        active = self._active
+        down, across = active.bottom - active.top, active.right - active.left
+        if turns % 2:
+            down, across = across, down
+        width, lines = measured_size(max(1, round(stream.width * across)), max(1, round(stream.height * down)))
+        gray = self._convert(self._gray, picture, width, lines, turns, "gray", active)
         gray = cast(Gray, cv2.GaussianBlur(gray, (0, 0), SMOOTHING))
-        thumb = self._convert(self._colour, picture, *THUMB, turns, "rgb24")
+        thumb = self._convert(self._colour, picture, *THUMB, turns, "rgb24", WHOLE)
         sight = cast(Gray, cv2.resize(gray, SIGHT, interpolation=cv2.INTER_AREA))
         return Frame(pts, gray, thumb, sight)
 
     @staticmethod
     def _convert(
-        scaler: VideoReformatter, picture: Any, width: int, height: int, turns: int, pixels: str
+        scaler: VideoReformatter, picture: Any, width: int, height: int, turns: int, pixels: str, active: Active
     ) -> npt.NDArray[np.uint8]:
         if turns % 2:
             width, height = height, width
         way = Interpolation.BICUBIC if pixels == "gray" else Interpolation.AREA
-        small = scaler.reformat(picture, width, height, pixels, interpolation=way, threads=1)
+        all_across, all_down = (
+            round(width / (active.right - active.left)),
+            round(height / (active.bottom - active.top)),
+        )
+        small = scaler.reformat(picture, all_across, all_down, pixels, interpolation=way, threads=1)
         array = np.asarray(small.to_ndarray(), dtype=np.uint8)
+        top, left = round(active.top * all_down), round(active.left * all_across)
+        array = array[top : top + height, left : left + width]
         return np.ascontiguousarray(np.rot90(array, -turns))
+
+
+def _gray(picture: Any) -> Gray:
+    return np.asarray(picture.reformat(format="gray").to_ndarray(), dtype=np.uint8)

@@ -30,7 +30,6 @@ def made(
         speed=np.array(speed, np.float32),
         directogram=directogram,
         residual=np.zeros(n, np.float32),
-        pan=np.zeros(n, np.float32),
         sights=np.zeros((n, 18, 32), np.uint8),
         preview_pts=np.zeros(1, np.int64),
         previews=np.zeros((1, 72, 128, 3), np.uint8),
