@@ -20,12 +20,12 @@ POINTS: Final = 8  # of a dissolve that are compared with a mixture of its ends
 LEAST_CHANGE: Final = 0.06  # of the mean pixel, 0..1, from one end to the other
 STRANGE: Final = 0.6  # kinship that pictures of two shots do not reach
 MOST_ERROR: Final = 0.22  # of the whole change, by which what lies between may differ from a mixture
-MOST_UNREST: Final = 0.5  # of its speed, at which pictures may change before and after a dissolve
+MOST_UNREST: Final = 0.9  # of its speed, at which pictures may change before and after a dissolve
 ASIDE, AROUND = 3, 8  # steps before and after, that are looked at
 EVERYWHERE: Final = 0.6, 0.03  # share of the pixels that change by more than so much: a title that appears is no shot
 STEADY: Final = 0.12  # the same, of the share that has gone over
 DARK, BRIGHT = 0.06, 0.94  # brightness of a picture that is black or white
-SHORTEST: Final = 0.2  # s of a fade
+SHORTEST: Final = 0.25  # s of a transition
 LONGEST_BLACK: Final = 2.0  # s that a fade may stay black
 PAUSE: Final = 0.12  # s for which a fade may stand still
 
@@ -156,8 +156,9 @@ def _refined(times: Curve, pictures: Pictures, first: int, last: int) -> tuple[f
     begin = max(float(times[0]), -float(start) / float(slope))
     end = min(float(times[-1]), (1.0 - float(start)) / float(slope))
     places = np.rint((np.array([begin, end]) - times[0]) / STEP).astype(int)
-    is_one = _error(pictures, *places) < MOST_ERROR and _unrest(pictures, *places) < MOST_UNREST
-    return (begin, end) if is_one else None
+    if end - begin < SHORTEST or _error(pictures, *places) > MOST_ERROR or _unrest(pictures, *places) > MOST_UNREST:
+        return None
+    return begin, end
 
 
 def _unrest(pictures: Pictures, first: int, last: int) -> float:
