@@ -81,7 +81,8 @@ class Measurement:
         if len(self.pts) < 2:
             return float(SHORTEST_NOMINAL)
         steps = np.diff(self.pts)
-        near = np.abs(steps / np.median(steps) - 1.0) < USUAL_STEP
+        middle = np.sort(steps)[(len(steps) - 1) // 2]  # one of them, however they differ
+        near = np.abs(steps / middle - 1.0) < USUAL_STEP
         usual = float(np.mean(steps[near])) * float(self.time_base)  # times are often rounded to milliseconds
         return min(max(usual, float(SHORTEST_NOMINAL)), float(LONGEST_NOMINAL))
 
