@@ -92,7 +92,7 @@ class Bound:
 
 
 BARS: Final = Bound("bars", 1, 10_000, "That is 5.5 hours at 120 BPM: cut the film into reels, or give a slower tempo.")
-FILM: Final = Bound("seconds of film", 0, 86_400, "Cut the film into reels.")
+FILM: Final = Bound("seconds of film", 0, 21_600, "Cut the film into reels.")
 LENGTH: Final = Bound("ticks", 0, int(BARS.most) * 16)
 FRAME_RATE: Final = Bound("frames per second", 0, 1_000)
 FRAME_SIZE: Final = Bound("pixels to a side", 0, 1 << 16)

@@ -10,7 +10,7 @@ from cmt_bridge.core.bounds import FILM, FRAME_RATE, FRAME_SIZE, MARKS, TEXT, fa
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.errors import ScoreError
 
-__all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
+__all__ = ["Cut", "Transition", "VideoMetadata", "VideoSource", "VisualBeat"]
 
 VERSION = 1
 SLOWEST, FASTEST = 4.0, 1000.0  # BPM
@@ -21,7 +21,8 @@ class VideoSource:
     """The file that was measured.
 
     `width` and `height` are those shown, after rotation; `rotation` is in degrees clockwise; `frame_rate` is the
-    average as (numerator, denominator); `frames` were really decoded.
+    average as (numerator, denominator); `frames` were really decoded. `offset` is how many seconds after the
+    beginning of the file, where its sound may begin already, its first picture is shown; other times count from there.
     """
 
     name: str
@@ -31,6 +32,7 @@ class VideoSource:
     rotation: int
     frame_rate: tuple[int, int]
     frames: int
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,13 +51,26 @@ class Cut:
     score: float
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Transition:
+    """A change of shot that takes its time: from `begin` to `end` in seconds, and its kind in words.
+
+    That is `dissolve`, or `fade to`, `fade from` or `fade through` `black` or `white`.
+    """
+
+    begin: float
+    end: float
+    kind: str
+
+
 @dataclass(frozen=True, slots=True)
 class VideoMetadata:
     """The measures of a video that music is composed from.
 
     `duration` is in seconds, `tempo` in BPM; `tempo_source` is `estimated`, `given` or `default` (a still video).
     `flow_per_bar` is the mean absolute optical flow of each bar in pixels per frame at 360 lines and the original's
-    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`.
+    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`. At `joints`, in seconds,
+    the time stamps of the file jump, and what lies on both sides was joined up.
     """
 
     source: VideoSource
@@ -65,6 +80,8 @@ class VideoMetadata:
     beats: tuple[VisualBeat, ...]
     cuts: tuple[Cut, ...]
     flow_per_bar: tuple[float, ...]
+    joints: tuple[float, ...] = ()
+    transitions: tuple[Transition, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
@@ -81,6 +98,10 @@ class VideoMetadata:
             "flow_magnitude_per_bar": list(self.flow_per_bar),
             "version": VERSION,
             "tempo_source": self.tempo_source,
+            "joints": list(self.joints),
+            "transitions": [
+                {"start_time": each.begin, "end_time": each.end, "kind": each.kind} for each in self.transitions
+            ],
             "cuts": [{"start_time": cut.seconds, "score": cut.score} for cut in self.cuts],
             "source": {
                 "name": source.name,
@@ -90,6 +111,7 @@ class VideoMetadata:
                 "rotation": source.rotation,
                 "frame_rate": list(source.frame_rate),
                 "frames": source.frames,
+                "offset": source.offset,
             },
         }
 
@@ -120,6 +142,7 @@ class VideoMetadata:
                     rotation=int(file.get("rotation", 0)),
                     frame_rate=(int(rate[0]), int(rate[1])),
                     frames=int(file.get("frames", 0)),
+                    offset=float(file.get("offset", 0.0)),
                 ),
                 duration=float(data["duration"]),
                 tempo=float(data["tempo"]),
@@ -127,6 +150,11 @@ class VideoMetadata:
                 beats=tuple(VisualBeat(float(b["start_time"]), float(b["weight"])) for b in data["vbeats"]),
                 cuts=tuple(Cut(float(c["start_time"]), float(c["score"])) for c in data.get("cuts", ())),
                 flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
+                joints=tuple(map(float, data.get("joints", ()))),
+                transitions=tuple(
+                    Transition(float(each["start_time"]), float(each["end_time"]), str(each["kind"]))
+                    for each in data.get("transitions", ())
+                ),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ScoreError(
@@ -146,12 +174,16 @@ class VideoMetadata:
         rate, source = self.source.frame_rate, self.source
         if rate[1] <= 0 or FRAME_RATE.fault(rate[0] / rate[1]):
             return "an impossible frame rate"
+        if not 0.0 <= source.offset <= FILM.most:
+            return "an impossible offset"
         if FRAME_SIZE.fault(source.width) or FRAME_SIZE.fault(source.height) or abs(source.rotation) > 360:
             return f"an impossible picture ({source.width}×{source.height}, turned by {source.rotation})"
-        for fault in (MARKS.fault(len(self.cuts)), MARKS.fault(len(self.beats)), TEXT.fault(len(source.name))):
+        counts = (len(self.cuts), len(self.beats), len(self.joints), len(self.transitions))
+        for fault in (*(MARKS.fault(count) for count in counts), TEXT.fault(len(source.name))):
             if fault:
                 return fault
-        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts)]
+        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts), *self.joints]
+        moments += [moment for each in self.transitions for moment in (each.begin, each.end)]
         if not all(0.0 <= seconds <= FILM.most for seconds in moments):
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):

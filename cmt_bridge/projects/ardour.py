@@ -348,6 +348,8 @@ class _Session:
         SubElement(metadata, "title").text = _text(self._arrangement.title)
         film = self._arrangement.film
         shown = f" The film, for Session > Open Video: {_text(film.path.name)}" if film else ""
+        late = f" Move it {float(self._arrangement.offset):.3f} s to the left: its picture begins so late in the file."
+        shown += late if film and self._arrangement.offset else ""
         text = f"Music for a film, by cmt-bridge: bar 1 begins with the picture.{shown}"
         SubElement(metadata, "description").text = text
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker
+from cmt_bridge.core.tempo import MICROSECONDS
 from cmt_bridge.errors import MidiError
 from cmt_bridge.midi.events import (
     META,
@@ -143,13 +144,17 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The video: its file, seconds, the frame rate as (numerator, denominator), and the size of what is shown."""
+    """The video: its file, seconds of picture, the frame rate as (numerator, denominator), the size of what is shown.
+
+    `offset` is the second of the file at which the picture begins.
+    """
 
     path: Path
     duration: float
     frame_rate: tuple[int, int]
     width: int = 0
     height: int = 0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,11 @@ class Arrangement:
     frame_rate: tuple[int, int]
     film: Film | None = None
     start: int = 0
+
+    @property
+    def offset(self) -> Fraction:
+        """The second of the film's file at which its picture begins, to a microsecond; 0 where there is no file."""
+        return Fraction(0) if self.film is None else Fraction(round(self.film.offset * MICROSECONDS), MICROSECONDS)
 
     @property
     def version(self) -> Version:

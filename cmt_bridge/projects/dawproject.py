@@ -82,7 +82,8 @@ def _track(structure: Element, key: str, name: str, colour: Colour, content: str
 
 def _film(lanes: Element, arrangement: Arrangement, path: str) -> None:
     assert arrangement.film is not None
-    seconds = arrangement.film.duration
+    begin = float(arrangement.offset)
+    seconds, end = arrangement.film.duration, begin + arrangement.film.duration
     clips = SubElement(lanes, "Clips", id="film-clips")
     clip = SubElement(
         clips,
@@ -91,11 +92,11 @@ def _film(lanes: Element, arrangement: Arrangement, path: str) -> None:
         time="0",
         duration=_quarters(arrangement, arrangement.ticks(seconds)),
         contentTimeUnit="seconds",
-        playStart="0",
-        playStop=f"{seconds:.9f}",
+        playStart=f"{begin:.6f}".rstrip("0").rstrip("."),
+        playStop=f"{end:.9f}",
     )
     # What sound the film has is not known here, and the schema wants to be told.
-    video = SubElement(clip, "Video", duration=f"{seconds:.9f}", channels="2", sampleRate="48000")
+    video = SubElement(clip, "Video", duration=f"{end:.9f}", channels="2", sampleRate="48000")
     SubElement(video, "File", path=UNSAYABLE.sub(" ", path), external="true")
 
 

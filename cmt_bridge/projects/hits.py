@@ -16,7 +16,7 @@ from cmt_bridge.projects.frames import Frames, frames_of
 
 __all__ = ["hits_csv", "hits_edl"]
 
-COLUMNS: Final = ("number", "kind", "name", "seconds", "timecode", "frame", "bar", "beat", "tick")
+COLUMNS: Final = ("number", "kind", "name", "seconds", "timecode", "frame", "bar", "beat", "tick", "file_seconds")
 COLOURS: Final = {"cut": "RED", "beat": "YELLOW", "section": "CYAN"}
 REEL: Final = "AX"  # what is no tape, in eight letters
 FASTEST: Final = 60  # what timecode counts to: two digits hold no frame 100
@@ -28,9 +28,11 @@ def hits_csv(arrangement: Arrangement) -> str:
 
     Seconds and frames count from the first picture, timecode from the arrangement's start, where more than 60 frames a
     second are counted in every second or third; frames and timecode are empty where the rate is not known. Bars and
-    beats count from 1, ticks from 0 at `arrangement.division` per quarter.
+    beats count from 1, ticks from 0 at `arrangement.division` per quarter. `file_seconds`
+    count from the beginning of the video file, whose picture may begin later.
     """
     frames, counted = frames_of(arrangement.frame_rate), _counted(arrangement.frame_rate)
+    offset = float(arrangement.offset)
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -38,7 +40,7 @@ def hits_csv(arrangement: Arrangement) -> str:
         frame = frames.number(seconds) if frames else ""
         label = counted.label(counted.first(arrangement.start) + counted.number(seconds)) if counted else ""
         bar, beat, tick = _place(arrangement, round(arrangement.ticks(seconds)))
-        table.writerow([number, kind, name, f"{seconds:.6f}", label, frame, bar, beat, tick])
+        table.writerow([number, kind, name, f"{seconds:.6f}", label, frame, bar, beat, tick, f"{seconds + offset:.6f}"])
     return buffer.getvalue()
 
 
@@ -54,11 +56,12 @@ def hits_edl(arrangement: Arrangement, film: str | None) -> str:
             hint="Score the video itself, or export csv.",
         )
     offset = frames.first(arrangement.start)
+    begin = frames.number(arrangement.offset)  # of the picture in its file
     lines = [f"TITLE: {_line(arrangement.title)}", f"FCM: {'' if frames.drop else 'NON-'}DROP FRAME", ""]
     locators = [(frames.number(seconds), kind, name) for seconds, kind, name in _hits(arrangement)]
     shots = _shots(arrangement, frames)
     for number, (first, last) in enumerate(shots, 1):
-        source = f"{frames.label(first)} {frames.label(last)}"
+        source = f"{frames.label(begin + first)} {frames.label(begin + last)}"
         record = f"{frames.label(offset + first)} {frames.label(offset + last)}"
         lines.append(f"{number:03}  {REEL:<8} V     C        {source} {record}")
         if film is not None:

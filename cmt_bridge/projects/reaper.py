@@ -252,7 +252,12 @@ class _Session:
         yield from self._track(name, FILM_COLOUR, BY_TIME, "film")  # a part may go by that name, too
         yield from self._item(name, self.at or Fraction(0), duration)
         yield f"NAME {_quoted(film.rpartition('/')[2])}"
-        yield from ("VOLPAN 1 0 1 -1", "SOFFS 0", "PLAYRATE 1 1 0 -1 0 0.0025", "CHANMODE 0")
+        yield from (
+            "VOLPAN 1 0 1 -1",
+            f"SOFFS {_number(self.arrangement.offset)}",
+            "PLAYRATE 1 1 0 -1 0 0.0025",
+            "CHANMODE 0",
+        )
         yield f"GUID {self._guid('take', name)}"
         yield "<SOURCE VIDEO"
         yield f"FILE {_quoted_path(film)}"

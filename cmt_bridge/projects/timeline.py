@@ -30,6 +30,7 @@ def timeline_text(arrangement: Arrangement, film: str | None) -> str:
     """
     frames = frames_of(arrangement.frame_rate) or MILLISECONDS
     end = max(1, frames.number(arrangement.duration))
+    begin = frames.number(arrangement.offset)  # of the picture in its file
     cuts = {frames.number(mark.seconds) for mark in arrangement.markers if mark.kind == "cut"}
     shots = list(pairwise([0, *sorted(cut for cut in cuts if 0 < cut < end), end]))
     track = {
@@ -37,7 +38,7 @@ def timeline_text(arrangement: Arrangement, film: str | None) -> str:
         "kind": "Video",
         "source_range": None,
         "enabled": True,
-        "children": [_shot(frames, number, shot, film, end) for number, shot in enumerate(shots, 1)],
+        "children": [_shot(frames, number, shot, film, begin, end) for number, shot in enumerate(shots, 1)],
     }
     markers = [_marker(frames, mark.text, mark.kind, mark.seconds, mark.seconds) for mark in arrangement.markers]
     markers += [_marker(frames, span.name, "section", span.start, span.end) for span in arrangement.sections]
@@ -73,18 +74,18 @@ def _range(frames: Frames, first: int, last: int) -> Json:
     }
 
 
-def _shot(frames: Frames, number: int, shot: tuple[int, int], film: str | None, end: int) -> Json:
+def _shot(frames: Frames, number: int, shot: tuple[int, int], film: str | None, begin: int, end: int) -> Json:
     media: Json = {"OTIO_SCHEMA": "MissingReference.1", "name": "", "metadata": {}, "available_range": None}
     if film is not None:
         media |= {
             "OTIO_SCHEMA": "ExternalReference.1",
             "target_url": quote(film, errors="surrogateescape"),
-            "available_range": _range(frames, 0, end),
+            "available_range": _range(frames, 0, begin + end),
         }
     return {
         **_named("Clip.1", f"Shot {number}"),
         "enabled": True,
-        "source_range": _range(frames, *shot),
+        "source_range": _range(frames, begin + shot[0], begin + shot[1]),
         "media_reference": media,
     }
 

@@ -131,7 +131,7 @@ def _film(path: Path, project: Project, folder: Path) -> Film | None:
     if video is None:
         return None
     source = metadata.source
-    return Film(video, metadata.duration, source.frame_rate, source.width, source.height)
+    return Film(video, metadata.duration, source.frame_rate, source.width, source.height, source.offset)
 
 
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
@@ -148,6 +148,7 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
         "metres": [list(each) for each in version.metres],
         "length": version.length,
         "duration": arrangement.duration,
+        "offset": float(arrangement.offset),
         "frame_rate": list(arrangement.frame_rate),
         "parts": [
             {

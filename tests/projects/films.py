@@ -52,6 +52,7 @@ def arrangement_of(
     start: int = 0,
     film: str | None = "clip – 1.mp4",
     edited: bool = False,
+    offset: float = 0.0,
 ) -> Arrangement:
     """Give an arrangement of some takes, of which the last may be one that was edited elsewhere."""
     versions = []
@@ -70,7 +71,7 @@ def arrangement_of(
         markers=MARKERS,
         duration=8.0,
         frame_rate=frame_rate,
-        film=None if film is None else Film(folder / film, 8.0, frame_rate, 1280, 720),
+        film=None if film is None else Film(folder / film, 8.0, frame_rate, 1280, 720, offset),
         start=start,
     )
 

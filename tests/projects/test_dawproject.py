@@ -160,6 +160,14 @@ def test_the_film_is_a_clip_on_a_video_track(tmp_path: Path) -> None:
     assert not list(project(arrangement, None).iter("Video"))
 
 
+@pytest.mark.parametrize("offset", [0.0, 2.0021])
+def test_the_film_is_played_from_its_first_picture_on(tmp_path: Path, offset: float) -> None:
+    clip = one(project(arrangement_of(tmp_path, offset=offset)).findall("Arrangement/Lanes/Lanes")[0], "Clips/Clip")
+    assert number(clip, "time") == 0
+    assert number(clip, "playStart") == offset
+    assert number(clip, "playStop") == pytest.approx(offset + 8.0)
+
+
 @pytest.mark.parametrize(
     "name", ["Screen 3.15.22\u202fPM.mov", "\U0001f468\u200d\U0001f467 a\xa0b\u3000c.mp4", "a\nb\tc.mp4"]
 )

@@ -109,6 +109,24 @@ def test_a_line_names_the_clip_as_its_file_unless_that_would_break_it(tmp_path: 
     "\n".join(lines).encode()
 
 
+def test_sources_count_from_the_beginning_of_the_file_and_records_from_the_picture(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=(25, 1), offset=2.0)
+    (_, first, last, begin, _), *others = (found for found in EVENT.findall(hits_edl(arrangement, "clip.mp4")))
+    assert (first, last, begin) == ("00:00:02:00", "00:00:03:06", "00:00:00:00")
+    assert others[-1][2] == "00:00:10:00"
+    for row in csv.DictReader(io.StringIO(hits_csv(arrangement))):
+        assert float(row["file_seconds"]) == pytest.approx(float(row["seconds"]) + 2.0, abs=1e-5)
+    timeline = otio.adapters.read_from_string(timeline_text(arrangement, "clip.mp4"), "otio_json")
+    shots = list(timeline.tracks[0])
+    assert [shot.source_range.start_time.to_seconds() for shot in shots] == pytest.approx([2.0, 3.24, 8.0])
+    assert shots[0].range_in_parent().start_time.to_seconds() == 0.0
+    for shot in shots:
+        available = shot.media_reference.available_range
+        assert available.start_time <= shot.source_range.start_time
+        assert shot.source_range.end_time_exclusive() <= available.end_time_exclusive()
+        assert available.end_time_exclusive().to_seconds() == pytest.approx(10.0)
+
+
 @pytest.mark.parametrize("rate", [(24000, 1001), (25, 1), (30000, 1001), (0, 1)])
 def test_a_timeline_is_read_by_opentimelineio(tmp_path: Path, rate: tuple[int, int]) -> None:
     arrangement = arrangement_of(tmp_path, frame_rate=rate, start=3600)

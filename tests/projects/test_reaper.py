@@ -199,6 +199,12 @@ def test_the_film_is_on_a_track_of_its_own_on_time(tmp_path: Path) -> None:
     assert len(blocks(read(reaper_text(arrangement, None)), "TRACK")) == 5
 
 
+def test_the_film_is_played_from_its_first_picture_on(tmp_path: Path) -> None:
+    project = read(reaper_text(arrangement_of(tmp_path, offset=2.0021), "clip.mp4"))
+    (item,) = blocks(blocks(project, "TRACK")[0], "ITEM")
+    assert (word(item, "POSITION"), word(item, "LENGTH"), word(item, "SOFFS")) == ("0", "8", "2.0021")
+
+
 @pytest.mark.parametrize(
     ("rate", "wanted", "start"),
     [

@@ -19,7 +19,7 @@ local verbs = {}
 
 local function insert(daemon, video, title)
   local score = spool.must(daemon, "arrangement", { path = video.path })
-  music.insert(score, film.now(video), title .. ", take " .. score.take)
+  music.insert(score, film.now(video, score.offset or 0), title .. ", take " .. score.take)
 end
 
 -- Score the selected video, and insert the music at its place.

@@ -1,4 +1,4 @@
--- The video of an item, and where its first picture is in the project.
+-- The video of an item, and where it is in the project.
 
 local project = require("project")
 local work = require("work")
@@ -47,7 +47,7 @@ local function of_item(item)
   return { path = path, start = start, item = item }
 end
 
---- Give the selected video: its file, and the second of the project at which its first picture would be.
+--- Give the selected video: its file, and the second of the project at which its file would begin.
 function film.selected()
   for index = 0, reaper.CountSelectedMediaItems(project.id()) - 1 do
     local found = of_item(reaper.GetSelectedMediaItem(project.id(), index))
@@ -78,13 +78,18 @@ function film.any()
     or "There are several videos in this project. Select the one that is meant, then try again.")
 end
 
---- Give a video as it lies now: the person may have moved it while its music was made.
-function film.now(video)
+--- Give a video as it lies now, since the person may have moved it while its music was made; its picture begins
+-- `offset` seconds after its file does.
+function film.now(video, offset)
   if not reaper.ValidatePtr2(project.id(), video.item, "MediaItem*") then
     return video
   end
   local ok, found = pcall(of_item, video.item)
-  return ok and found and found.path == video.path and found or video
+  if not (ok and found and found.path == video.path) then
+    return video
+  end
+  found.start = found.start + offset
+  return found
 end
 
 local function exists(path)
