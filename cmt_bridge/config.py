@@ -65,7 +65,7 @@ __all__ = [
 FILE_NAME: Final = "cmt-bridge.toml"
 STATE_VARIABLE: Final = "CMT_BRIDGE_STATE"
 CONFIG_VARIABLE: Final = "CMT_BRIDGE_CONFIG"
-WATCHED_VARIABLE: Final = "CMT_BRIDGE_WATCHED"
+WATCHED_VARIABLE: Final = "CMT_WATCHED_FOLDER"
 """Names the folder that a person has watched, for the processes of its daemon."""
 
 PERSON_FILE: Final = "settings.toml"
