@@ -18,7 +18,8 @@ LEAST: Final = 0.025  # change, 0..1, that a cut must exceed in a quiet picture 
 NEAREST: Final = 0.09  # s to either side within which a cut is the most abrupt
 FLASH: Final = 0.3  # s within which a picture that comes back was never left
 RETURNED: Final = 0.4  # of the jump, by which a picture that comes back may differ
-FLAT: Final = 0.02  # contrast, 0..1, of a picture that shows nothing
+FLAT: Final = 0.004  # contrast, 0..1, of a picture that shows nothing: a grey level
+FROM_NOTHING: Final = 0.1  # contrast, with which a picture after one that shows nothing is wholly another
 
 Sights = npt.NDArray[np.uint8]
 
@@ -31,14 +32,14 @@ def glances(sights: Sights) -> npt.NDArray[np.float32]:
 def kinship(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> Curve:
     """Give how alike pictures are but for brightness and contrast, from 0 to 1: the correlation of their rows.
 
-    Pictures that show nothing, or next to nothing, are the same; one that shows nothing has no kin else.
+    One that shows nothing is the less kin to another the more that shows: a fade has no cut where it leaves black.
     """
     a, b = (each - each.mean(axis=1, keepdims=True) for each in (first, second))
     contrast = np.stack([a.std(axis=1), b.std(axis=1)])
     likeness = np.mean(a * b, axis=1) / np.maximum(contrast[0] * contrast[1], 1e-9)
     flat = contrast < FLAT
-    alike = np.where(flat.any(axis=0), contrast.max(axis=0) < 2 * FLAT, np.clip(likeness, 0.0, 1.0))
-    kin: Curve = alike.astype(np.float64)
+    alike = np.where(flat.any(axis=0), 1.0 - contrast.max(axis=0) / FROM_NOTHING, likeness)
+    kin: Curve = np.clip(alike, 0.0, 1.0).astype(np.float64)
     return kin
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cmt_bridge.core.metadata import Cut, Transition
 from cmt_bridge.video.beats import Curve
-from cmt_bridge.video.cuts import FLAT, Sights, glances, kinship
+from cmt_bridge.video.cuts import Sights, glances, kinship
 
 __all__ = ["find_transitions"]
 
@@ -24,6 +24,7 @@ MOST_UNREST: Final = 0.9  # of its speed, at which pictures may change before an
 ASIDE, AROUND = 3, 8  # steps before and after, that are looked at
 EVERYWHERE: Final = 0.6, 0.03  # share of the pixels that change by more than so much: a title that appears is no shot
 STEADY: Final = 0.12  # the same, of the share that has gone over
+EMPTY: Final = 0.02  # contrast, 0..1, of a picture that shows nothing
 DARK, BRIGHT = 0.06, 0.94  # brightness of a picture that is black or white
 SHORTEST: Final = 0.25  # s of a transition
 LONGEST_BLACK: Final = 2.0  # s that a fade may stay black
@@ -52,7 +53,7 @@ def find_transitions(seconds: Curve, sights: Sights, cuts: Iterable[Cut]) -> tup
 
 def _fades(times: Curve, pictures: Pictures, cuts: Curve) -> list[Transition]:
     level = pictures.mean(axis=1).astype(np.float64)
-    is_flat = pictures.std(axis=1) < FLAT
+    is_flat = pictures.std(axis=1) < EMPTY
     found: list[Transition] = []
     for name, is_empty, distance in (
         ("black", is_flat & (level < DARK), level),
