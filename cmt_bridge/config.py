@@ -11,6 +11,8 @@
     files = ["midi"]              # or "score", "preview"
     host = "reaper"
     project = ["reaper"]          # a project of these beside them, as `cmt-bridge export` writes it
+    start = "01:00:00:00"         # the timecode of its first picture; the film's own else
+    rate = 25                     # the frames a second in which it counts; as the film does else
 
     [watch]                       # of the watched folder itself
     ignore = ["proxies/*"]
@@ -36,6 +38,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.timecode import RATE_NAMES, is_label, is_rate
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
@@ -66,13 +69,16 @@ LIVE_SWITCHES: Final = ("port_per_track", "chase", "warm")
 class Outputs:
     """Where the files of a current take are dropped: `drop` is a folder, from the clip's own; empty for nowhere.
 
-    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`.
+    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`. `start` and `rate` say in
+    which timecode projects count, where the film's own shall not: the label of its first picture, frames a second.
     """
 
     drop: str = "."
     files: tuple[str, ...] = ("midi",)
     host: str = ""
     projects: tuple[str, ...] = ()
+    start: str = ""
+    rate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +170,14 @@ def _score(path: Path, data: Any) -> dict[str, str]:
 
 
 def _outputs(path: Path, data: Any) -> dict[str, Any]:
-    _known(path, "outputs", data, ("drop", "files", "host", "project"))
+    _known(path, "outputs", data, ("drop", "files", "host", "project", "start", "rate"))
     found = dict(data)
+    if "start" in found and not (isinstance(found["start"], str) and (not found["start"] or is_label(found["start"]))):
+        raise _wrong(path, "outputs.start", 'a timecode such as "01:00:00:00", or "01:00:00;00" in drop frame')
+    if "rate" in found:
+        found["rate"] = rate = as_text(found["rate"])
+        if rate and not is_rate(rate):
+            raise _wrong(path, "outputs.rate", f"one of {', '.join(RATE_NAMES)}")
     if "drop" in found and not isinstance(found["drop"], str):
         raise _wrong(path, "outputs.drop", 'the name of a folder, such as ".", or "" for none')
     if "files" in found:

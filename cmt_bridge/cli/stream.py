@@ -55,7 +55,7 @@ KEYS = (
     "--port-per-track", "split", is_flag=True, help="A port for each track instead of one with five channels."
 )
 @click.option("--latency", default="", help="How many ms late your instruments sound: 12, or drums=5,strings=30.")
-@click.option("--start", help="Timecode of bar 1, such as 01:00:00:00; the full hour before it else.")
+@click.option("--start", help="Timecode of bar 1, such as 01:00:00:00; the film's own or the full hour else.")
 @click.option("--loop", default="", help="Repeat these bars: 5-8.")
 @click.option("--wait", is_flag=True, help="Do not begin before somebody starts it.")
 @click.option("--mute", default="", help="Tracks to begin silent, such as drums,bass.")

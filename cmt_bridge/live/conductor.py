@@ -20,12 +20,14 @@ from filelock import FileLock, Timeout
 from cmt_bridge.config import state_root
 from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.core.timecode import MIDI, counting_of
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError, error_of
 from cmt_bridge.live.child import Child
 from cmt_bridge.live.controls import ACTIONS, Controls, checked
 from cmt_bridge.live.learn import Knob, Learned
 from cmt_bridge.live.request import StreamRequest
 from cmt_bridge.live.sheet import Sheet
+from cmt_bridge.player.order import NOTHING, Picture
 
 __all__ = ["COMPOSER", "Conductor", "Lend", "Tell", "held_name", "tick_heard"]
 
@@ -105,7 +107,7 @@ class Conductor:
         self._name, self._ledger = request.name, Path()
         self._sheet = Sheet()
         self._tempo_map: TempoMap | None = None
-        self._frame_rate = (0, 1)
+        self._picture = NOTHING
         self._complete = False
         self._take: tuple[Path, int] | None = None
         self._backend = ""  # the one that was found at first is the one that is waited for
@@ -180,7 +182,8 @@ class Conductor:
         if score is None:
             await self._compose([])
             return
-        self._tempo_map, self._frame_rate = score.tempo_map, score.frame_rate
+        self._tempo_map = score.tempo_map
+        self._picture = Picture(score.frame_rate, score.timecode, score.duration)
         self._sheet.put(Sheet.of(score))
         self._sheet.length = score.bars
         self._complete = True
@@ -191,10 +194,19 @@ class Conductor:
                 "bars": score.bars,
                 "tempo": score.tempo_map.bpm_at(0),
                 "take": self._take[1] if self._take else None,
-                "notes": [],
+                "notes": self._labels(),
             }
         )
         self._open_player()
+
+    def _labels(self) -> list[str]:
+        """Say how MTC counts the film, where it is told to others and does not know the film's rate."""
+        if not {"mtc", "mmc"} & set(self.request.lead):
+            return []
+        with suppress(UsageError):  # the player refuses a start that is none
+            counting = counting_of(self._picture.frame_rate, self._picture.timecode, start=self.request.start)
+            return list(counting.told("MTC", MIDI))
+        return []
 
     def _current(self) -> Score | None:
         """Read the score of the current take, where there is one. Raises `ScoreError` where it cannot be read."""
@@ -297,10 +309,11 @@ class Conductor:
             case "picture":
                 first = self._tempo_map is None
                 self._tempo_map = TempoMap.of((int(tick), int(uspq)) for tick, uspq in said["tempo_map"])
-                self._frame_rate = (int(said["frame_rate"][0]), int(said["frame_rate"][1]))
+                self._picture = Picture.from_json(said)
                 if first:
                     self._stated = None if self.request.endless else int(said["bars"])
-                    self._tell({**said, "tempo": self._tempo_map.bpm_at(0)})
+                    notes = [*said["notes"], *self._labels()]
+                    self._tell({**said, "tempo": self._tempo_map.bpm_at(0), "notes": notes})
                     self._open_player()
             case "bars":
                 self._feed(self._sheet.put((int(bar), notes) for bar, notes in said["bars"]))
@@ -335,7 +348,7 @@ class Conductor:
         assert self._player is not None
         assert self._tempo_map is not None
         request = replace(self.request, name=self._name, backend=self._backend or self.request.backend)
-        self._player.tell(request.order(self._tempo_map, self._frame_rate, self._ledger).to_json())
+        self._player.tell(request.order(self._tempo_map, self._picture, self._ledger).to_json())
         length = self._stated if self._sheet.length is None else self._sheet.length
         if length is not None:
             self._to_player("end", bars=length)

@@ -13,6 +13,7 @@ from cmt_bridge.live.request import TRACKS, StreamRequest
 from cmt_bridge.live.sheet import Sheet
 from cmt_bridge.player.ledger import Ledger
 from cmt_bridge.player.monitor import REALTIME, VOICE
+from cmt_bridge.player.order import Picture
 from cmt_bridge.player.player import SYNC, Player
 from cmt_bridge.player.ruler import NANOSECONDS
 from cmt_bridge.player.sequencer import prepare
@@ -58,7 +59,7 @@ class Rehearsed:
 
 def rehearse(score: Score, request: StreamRequest) -> Iterator[Rehearsed]:
     """Give what a stream of a score would send if it led itself, from the first bar, or from its loop once through."""
-    order = request.order(score.tempo_map, score.frame_rate)
+    order = request.order(score.tempo_map, Picture(score.frame_rate, score.timecode, score.duration))
     player = Player(order, NANOSECONDS, Ledger())
     player.feed(
         prepare(player.ruler, bar, [(t, d, c, p, v) for t, d, c, p, v in notes]) for bar, notes in Sheet.of(score)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from cmt_bridge.core.timecode import MIDI, Counting
+
 __all__ = [
     "CHANNELS",
     "CHANNEL_PREFIX",
@@ -18,6 +20,7 @@ __all__ = [
     "NOTE_ON",
     "PROGRAM_CHANGE",
     "SET_TEMPO",
+    "SMPTE_OFFSET",
     "SYSEX",
     "SYSEX_GOES_ON",
     "TIME_SIGNATURE",
@@ -32,6 +35,7 @@ __all__ = [
     "metre_event",
     "number",
     "number_bytes",
+    "offset_event",
     "releases",
     "strikes",
     "tempo_event",
@@ -44,8 +48,11 @@ NOTE_OFF, NOTE_ON, PROGRAM_CHANGE = 0x80, 0x90, 0xC0
 DATA_BYTES = {NOTE_OFF: 2, NOTE_ON: 2, 0xA0: 2, 0xB0: 2, PROGRAM_CHANGE: 1, 0xD0: 1, 0xE0: 2}
 META, SYSEX, SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
 TRACK_NAME, INSTRUMENT_NAME, CHANNEL_PREFIX, END_OF_TRACK = 0x03, 0x04, 0x20, 0x2F
-SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x58, 0x59
+SET_TEMPO, SMPTE_OFFSET, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x54, 0x58, 0x59
 CHANNELS, DRUM_CHANNEL = 16, 9
+
+OFFSET_RATES = {(24, False): 0, (25, False): 1, (30, True): 2, (30, False): 3}  # by labels of a second, and drop frame
+HUNDREDTHS = 100  # of a frame
 
 MAX_TRACKS = 0xFFFF  # what the head can state
 NUMBER_BYTES = 4
@@ -102,6 +109,14 @@ def tempo_event(uspq: int) -> bytes:
 def metre_event(numerator: int, denominator: int) -> bytes:
     """Give a time signature, with a click of the metronome for each quarter."""
     return meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8)))
+
+
+def offset_event(counting: Counting) -> bytes:
+    """Give the timecode at which a film begins (FF 54), to a hundredth of a frame; MIDI says 24 for 23.976 too."""
+    start = counting.fitted(MIDI).start
+    kind = OFFSET_RATES[start.rate.base, start.rate.drop > 0]
+    values = kind << 5 | start.hours, start.minutes, start.seconds, start.frame, int(start.part * HUNDREDTHS)
+    return meta_event(SMPTE_OFFSET, bytes(values))
 
 
 def meta_values(message: bytes) -> bytes:

@@ -12,7 +12,8 @@ from fractions import Fraction
 from statistics import median
 from typing import Any, Final
 
-from cmt_bridge.player.timecode import PIECES, QUARTERS, RATES, Timecode
+from cmt_bridge.core.timecode import Timecode
+from cmt_bridge.player.timecode import PIECES, QUARTERS, RATES, ns
 
 __all__ = ["REALTIME", "VOICE", "ClockWatch", "Monitor", "Spread", "TimecodeWatch", "describe"]
 
@@ -194,10 +195,10 @@ class TimecodeWatch:
         time = self._times[0]
         before, self.label = self.label, label
         if self._began is None or before is None or abs(label.count - before.count) > QUARTERS * PIECES:
-            self._began = time, label.ns
+            self._began = time, ns(label.rate, label.count)
             self._ahead.clear()
         passed = (time - self._began[0]) / self._rate
-        self._ahead.append(passed - float(label.ns - self._began[1]) / 1e9)
+        self._ahead.append(passed - float(ns(label.rate, label.count) - self._began[1]) / 1e9)
 
     @property
     def drift(self) -> float | None:

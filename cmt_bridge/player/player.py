@@ -50,11 +50,9 @@ class Player:
         self.follower: Follower | None = None
         followed = order.follow or ("jack" if "jack" in order.lead else "")  # whose transport we lead we follow too
         if followed:
-            self.follower = follower(
-                followed, rate=rate, ruler=self.ruler, start=order.start, frame_rate=order.frame_rate
-            )
+            self.follower = follower(followed, rate=rate, ruler=self.ruler, start=order.start, picture=order.picture)
         self.leaders: list[Leader] = [
-            leader(kind, rate=rate, ruler=self.ruler, start=order.start, frame_rate=order.frame_rate)
+            leader(kind, rate=rate, ruler=self.ruler, start=order.start, picture=order.picture)
             for kind in order.lead
             if kind != "jack"
         ]

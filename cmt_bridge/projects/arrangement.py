@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
@@ -18,6 +18,7 @@ from typing import Final
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker
+from cmt_bridge.core.timecode import Counting
 from cmt_bridge.errors import MidiError
 from cmt_bridge.outputs.midi import read_midi_bytes
 from cmt_bridge.outputs.midibytes import (
@@ -117,7 +118,8 @@ class Version:
     """The music of one take: `name` is what a musician reads, such as `take 3`.
 
     `division` is file ticks per quarter; `tempos` are (tick, microseconds per quarter) and `metres` (tick, numerator,
-    denominator), both from tick 0 on; `length` is the tick at which the longest track ends.
+    denominator), both from tick 0 on; `length` is the tick at which the longest track ends. `is_moved` where another
+    tempo map than its own says when its ticks are, so that they are off its bars.
     """
 
     name: str
@@ -126,23 +128,70 @@ class Version:
     metres: tuple[tuple[int, int, int], ...]
     length: int
     parts: tuple[Part, ...]
+    is_moved: bool = False
 
     @property
     def time(self) -> tuple[object, ...]:
         """All that says when a tick is."""
         return self.division, self.tempos, self.metres
 
+    @cached_property
+    def _starts(self) -> tuple[Fraction, ...]:
+        starts = [Fraction(0)]
+        for (tick, uspq), (after, _) in pairwise(self.tempos):
+            starts.append(starts[-1] + (after - tick) * self._tick_seconds(uspq))
+        return tuple(starts)
+
+    def _tick_seconds(self, uspq: int) -> Fraction:
+        return Fraction(uspq, MICROSECONDS * self.division)
+
+    def seconds(self, tick: int | Fraction) -> Fraction:
+        """Give the exact time in seconds of a file tick."""
+        index = max(0, bisect_right(self.tempos, tick, key=lambda each: each[0]) - 1)
+        first, uspq = self.tempos[index]
+        return self._starts[index] + (Fraction(tick) - first) * self._tick_seconds(uspq)
+
+    def ticks(self, seconds: float | Fraction) -> Fraction:
+        """Give the exact position in file ticks of a time in seconds."""
+        index = max(0, bisect_right(self._starts, seconds) - 1)
+        first, uspq = self.tempos[index]
+        return first + (Fraction(seconds) - self._starts[index]) / self._tick_seconds(uspq)
+
+    def under(self, heard: Version) -> Version:
+        """Give this music under another's tempo map: every event on the tick there that is nearest to its time."""
+        if self.time == heard.time:
+            return self
+
+        def moved(tick: int) -> int:
+            return round(heard.ticks(self.seconds(tick)))
+
+        parts = tuple(
+            replace(part, events=tuple((moved(tick), message) for tick, message in part.events)) for part in self.parts
+        )
+        steps = {Fraction(tick, self.division) for tick, _ in self.tempos}
+        steps |= {Fraction(tick, heard.division) for tick, _ in heard.tempos}
+        is_moved = any(self.seconds(step * self.division) != heard.seconds(step * heard.division) for step in steps)
+        is_moved |= self.tempos[-1][1] != heard.tempos[-1][1]
+        return replace(
+            self,
+            division=heard.division,
+            tempos=heard.tempos,
+            metres=heard.metres,
+            length=moved(self.length),
+            parts=parts,
+            is_moved=is_moved,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The video: its file, seconds of picture, the frame rate as (numerator, denominator), the size of what is shown.
+    """The video: its file, seconds of picture, the size of what is shown.
 
     `offset` is the second of the file at which the picture begins.
     """
 
     path: Path
     duration: float
-    frame_rate: tuple[int, int]
     width: int = 0
     height: int = 0
     offset: float = 0.0
@@ -161,9 +210,8 @@ class Span:
 class Arrangement:
     """The music for a film: bar 1 begins with the picture.
 
-    `versions` are takes that share one tempo map, and `current` numbers the one that is heard. `markers` are cuts and
-    hits, `sections` follow each other to the end. `frame_rate` is the picture's as (numerator, denominator), numerator
-    0 where unknown; `start` is the timecode of the first picture in seconds.
+    `versions` are takes under one tempo map, that of the one which is heard; `current` is its number. `markers` are
+    cuts and hits, `sections` follow each other to the end. `counting` says in which timecode all of it counts.
     """
 
     title: str
@@ -172,9 +220,8 @@ class Arrangement:
     markers: tuple[Marker, ...]
     sections: tuple[Span, ...]
     duration: float
-    frame_rate: tuple[int, int]
+    counting: Counting
     film: Film | None = None
-    start: int = 0
 
     @property
     def offset(self) -> Fraction:
@@ -196,27 +243,13 @@ class Arrangement:
         """The file tick at which the last version ends."""
         return max(version.length for version in self.versions)
 
-    @cached_property
-    def _starts(self) -> tuple[Fraction, ...]:
-        starts = [Fraction(0)]
-        for (tick, uspq), (after, _) in pairwise(self.version.tempos):
-            starts.append(starts[-1] + (after - tick) * self._tick_seconds(uspq))
-        return tuple(starts)
-
-    def _tick_seconds(self, uspq: int) -> Fraction:
-        return Fraction(uspq, MICROSECONDS * self.division)
-
     def seconds(self, tick: int | Fraction) -> Fraction:
         """Give the exact time in seconds of a file tick."""
-        index = max(0, bisect_right(self.version.tempos, tick, key=lambda each: each[0]) - 1)
-        first, uspq = self.version.tempos[index]
-        return self._starts[index] + (Fraction(tick) - first) * self._tick_seconds(uspq)
+        return self.version.seconds(tick)
 
     def ticks(self, seconds: float | Fraction) -> Fraction:
         """Give the exact position in file ticks of a time in seconds."""
-        index = max(0, bisect_right(self._starts, seconds) - 1)
-        first, uspq = self.version.tempos[index]
-        return first + (Fraction(seconds) - self._starts[index]) / self._tick_seconds(uspq)
+        return self.version.ticks(seconds)
 
     def others(self, part: Part) -> Iterator[tuple[int, Part | None]]:
         """Give for each version, by number, the part that goes by the same name there, None where it has none."""
@@ -290,27 +323,24 @@ def arranged(
     *,
     markers: Iterable[Marker],
     duration: float,
-    frame_rate: tuple[int, int],
+    counting: Counting,
     film: Film | None = None,
-    start: int = 0,
 ) -> Arrangement:
-    """Lay takes out: `current` numbers the one that is heard; those with another tempo map than that are left out.
+    """Lay takes out: `current` numbers the one that is heard; those of another tempo keep their times under its map.
 
     Markers of the kind `section` become sections, each to the beginning of the next.
     """
     heard = versions[current]
-    kept = tuple(version for version in versions if version.time == heard.time)
     marks = sorted(markers)
     starts = [mark for mark in marks if mark.kind == "section"]
     ends = [*(mark.seconds for mark in starts[1:]), max(duration, *(mark.seconds for mark in starts), 0.0)]
     return Arrangement(
         title,
-        kept,
-        next(number for number, version in enumerate(kept) if version is heard),
+        tuple(version.under(heard) for version in versions),
+        current,
         tuple(mark for mark in marks if mark.kind != "section"),
         tuple(Span(mark.seconds, end, mark.text) for mark, end in zip(starts, ends, strict=False)),
         duration,
-        frame_rate,
+        counting,
         film,
-        start,
     )

@@ -24,7 +24,7 @@ from cmt_bridge.video.stream import THUMB, Frame, VideoStream
 
 __all__ = ["FORMAT_VERSION", "Measurement", "measure", "measuring", "shown_name"]
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Raise it when the same file would measure otherwise, or is stored otherwise: old cache entries are then not read."""
 
 MOST_PREVIEWS: Final = 64
@@ -131,7 +131,7 @@ def measuring(
 
 
 def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
-    rate = stream.frame_rate
+    rate, nominal = stream.frame_rate, stream.nominal_rate
     return VideoSource(
         name=shown_name(path),
         sha256=sha256,
@@ -140,6 +140,8 @@ def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
         rotation=stream.rotation,
         frame_rate=(rate.numerator, rate.denominator),
         frames=stream.decoded,
+        nominal_rate=(nominal.numerator, nominal.denominator),
+        timecode=stream.timecode,
     )
 
 

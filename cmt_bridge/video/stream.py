@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +21,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream as AvStream
 
 from cmt_bridge.errors import VideoError
+from cmt_bridge.video.labels import nominal_rate, own_timecode
 
 __all__ = ["LINES", "Frame", "VideoStream", "check_file"]
 
@@ -111,6 +113,7 @@ class VideoStream:
         self.decoded = 0
         self.damage = ""
         self.length = 0
+        self._steps: Counter[int] = Counter()  # from picture to picture, by their length
         self.rotation = 0  # degrees clockwise
         self.width = self.height = 0
         self._bytes = max(1, path.stat().st_size)
@@ -180,6 +183,16 @@ class VideoStream:
             return stated
         return counted.limit_denominator(1001)
 
+    @property
+    def nominal_rate(self) -> Fraction:
+        """The rate at which pictures follow each other where none is left out."""
+        return nominal_rate(self._stream, self.time_base, self._steps, self.frame_rate)
+
+    @property
+    def timecode(self) -> str:
+        """The label that the file gives to its first picture, empty where it gives none."""
+        return own_timecode(self._container, self._stream)
+
     def __enter__(self) -> VideoStream:
         return self
 
@@ -233,6 +246,8 @@ class VideoStream:
                     time = end
             if last is not None and time <= last:
                 continue
+            if last is not None:
+                self._steps[time - last] += 1
             span = int(picture.duration or 0)
             last, end = time, time + (span if 0 < span <= 4 * step else step)
             if self._stated:
