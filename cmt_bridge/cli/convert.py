@@ -95,7 +95,7 @@ NAMES = {
 
 def _kind(path: Path) -> str:
     from cmt_bridge.errors import InputError, UsageError
-    from cmt_bridge.outputs.midi import MIDI_SUFFIXES
+    from cmt_bridge.midi.file import MIDI_SUFFIXES
     from cmt_bridge.outputs.npz import kind_of
     from cmt_bridge.outputs.scorefile import SCORE_NAME, read_json
 
@@ -159,7 +159,7 @@ def _song_of(score: Score, name: str) -> Song:
 
 
 def _midi_to_npz(source: Path, target: Path, _: float, least_notes: int) -> list[Path]:
-    from cmt_bridge.outputs.midi import read_song
+    from cmt_bridge.midi.song import read_song
     from cmt_bridge.outputs.npz import write_songs
 
     write_songs([_token_song(read_song(source), source, least_notes)], target)
@@ -177,7 +177,8 @@ def _score_to_npz(source: Path, target: Path, _: float, least_notes: int) -> lis
 
 def _folder_to_npz(source: Path, target: Path, _: float, least_notes: int) -> list[Path]:
     from cmt_bridge.errors import InputError
-    from cmt_bridge.outputs.midi import find_midi, read_song
+    from cmt_bridge.midi.file import find_midi
+    from cmt_bridge.midi.song import read_song
     from cmt_bridge.outputs.npz import write_songs
 
     songs = []
@@ -288,10 +289,15 @@ def _midi_to_score(source: Path, target: Path, _: float, __: int) -> list[Path]:
     from cmt_bridge.core.score import Marker, Provenance, Score
     from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTER
     from cmt_bridge.errors import MidiError
-    from cmt_bridge.outputs.midi import read_markers, read_song
+    from cmt_bridge.midi.file import read_midi
+    from cmt_bridge.midi.line import markers_of
+    from cmt_bridge.midi.markers import kind_of
+    from cmt_bridge.midi.provenance import provenance_of
+    from cmt_bridge.midi.song import song_of
     from cmt_bridge.outputs.scorefile import write_score
 
-    song = read_song(source)
+    file = read_midi(source)
+    song = song_of(file, source)
     notes, length = codec.quantize(song)
     if not len(notes):
         raise MidiError(f"{source} has no track for one of the five instruments.", hint="Give other music.")
@@ -302,22 +308,17 @@ def _midi_to_score(source: Path, target: Path, _: float, __: int) -> list[Path]:
         talk(f"{source.name} is not in 4/4 throughout; its bars are counted as 4/4.")
     tempo_map = _tempo_map_of(song)
     grid = Fraction(TICKS_PER_QUARTER, song.ticks_per_quarter)
-    markers = [(float(tempo_map.seconds(tick * grid)), text) for tick, text in read_markers(source)]
+    markers = [(float(tempo_map.seconds(tick * grid)), text) for tick, text in markers_of(file)]
     score = Score(
         tempo_map=tempo_map,
         tracks=codec.tracks_of(notes),
         bars=max(1, -(-length // TICKS_PER_BAR)),
         title=song.name,
-        markers=tuple(Marker(seconds, _marker_kind(text), text) for seconds, text in markers),
-        provenance=Provenance(version=__version__),
+        markers=tuple(Marker(seconds, kind_of(text), text) for seconds, text in markers),
+        provenance=provenance_of(file) or Provenance(version=__version__),
     )
     write_score(score, target)
     return [target]
-
-
-def _marker_kind(text: str) -> str:
-    first = text.lower().split(" ")[0]
-    return first if first in ("cut", "beat") else "section"
 
 
 def _score_to_midi(source: Path, target: Path, _: float, __: int) -> list[Path]:

@@ -114,7 +114,8 @@ def _files(pictures: Sequence[Path]) -> Iterable[Path]:
 def _row(text: str) -> tuple[str, list[Notes]]:
     from cmt_bridge.compose.codec import bars_of, quantize
     from cmt_bridge.errors import InputError, UsageError
-    from cmt_bridge.outputs.midi import find_midi, read_song
+    from cmt_bridge.midi.file import find_midi
+    from cmt_bridge.midi.song import read_song
 
     name, sign, folder = text.partition("=")
     if not sign or not name:

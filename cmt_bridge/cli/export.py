@@ -36,6 +36,7 @@ RATE = "Frames a second in which it counts, such as 25 or 29.97; as the film doe
 @click.option("--take", type=click.IntRange(1), help="The take that is heard; the current one else.")
 @click.option("--start", help=START)
 @click.option("--rate", help=RATE)
+@click.option("--ascii", "ascii_names", is_flag=True, help="Names in MIDI files in ASCII, for hosts that take no more.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to, instead of the video's.")
 @json_option
 def export(
@@ -46,6 +47,7 @@ def export(
     take: int | None,
     start: str | None,
     rate: str | None,
+    ascii_names: bool,
     output: Path | None,
     as_json: bool,
 ) -> None:
@@ -74,7 +76,8 @@ def export(
     if into is not None:
         made = [add_to(into, video, take=take, at=_at(at))]
     else:
-        made = carry_out(video, kinds_of(projects or ""), take=take, folder=output, start=start, rate=rate)
+        kinds = kinds_of(projects or "")
+        made = carry_out(video, kinds, take=take, folder=output, start=start, rate=rate, ascii_names=ascii_names)
     if as_json:
         print_json({"files": [each.to_json() for each in made]})
         return

@@ -76,7 +76,7 @@ def _skip(skipped: list[dict[str, str]], path: Path, error: Exception) -> None:
 
 def _files(library: tuple[Path, ...], skipped: list[dict[str, str]]) -> list[Path]:
     from cmt_bridge.errors import InputError
-    from cmt_bridge.outputs.midi import find_midi
+    from cmt_bridge.midi.file import find_midi
 
     files: list[Path] = []
     for path in library:
@@ -94,7 +94,7 @@ def _rhythms(path: Path) -> Iterator[tuple[str, Rhythm]]:
     """Give every song of a file with its name."""
     from cmt_bridge.compose import codec
     from cmt_bridge.compose.match import rhythm_of_rows
-    from cmt_bridge.outputs.midi import read_song
+    from cmt_bridge.midi.song import read_song
     from cmt_bridge.outputs.npz import read_songs
 
     if path.suffix.lower() == ".npz":

@@ -86,12 +86,14 @@ def _taken(path: Path, video: Path | None) -> tuple[Path, Path | None]:
 
 def _music(path: Path) -> tuple[str, float, bytes]:
     """Give the name of a score or MIDI file, its length in seconds (0: to where the sound ends) and its MIDI bytes."""
-    from cmt_bridge.outputs.midi import MIDI_SUFFIXES, midi_bytes, read_midi_bytes, read_song
+    from cmt_bridge.midi.file import MIDI_SUFFIXES
+    from cmt_bridge.midi.song import read_song
+    from cmt_bridge.outputs.midi import midi_bytes
     from cmt_bridge.outputs.scorefile import SCORE_NAME, read_score
 
     if path.suffix.lower() in MIDI_SUFFIXES and not path.is_dir():
         read_song(path)  # refuses what cannot be played
-        return path.stem, 0.0, read_midi_bytes(path)
+        return path.stem, 0.0, path.read_bytes()
     score = read_score(path)
     folder = path if path.is_dir() else path.parent
     name = folder.absolute().name if path.is_dir() or path.name == SCORE_NAME else path.stem

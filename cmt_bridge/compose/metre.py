@@ -6,6 +6,7 @@ from its own time signature.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -89,7 +90,12 @@ def _laid(song: Song, stretch: Stretch, pick_up: Stretch | None, longest: int) -
     first = -pick_up.ticks if pick_up else 0
     shift = BEATS_PER_BAR * song.ticks_per_quarter * (pick_up is not None) - stretch.start
 
+    margin = song.ticks_per_quarter  # further than rounding moves a note
+    earliest = stretch.start + first * song.ticks_per_quarter // TICKS_PER_QUARTER - margin
+
     def part(notes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        until = len(notes) if stretch.end == end else bisect_left(notes[:, 0], stretch.end + margin)
+        notes = notes[bisect_left(notes[:, 0], earliest) : until]
         # What is played a little early belongs to the bar line that it means.
         ticks = np.rint((notes[:, 0] - stretch.start) * TICKS_PER_QUARTER / song.ticks_per_quarter)
         chosen = notes[(ticks >= first) & ((ticks < stretch.ticks) | (stretch.end == end))].copy()

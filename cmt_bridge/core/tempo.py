@@ -93,13 +93,18 @@ class TempoMap:
             starts.append(starts[-1] + (after.tick - before.tick) * self._tick_seconds(before))
         return tuple(starts)
 
+    @cached_property
+    def _ticks(self) -> tuple[int, ...]:
+        """The ticks of the changes."""
+        return tuple(change.tick for change in self.changes)
+
     @staticmethod
     def _tick_seconds(change: TempoChange) -> Fraction:
         return Fraction(change.uspq, MICROSECONDS * TICKS_PER_QUARTER)
 
     def seconds(self, tick: int | Fraction) -> Fraction:
         """Give the exact time in seconds of a tick; ticks before 0 run at the first tempo."""
-        index = max(0, bisect_right([change.tick for change in self.changes], tick) - 1)
+        index = max(0, bisect_right(self._ticks, tick) - 1)
         change = self.changes[index]
         return self._starts[index] + (Fraction(tick) - change.tick) * self._tick_seconds(change)
 
@@ -119,5 +124,5 @@ class TempoMap:
 
     def bpm_at(self, tick: int) -> float:
         """Give the tempo in BPM that holds at a tick."""
-        index = max(0, bisect_right([change.tick for change in self.changes], tick) - 1)
+        index = max(0, bisect_right(self._ticks, tick) - 1)
         return self.changes[index].bpm

@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.core.files import complete_path
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError
+from cmt_bridge.core.song import SongTrack
+from cmt_bridge.errors import CmtBridgeError, InputError, MidiError, MissingError
+from cmt_bridge.midi.events import END_OF_TRACK, SYSEX, chunk_of, file_of, meta_event, tempo_event
+from cmt_bridge.midi.exclusive import is_exclusive, joined
+from cmt_bridge.midi.file import parsed
+from cmt_bridge.midi.line import Line, tempos_of
+from cmt_bridge.midi.pairing import complete
+from cmt_bridge.midi.song import song_of
 
 __all__ = [
     "SAMPLE_RATE",
@@ -26,6 +33,7 @@ __all__ = [
     "find_soundfont",
     "fit",
     "level",
+    "playable",
     "render",
     "write_wav",
 ]
@@ -131,19 +139,46 @@ FLUIDSYNTH_GAIN = "0.2"
 VELOCITY_STEP = 4
 WINDOW_SECONDS = 60  # played at once, so that long music takes little more memory than its sound
 TAIL_SECONDS = 10.0  # the longest a note rings on
+MUSIC = Path("the music")  # what is played, in errors
+MOST_SECONDS = 3 * 3600  # of sound that is held in memory, 0.4 MB each
 
 
 def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Sound:
     """Play the bytes of a MIDI file; give its sound, not levelled, from the file's first tick on.
 
-    Raises `MissingError` where FluidSynth is asked for and not there, `CmtBridgeError` where playing fails.
+    Raises `MissingError` where FluidSynth is asked for and not there, `MidiError` where the file cannot be read,
+    `InputError` where it lasts too long, `CmtBridgeError` where playing fails.
     """
+    heard = playable(midi)
     program = shutil.which("fluidsynth")
     if renderer == "fluidsynth" and program is None:
         raise MissingError("The program fluidsynth was not found.", hint="Install it, or leave --renderer out.")
     if renderer == "symusic" or program is None:
-        return _render_symusic(midi, soundfont)
-    return _render_fluidsynth(program, midi, soundfont)
+        return _render_symusic(heard, soundfont)
+    return _render_fluidsynth(program, heard, soundfont)
+
+
+def playable(midi: bytes) -> bytes:
+    """Give what is heard of a MIDI file as one that we wrote: a synthesizer gets nothing else.
+
+    It has notes with their ends, controllers, programs, system exclusives and tempos. Raises `MidiError` where the file
+    cannot be read, `InputError` where it lasts too long.
+    """
+    file = parsed(midi, MUSIC)
+    tempos = tempos_of(file)
+    end = max((track.end for track in file.tracks), default=0)
+    seconds = float(Line.of(file.division, tempos).seconds(end))
+    if seconds > MOST_SECONDS:
+        raise InputError(
+            f"The music lasts {seconds / 3600:,.1f} hours, and a preview has {MOST_SECONDS / 3600:.0f} at most.",
+            hint="Give a shorter MIDI file.",
+        )
+    chunks = [chunk_of([*((tick, tempo_event(uspq)) for tick, uspq in tempos), (end, meta_event(END_OF_TRACK))])]
+    for track in file.tracks:
+        *events, last = complete(joined(track.events))
+        heard = [(tick, message) for tick, message in events if message[0] < SYSEX or is_exclusive(message)]
+        chunks.append(chunk_of([*heard, last]))
+    return file_of(1, file.division, chunks)
 
 
 def _render_fluidsynth(program: str, midi: bytes, soundfont: Path) -> Sound:
@@ -164,16 +199,19 @@ def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
     import symusic
 
     try:
-        score = symusic.Score.from_midi(midi)
         synthesizer = symusic.Synthesizer(str(soundfont), SAMPLE_RATE, 0)
     except Exception as error:  # its errors have no common base
         raise CmtBridgeError(f"The score cannot be played with {soundfont.name}: {error}.") from error
-    seconds = score.to("second")
-    end = max((note.end for track in seconds.tracks for note in track.notes), default=0.0)
+    try:
+        song = song_of(parsed(midi, MUSIC), MUSIC)
+    except MidiError:  # it holds no notes
+        return np.zeros((0, 2), np.float32)
+    line = Line.of(song.ticks_per_quarter, song.tempos)
+    tracks = [(track, _columns(track, line)) for track in song.tracks]
+    end = max(float((columns["time"] + columns["duration"]).max()) for _, columns in tracks)
     mix = np.zeros((round((end + TAIL_SECONDS) * SAMPLE_RATE), 2), np.float32)
     last = 0
-    for track in seconds.tracks:
-        columns = track.notes.numpy()
+    for track, columns in tracks:
         # Version 0.5.8 plays every velocity alike: play each loudness apart and weigh it. A SoundFont's default curve
         # is 40 dB per decade of velocity (SoundFont 2.01, 8.4.2).
         step = np.maximum(1, columns["velocity"] // VELOCITY_STEP).astype(np.int64)
@@ -189,7 +227,26 @@ def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
     return mix[:last]
 
 
-def _excerpt(track: Any, columns: dict[str, Any], chosen: npt.NDArray[np.bool_], start: float) -> Any:
+def _columns(track: SongTrack, line: Line) -> dict[str, Any]:
+    """Give the notes of a track, times in seconds."""
+    changes, uspq = np.array(line.tempos, np.float64).T
+    starts = np.append(0.0, np.cumsum(np.diff(changes) * uspq[:-1]))
+
+    def seconds(ticks: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        place = np.searchsorted(changes, ticks, "right") - 1
+        passed: npt.NDArray[np.float64] = starts[place] + (ticks - changes[place]) * uspq[place]
+        return passed / (line.division * 1e6)
+
+    start, end, pitch, velocity = track.notes.T
+    return {
+        "time": seconds(start),
+        "duration": seconds(end) - seconds(start),
+        "pitch": pitch.astype(np.int8),
+        "velocity": velocity.astype(np.int8),
+    }
+
+
+def _excerpt(track: SongTrack, columns: dict[str, Any], chosen: npt.NDArray[np.bool_], start: float) -> Any:
     """Give a score of some notes of a track, from `start` seconds on; a tick of it is one sample."""
     import symusic
 

@@ -1,13 +1,13 @@
 """MIDI files edited elsewhere, heard as five tracks.
 
 Events stay the bytes they are, and notes are pairs of their numbers: what is not taken apart need not be put together
-again. mido would forget when an unknown meta event comes and rewrite a sysex of several packets.
+again. mido would forget when an unknown meta event comes.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +15,14 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
-from cmt_bridge.core.score import Note, Track
+from cmt_bridge.core.score import Marker, Note, Track
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTER, TempoMap
 from cmt_bridge.errors import MidiError
-from cmt_bridge.outputs.midi import read_midi_bytes
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     CHANNEL_PREFIX,
     DRUM_CHANNEL,
     INSTRUMENT_NAME,
+    MARKER,
     META,
     PROGRAM_CHANGE,
     SET_TEMPO,
@@ -30,11 +30,14 @@ from cmt_bridge.outputs.midibytes import (
     TIME_SIGNATURE,
     TRACK_NAME,
     Event,
-    events_of,
     meta_values,
-    releases,
     strikes,
 )
+from cmt_bridge.midi.file import MidiFile, parsed, read_midi
+from cmt_bridge.midi.line import Line
+from cmt_bridge.midi.markers import markers_in
+from cmt_bridge.midi.pairing import pairs
+from cmt_bridge.midi.text import text_of
 
 __all__ = ["Bars", "Edited", "EditedNote", "Event", "Part", "Place", "edited_of", "read_edited", "within"]
 
@@ -45,14 +48,13 @@ Place = tuple[int, int]
 """Track, and channel from 0."""
 
 ALL_CHANNELS = -1
-DEFAULT_USPQ = 500_000  # a file that states no tempo is played at 120 BPM
 
 
 @dataclass(frozen=True, slots=True)
 class EditedNote:
     """A note as it was played: `start` and `end` in file ticks; `on` and `off` number its events in its track.
 
-    A note that never ends sounds to the end of its track; its `off` is None.
+    A note that nothing ends has the end that `pairing` gives it; its `off` is None.
     """
 
     track: int
@@ -107,13 +109,8 @@ class Edited:
         Every sixteenth begins when it does in the file: one within which the tempo changes has the mean of its tempos,
         to a microsecond per quarter.
         """
-        changes = {0: DEFAULT_USPQ}
-        for tick, values in sorted(self._metas(SET_TEMPO), key=lambda each: each[0]):
-            uspq = int.from_bytes(values)
-            if uspq:
-                changes[tick] = uspq
-        starts = [tick * TICKS_PER_QUARTER for tick in changes]
-        tempos = list(changes.values())
+        starts = [tick * TICKS_PER_QUARTER for tick, _ in self.line.tempos]
+        tempos = [uspq for _, uspq in self.line.tempos]
         spans = [(b - a) * tempo for (a, b), tempo in zip(pairwise(starts), tempos, strict=False)]
         passed = list(accumulate(spans, initial=0))
 
@@ -126,6 +123,17 @@ class Edited:
         grid = sorted(whole | {-(-start // self.ticks_per_quarter) for start in starts})
         means = [round((time(b) - time(a)) / ((b - a) * self.ticks_per_quarter)) for a, b in pairwise(grid)]
         return TempoMap.of(zip(grid, [*means, tempos[-1]], strict=True))
+
+    @cached_property
+    def line(self) -> Line:
+        """When its ticks are."""
+        stated = sorted(self._metas(SET_TEMPO), key=lambda each: each[0])
+        uspq = [(tick, int.from_bytes(values[:3])) for tick, values in stated]
+        return Line.of(self.ticks_per_quarter, [(tick, each) for tick, each in uspq if each])
+
+    def markers(self, known: Iterable[Marker] = ()) -> tuple[Marker, ...]:
+        """Give its markers, as `markers_in` does."""
+        return markers_in(sorted((tick, text_of(text)) for tick, text in self._metas(MARKER)), self.line, known)
 
     @cached_property
     def bars(self) -> int:
@@ -276,9 +284,7 @@ class Edited:
         events = self.events[track]
         programs: dict[int, int] = {}
         instruments: dict[int, Instrument | None] = {}
-        ends: dict[int, int] = {}
-        sounding: dict[tuple[int, int], deque[int]] = defaultdict(deque)
-        begun: list[tuple[int, int, Instrument | None]] = []
+        begun: dict[int, tuple[int, Instrument | None]] = {}
         for number, (_, data) in enumerate(events):
             kind, channel = data[0] & 0xF0, data[0] & 0xF
             if kind == PROGRAM_CHANGE:
@@ -288,24 +294,21 @@ class Edited:
                 program = programs.get(channel, 0)
                 if channel not in instruments:
                     instruments[channel] = self._instrument((track, channel), program)
-                begun.append((number, program, instruments[channel]))
-                sounding[channel, data[1]].append(number)
-            elif releases(data) and sounding[channel, data[1]]:
-                ends[sounding[channel, data[1]].popleft()] = number
+                begun[number] = program, instruments[channel]
         return [
             EditedNote(
                 track=track,
-                channel=events[on][1][0] & 0xF,
-                program=program,
-                instrument=instrument,
-                pitch=events[on][1][1],
-                velocity=events[on][1][2],
-                start=events[on][0],
-                end=events[ends.get(on, -1)][0],
-                on=on,
-                off=ends.get(on),
+                channel=events[pair.on][1][0] & 0xF,
+                program=begun[pair.on][0],
+                instrument=begun[pair.on][1],
+                pitch=events[pair.on][1][1],
+                velocity=events[pair.on][1][2],
+                start=events[pair.on][0],
+                end=pair.end,
+                on=pair.on,
+                off=pair.off,
             )
-            for on, program, instrument in begun
+            for pair in pairs(events)
         ]
 
     def _empty_part(self, instrument: Instrument) -> Part | None:
@@ -330,21 +333,19 @@ def read_edited(path: Path) -> Edited:
     What comes after an end-of-track and chunks that are no tracks are not kept. Raises `MidiError` where the file
     cannot be read, is damaged or has no tracks.
     """
-    edited = edited_of(read_midi_bytes(path), path)
-    if not edited.events:
+    file = read_midi(path)
+    if not file.tracks:
         raise MidiError(f"{path} has no tracks.", hint="Export it again.")
-    return edited
+    return _edited(file, path)
 
 
 def edited_of(data: bytes, path: Path) -> Edited:
-    """Give the events of the bytes of a MIDI file that are in order, such as `spliced` gives; `path` names them."""
-    at = 14
-    tracks = []
-    while at < len(data):
-        end = at + 8 + int.from_bytes(data[at + 4 : at + 8])
-        tracks.append(tuple(events_of(data[at + 8 : end])))
-        at = end
-    return Edited(path, int.from_bytes(data[8:10]), int.from_bytes(data[12:14]), tuple(tracks))
+    """Give the events of the bytes of a MIDI file, such as `spliced` gives; `path` names them."""
+    return _edited(parsed(data, path), path)
+
+
+def _edited(file: MidiFile, path: Path) -> Edited:
+    return Edited(path, file.kind, file.division, tuple(track.events for track in file.tracks))
 
 
 def within(bars: Iterable[Bars], tick: int, ticks_per_bar: int) -> bool:
@@ -366,5 +367,5 @@ def _names(events: Iterable[Event]) -> dict[int, str]:
         elif data[1] == CHANNEL_PREFIX:
             channel = next(iter(meta_values(data)), ALL_CHANNELS)
         elif data[1] == TRACK_NAME or (data[1] == INSTRUMENT_NAME and channel != ALL_CHANNELS):
-            names[channel] = meta_values(data).decode(errors="replace")
+            names[channel] = text_of(meta_values(data))
     return names

@@ -10,8 +10,7 @@ from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Note
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.errors import MidiError
-from cmt_bridge.outputs.edited import Bars, Edited, EditedNote, Place, within
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     CHANNEL_PREFIX,
     CHANNELS,
     DRUM_CHANNEL,
@@ -28,6 +27,8 @@ from cmt_bridge.outputs.midibytes import (
     meta_event,
     releases,
 )
+from cmt_bridge.midi.exclusive import joined
+from cmt_bridge.outputs.edited import Bars, Edited, EditedNote, Place, within
 
 __all__ = ["spliced"]
 
@@ -50,8 +51,8 @@ def spliced(
     """Give an edited MIDI file whose notes of some instruments within some bars are the new ones.
 
     A note is replaced if its part is the one composed anew (`Edited.part`) and its onset lies in the bars, both as it
-    was played and on the grid. Every other event stays at its tick, in its order, byte for byte; only an end-of-track
-    moves where a new note ends later.
+    was played and on the grid. Every other event stays at its tick, in its order, byte for byte; but an end-of-track
+    moves where a new note ends later, and a system exclusive in packets is put together, since hosts fail at those.
 
     Of `new` those of the instruments that begin within the bars are taken, on the grid and on the channel of their
     part; they end with their bars. A new note is left out where a note of its track, channel and pitch sounds already,
@@ -97,7 +98,9 @@ class _Splice:
                 if releases(data) and (track, number) not in ends:
                     # A stray end would end a new note, as a note that begins there does.
                     self._kept[(track, data[0] & 0xF), data[1]].append((tick, tick))
-            self._tracks.append(staying)
+            *before, closing = staying
+            whole = joined((tick, data) for tick, _, data in before)
+            self._tracks.append([*((tick, STAYS, data) for tick, data in whole), closing])
 
     def _is_replaced(self, note: EditedNote) -> bool:
         part = None if note.instrument is None else self._parts.get(note.instrument)

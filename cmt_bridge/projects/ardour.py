@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,16 +17,14 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, i
 
 from cmt_bridge.core.files import cut, file_name
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     END_OF_TRACK,
-    NOTE_OFF,
     TRACK_NAME,
     Event,
     chunk_of,
     file_of,
     meta_event,
     releases,
-    strikes,
 )
 from cmt_bridge.projects.ardourtime import AGAIN, SUPERCLOCKS, TICKS, OurTime, TheirTime, ardour_ticks, timecode_of
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part, Version
@@ -42,7 +39,6 @@ FIRST_ID: Final = 1000
 OWN_NAMES: Final = ("Master", "Monitor", "Click", "Auditioner", "Metronome")  # of Ardour's own
 LONGEST_SESSION, LONGEST_NAME = 180, 100  # bytes in UTF-8: files of both and of their copies get an ending besides
 HIGHEST, OCTAVE = 127, 12  # pitches
-RELEASE = 64  # the velocity of an end that a file leaves out
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,28 +539,17 @@ def _length(version: Version) -> int:
 def _in_ardours_ticks(part: Part, version: Version) -> list[Event]:
     """Give the events of a part at Ardour's ticks, since Ardour itself rounds down.
 
-    They keep their order, but what ends comes before what begins, and no note is shorter than a tick. An end that is
-    missing comes with the last event, one without a beginning is left out.
+    They keep their order, but what ends comes before what begins, and no note is shorter than a tick. An end without a
+    beginning is left out.
     """
-    sounding: defaultdict[int, deque[int]] = defaultdict(deque)
+    starts = {pair.off: part.events[pair.on][0] for pair in part.pairs}
     found: list[tuple[int, bool, bytes]] = []
-    now = 0
-    for tick, message in part.events:
+    for number, (tick, message) in enumerate(part.events):
         now = ardour_ticks(version, tick)
-        if releases(message):
-            if sounding[message[1]]:
-                start = ardour_ticks(version, sounding[message[1]].popleft())
-                found.append((max(now, start + 1), False, message))
-            continue
-        if strikes(message):
-            sounding[message[1]].append(tick)
-        found.append((now, True, message))
-    for pitch, starts in sounding.items():
-        off = bytes((NOTE_OFF | part.channel, pitch, RELEASE))
-        found += [
-            (max(now, ardour_ticks(version, start + 1), ardour_ticks(version, start) + 1), False, off)
-            for start in starts
-        ]
+        if number in starts:
+            found.append((max(now, ardour_ticks(version, starts[number]) + 1), False, message))
+        elif not releases(message):
+            found.append((now, True, message))
     return [(tick, message) for tick, _, message in sorted(found, key=lambda each: each[:2])]
 
 

@@ -6,13 +6,11 @@ controllers, arrives in the next DAW as it was. Musical positions are file ticks
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -20,19 +18,19 @@ from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker
 from cmt_bridge.core.timecode import Counting
 from cmt_bridge.errors import MidiError
-from cmt_bridge.outputs.midi import read_midi_bytes
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     META,
     PROGRAM_CHANGE,
-    SET_TEMPO,
-    TIME_SIGNATURE,
+    SYSEX,
     TRACK_NAME,
     Event,
-    events_of,
     meta_values,
-    releases,
-    strikes,
 )
+from cmt_bridge.midi.exclusive import is_exclusive, joined
+from cmt_bridge.midi.file import read_midi
+from cmt_bridge.midi.line import Line, markers_of, metres_of, tempos_of
+from cmt_bridge.midi.pairing import Pair, complete, pairs
+from cmt_bridge.midi.text import text_of
 
 __all__ = [
     "COLOURS",
@@ -58,9 +56,9 @@ COLOURS: Final[dict[str, Colour]] = {
 }
 """Red, green and blue of the tracks by their names."""
 
+MAX_PARTS: Final = 4096  # a part is a channel of a track
 OTHER_COLOUR: Final[Colour] = (128, 128, 128)
-DEFAULT_USPQ = 500_000
-MICROSECONDS = 1_000_000
+MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,7 +76,8 @@ class Sounding:
 class Part:
     """A track of one channel: its messages in the order of their file ticks, program changes among them, no metas.
 
-    `channel` and `program` count from 0; the program is the first that the track states.
+    Every note has its end, and system exclusives are in one piece. `channel` and `program` count from 0; the program is
+    the first that the track states.
     """
 
     name: str
@@ -97,19 +96,17 @@ class Part:
         return self.channel == PARTS[Instrument.DRUMS].channel
 
     @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Which of its events are notes, in the order in which they begin."""
+        return tuple(pairs(self.events))
+
+    @cached_property
     def notes(self) -> tuple[Sounding, ...]:
         """Its notes, by their beginnings; of those of one pitch the first to begin is the first to end."""
-        sounding: defaultdict[int, deque[Event]] = defaultdict(deque)
         found = []
-        for tick, message in self.events:
-            if strikes(message):
-                sounding[message[1]].append((tick, message))
-            elif releases(message) and sounding[message[1]]:
-                start, struck = sounding[message[1]].popleft()
-                found.append(Sounding(start, tick, struck[0] & 0xF, struck[1], struck[2]))
-        last = self.events[-1][0] if self.events else 0
-        for left in sounding.values():
-            found += [Sounding(start, max(last, start + 1), m[0] & 0xF, m[1], m[2]) for start, m in left]
+        for pair in self.pairs:
+            start, message = self.events[pair.on]
+            found.append(Sounding(start, pair.end, message[0] & 0xF, message[1], message[2]))
         return tuple(sorted(found))
 
 
@@ -118,8 +115,9 @@ class Version:
     """The music of one take: `name` is what a musician reads, such as `take 3`.
 
     `division` is file ticks per quarter; `tempos` are (tick, microseconds per quarter) and `metres` (tick, numerator,
-    denominator), both from tick 0 on; `length` is the tick at which the longest track ends. `is_moved` where another
-    tempo map than its own says when its ticks are, so that they are off its bars.
+    denominator), both from tick 0 on; `length` is the tick at which the longest track ends. `marks` are the markers of
+    the file as (tick, text). `is_moved` where another tempo map than its own says when its ticks are, so that they are
+    off its bars.
     """
 
     name: str
@@ -128,34 +126,23 @@ class Version:
     metres: tuple[tuple[int, int, int], ...]
     length: int
     parts: tuple[Part, ...]
+    marks: tuple[tuple[int, str], ...] = ()
     is_moved: bool = False
+
+    @cached_property
+    def line(self) -> Line:
+        """When its ticks are."""
+        return Line(self.division, self.tempos)
+
+    @cached_property
+    def by_name(self) -> dict[str, Part]:
+        """Its parts by their names."""
+        return {part.name: part for part in self.parts}
 
     @property
     def time(self) -> tuple[object, ...]:
         """All that says when a tick is."""
         return self.division, self.tempos, self.metres
-
-    @cached_property
-    def _starts(self) -> tuple[Fraction, ...]:
-        starts = [Fraction(0)]
-        for (tick, uspq), (after, _) in pairwise(self.tempos):
-            starts.append(starts[-1] + (after - tick) * self._tick_seconds(uspq))
-        return tuple(starts)
-
-    def _tick_seconds(self, uspq: int) -> Fraction:
-        return Fraction(uspq, MICROSECONDS * self.division)
-
-    def seconds(self, tick: int | Fraction) -> Fraction:
-        """Give the exact time in seconds of a file tick."""
-        index = max(0, bisect_right(self.tempos, tick, key=lambda each: each[0]) - 1)
-        first, uspq = self.tempos[index]
-        return self._starts[index] + (Fraction(tick) - first) * self._tick_seconds(uspq)
-
-    def ticks(self, seconds: float | Fraction) -> Fraction:
-        """Give the exact position in file ticks of a time in seconds."""
-        index = max(0, bisect_right(self._starts, seconds) - 1)
-        first, uspq = self.tempos[index]
-        return first + (Fraction(seconds) - self._starts[index]) / self._tick_seconds(uspq)
 
     def under(self, heard: Version) -> Version:
         """Give this music under another's tempo map: every event on the tick there that is nearest to its time."""
@@ -163,14 +150,16 @@ class Version:
             return self
 
         def moved(tick: int) -> int:
-            return round(heard.ticks(self.seconds(tick)))
+            return round(heard.line.ticks(self.line.seconds(tick)))
 
         parts = tuple(
             replace(part, events=tuple((moved(tick), message) for tick, message in part.events)) for part in self.parts
         )
         steps = {Fraction(tick, self.division) for tick, _ in self.tempos}
         steps |= {Fraction(tick, heard.division) for tick, _ in heard.tempos}
-        is_moved = any(self.seconds(step * self.division) != heard.seconds(step * heard.division) for step in steps)
+        is_moved = any(
+            self.line.seconds(step * self.division) != heard.line.seconds(step * heard.division) for step in steps
+        )
         is_moved |= self.tempos[-1][1] != heard.tempos[-1][1]
         return replace(
             self,
@@ -245,74 +234,67 @@ class Arrangement:
 
     def seconds(self, tick: int | Fraction) -> Fraction:
         """Give the exact time in seconds of a file tick."""
-        return self.version.seconds(tick)
+        return self.version.line.seconds(tick)
 
     def ticks(self, seconds: float | Fraction) -> Fraction:
         """Give the exact position in file ticks of a time in seconds."""
-        return self.version.ticks(seconds)
+        return self.version.line.ticks(seconds)
 
     def others(self, part: Part) -> Iterator[tuple[int, Part | None]]:
         """Give for each version, by number, the part that goes by the same name there, None where it has none."""
         for number, version in enumerate(self.versions):
-            yield number, next((each for each in version.parts if each.name == part.name), None)
+            yield number, version.by_name.get(part.name)
 
 
 def version_of(path: Path, name: str) -> Version:
     """Read the MIDI file of a take. Raises `MidiError` where it cannot be read or holds no track."""
-    data = read_midi_bytes(path)
-    division = int.from_bytes(data[12:14])
-    tempos: dict[int, int] = {0: DEFAULT_USPQ}
-    metres: dict[int, tuple[int, int]] = {0: (4, 4)}
+    file = read_midi(path)
+    metres = {0: (0, 4, 4), **{each[0]: each for each in metres_of(file)}}
     parts: list[Part] = []
-    length = 0
-    for number, events in enumerate(_tracks(data), 1):
+    for number, track in enumerate(file.tracks, 1):
         title = ""
         channels: defaultdict[int, list[Event]] = defaultdict(list)
+        events = joined(track.events)
+        first = next((message[0] & 0xF for _, message in events if message[0] < SYSEX), 0)
         for tick, message in events:
-            length = max(length, tick)
-            if message[0] != META:
-                channel = message[0] & 0xF if message[0] < 0xF0 else next(iter(channels), 0)
-                channels[channel].append((tick, message))
-            elif message[1] == SET_TEMPO and any(meta_values(message)):
-                tempos[tick] = int.from_bytes(meta_values(message))
-            elif message[1] == TIME_SIGNATURE:
-                numerator, power = meta_values(message)[:2]
-                metres[tick] = numerator, 1 << power
-            elif message[1] == TRACK_NAME and not title:
-                title = meta_values(message).decode("utf-8", "replace").strip("\0 ")
+            if message[0] < SYSEX:
+                channels[message[0] & 0xF].append((tick, message))
+            elif is_exclusive(message):
+                channels[first].append((tick, message))
+            elif message[0] == META and message[1] == TRACK_NAME and not title:
+                title = text_of(meta_values(message)).strip()
         for channel, mine in channels.items():
             program = next((m[1] for _, m in mine if m[0] & 0xF0 == PROGRAM_CHANGE), 0)
             named = title if len(channels) == 1 else f"{title} {channel + 1}".strip()
-            parts.append(Part(named or f"Track {number}", channel, program, tuple(mine)))
+            whole = complete([*mine, track.events[-1]])[:-1]
+            if len(parts) == MAX_PARTS:
+                raise MidiError(f"{path} has more than {MAX_PARTS:,} parts.", hint="Export it with fewer tracks.")
+            parts.append(Part(named or f"Track {number}", channel, program, tuple(whole)))
     if not parts:
         raise MidiError(f"{path} holds no track.", hint="Choose another take.")
     return Version(
         name,
-        division,
-        tuple(sorted(tempos.items())),
-        tuple((tick, *metre) for tick, metre in sorted(metres.items())),
-        length,
+        file.division,
+        Line.of(file.division, tempos_of(file)).tempos,
+        tuple(metres[tick] for tick in sorted(metres)),
+        max(track.end for track in file.tracks),
         _named_apart(parts),
+        markers_of(file),
     )
-
-
-def _tracks(data: bytes) -> Iterator[Iterator[Event]]:
-    """Give the events of each track of a file that was checked."""
-    at = 14
-    while at < len(data):
-        size = int.from_bytes(data[at + 4 : at + 8])
-        yield events_of(data[at + 8 : at + 8 + size])
-        at += 8 + size
 
 
 def _named_apart(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Let no two parts go by one name."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    taken: set[str] = set()
     found = []
     for part in parts:
-        seen[part.name] = count = seen.get(part.name, 0) + 1
-        name = part.name if count == 1 else f"{part.name} ({count})"
-        found.append(Part(name, part.channel, part.program, part.events))
+        name = part.name
+        while name in taken:
+            counts[part.name] = count = counts.get(part.name, 1) + 1
+            name = f"{part.name} ({count})"
+        taken.add(name)
+        found.append(replace(part, name=name))
     return tuple(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     END_OF_TRACK,
     TRACK_NAME,
     Event,
@@ -48,12 +48,13 @@ def constant_tempo(arrangement: Arrangement) -> tuple[float, bytes]:
 
     last = moved(end)
     metres = version.metres if is_constant else version.metres[:1]
-    head: list[Event] = [(0, meta_event(TRACK_NAME, arrangement.title.encode())), (0, tempo_event(uspq))]
+    title = meta_event(TRACK_NAME, arrangement.title.encode(errors="replace"))
+    head: list[Event] = [(0, title), (0, tempo_event(uspq))]
     head += [(0, offset_event(arrangement.counting))] if arrangement.counting.is_known else []
     head += [(moved(tick), metre_event(numerator, denominator)) for tick, numerator, denominator in metres]
     chunks = [chunk_of([*head, (last, meta_event(END_OF_TRACK))])]
     for part in version.parts:
-        events = [(0, meta_event(TRACK_NAME, part.name.encode()))]
+        events = [(0, meta_event(TRACK_NAME, part.name.encode(errors="replace")))]
         events += [(moved(tick), message) for tick, message in part.events]
         chunks.append(chunk_of([*events, (max(last, events[-1][0]), meta_event(END_OF_TRACK))]))
     return MICROSECONDS_PER_MINUTE / uspq, file_of(1, division, chunks)

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from cmt_bridge.outputs.midibytes import NOTE_OFF, PROGRAM_CHANGE
+from cmt_bridge.midi.events import NOTE_OFF, PROGRAM_CHANGE
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part
 
 __all__ = ["dawproject_bytes"]
@@ -114,17 +114,18 @@ def _part(lanes: Element, arrangement: Arrangement, part: Part, number: int) -> 
     curves = _curves(part)
     content = SubElement(clip, "Lanes", id=f"content-{number}") if curves else clip
     notes = SubElement(content, "Notes", id=f"notes-{number}")
-    released = _releases(part)
-    for note in part.notes:
+    for pair in part.pairs:
+        start, struck = part.events[pair.on]
+        released = 0 if pair.off is None else _sensed(part.events[pair.off][1])
         SubElement(
             notes,
             "Note",
-            time=_quarters(arrangement, note.start),
-            duration=_quarters(arrangement, max(1, note.end - note.start)),  # what has no length sounds all the same
-            channel=str(note.channel),
-            key=str(note.pitch),
-            vel=_share(note.velocity, MOST),
-            rel=released.get((note.end, note.pitch), UNSENSED),
+            time=_quarters(arrangement, start),
+            duration=_quarters(arrangement, max(1, pair.end - start)),  # what has no length sounds all the same
+            channel=str(struck[0] & 0xF),
+            key=str(struck[1]),
+            vel=_share(struck[2], MOST),
+            rel=_share(released, MOST) if released else UNSENSED,
         )
     for index, ((expression, channel, which), points) in enumerate(sorted(curves.items(), key=str), 1):
         whole = expression == "programChange"
@@ -142,13 +143,9 @@ def _part(lanes: Element, arrangement: Arrangement, part: Part, number: int) -> 
                 SubElement(curve, "RealPoint", time=time, value=share, interpolation="hold")
 
 
-def _releases(part: Part) -> dict[tuple[int, int], str]:
-    """Give the release velocities that are known, by tick and pitch."""
-    return {
-        (tick, message[1]): _share(message[2], MOST)
-        for tick, message in part.events
-        if message[0] & 0xF0 == NOTE_OFF and message[2]
-    }
+def _sensed(end: bytes) -> int:
+    """Give the release velocity of a message that ends a note, 0 where it is not known."""
+    return end[2] if end[0] & 0xF0 == NOTE_OFF else 0
 
 
 def _curves(part: Part) -> dict[Target, list[tuple[int, int, int]]]:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from cmt_bridge.core.timecode import Counting
-from cmt_bridge.outputs.midibytes import META, SMPTE_OFFSET, Event, chunk_of, events_of, file_of, offset_event
+from cmt_bridge.midi.events import META, SMPTE_OFFSET, TEXTS, Event, chunk_of, file_of, offset_event
+from cmt_bridge.midi.file import MidiFile
 
 __all__ = ["offset_stated"]
 
-LAST_TEXT = 0x0F  # names and other texts, which stay before it
 
+def offset_stated(file: MidiFile, counting: Counting) -> bytes | None:
+    """Give the bytes of a MIDI file that states the timecode of its beginning (FF 54), once and first of all.
 
-def offset_stated(data: bytes, counting: Counting) -> bytes:
-    """Give a MIDI file, known to be in order, that states the timecode of its beginning (FF 54), once and first of all.
-
-    Every other event stays as it is. Where nothing is known of the film's timecode, the file does.
+    Every other event stays as it is. None where it is so already, or nothing is known of the film's timecode.
     """
-    if not counting.is_known:
-        return data
     wanted: Event = (0, offset_event(counting))
-    tracks = []
-    at = 14
-    while at < len(data):
-        size = int.from_bytes(data[at + 4 : at + 8])
-        tracks.append(list(events_of(data[at + 8 : at + 8 + size])))
-        at += 8 + size
+    tracks = [track.events for track in file.tracks] if counting.is_known else []
     stated = [(number, event) for number, events in enumerate(tracks) for event in events if _is_offset(event)]
     if not tracks or stated == [(0, wanted)]:
-        return data
+        return None
     first, *others = [[event for event in events if not _is_offset(event)] for events in tracks]
+    before = next((index for index, event in enumerate(tracks[0]) if _is_offset(event) and not event[0]), None)
     place = next((index for index, event in enumerate(first) if not _is_head(event)), len(first))
+    place = place if before is None else before
     chunks = [chunk_of(events) for events in ([*first[:place], wanted, *first[place:]], *others)]
-    return file_of(int.from_bytes(data[8:10]), int.from_bytes(data[12:14]), chunks)
+    return file_of(file.kind, file.division, chunks)
 
 
 def _is_offset(event: Event) -> bool:
@@ -39,4 +33,4 @@ def _is_offset(event: Event) -> bool:
 
 def _is_head(event: Event) -> bool:
     tick, message = event
-    return not tick and message[0] == META and 0 < message[1] <= LAST_TEXT
+    return not tick and message[0] == META and message[1] in TEXTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cmt_bridge.core.files import file_name
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     END_OF_TRACK,
     TRACK_NAME,
     Event,
@@ -24,12 +24,14 @@ def part_files(arrangement: Arrangement) -> dict[str, bytes]:
     Every event is on its tick. All files are as long as the take.
     """
     found: dict[str, bytes] = {}
+    taken: set[str] = set()
     for part in arrangement.version.parts:
         stem = f"{file_name(part.name)} {file_name(arrangement.version.name)}"
         name, count = f"{stem}.mid", 1
-        while name.casefold() in map(str.casefold, found):
+        while name.casefold() in taken:
             count += 1
             name = f"{stem} ({count}).mid"
+        taken.add(name.casefold())
         found[name] = _file(arrangement, part)
     return found
 

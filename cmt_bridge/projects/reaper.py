@@ -17,7 +17,6 @@ import unicodedata
 import uuid
 from base64 import b64encode
 from bisect import bisect_right
-from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,7 +27,8 @@ from urllib.parse import quote
 
 from cmt_bridge.core.timecode import LABELLED, Rate
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midibytes import DATA_BYTES, NOTE_OFF, SYSEX, SYSEX_GOES_ON, Event, number, releases, strikes
+from cmt_bridge.midi.events import SYSEX, Event
+from cmt_bridge.midi.exclusive import values_of
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part
 
 __all__ = ["COUNTED", "added", "reaper_text"]
@@ -55,7 +55,6 @@ METRE_GIVEN = 1
 LONGEST_NAME = 1000  # REAPER reads lines of up to 4095 bytes
 LINE_OF_BASE64 = 96  # bytes of a message in a line
 END_OF_SOURCE = b"\xb0\x7b\x00"
-END_OF_SYSEX = b"\xf7"
 HEAD = re.compile(r"\s*<REAPER_PROJECT\b")
 UNSAYABLE = {"Cc": " ", "Zl": " ", "Zp": " ", "Cs": "\N{REPLACEMENT CHARACTER}"}
 MARKS = "\"'`"
@@ -368,71 +367,29 @@ def _rate(rate: Rate) -> tuple[int, int]:
 def _divided(part: Part, stretches: Sequence[_Stretch], arrangement: Arrangement) -> list[list[Event]]:
     """Give the messages of each stretch in their order, ticks counted from its first; what begins there ends there.
 
-    A note that lasts beyond its stretch ends on the tick that is nearest at the stretch's own tempo; one that has no
-    end, with the last message of its part.
+    A note that lasts beyond its stretch ends on the tick that is nearest at the stretch's own tempo.
     """
     firsts = [stretch.first for stretch in stretches]
     found: list[list[Event]] = [[] for _ in stretches]
-    sounding: defaultdict[int, deque[int]] = defaultdict(deque)  # when the notes of a pitch began
-
-    def put(started: int, tick: int, message: bytes) -> None:
-        place = bisect_right(firsts, started) - 1
+    begins = {pair.off: part.events[pair.on][0] for pair in part.pairs}
+    for number, (tick, message) in enumerate(part.events):
+        place = bisect_right(firsts, begins.get(number, tick)) - 1
         stretch = stretches[place]
         after = tick - stretch.first
         if tick > stretch.last and stretch is not stretches[-1]:
             seconds = arrangement.seconds(tick) - arrangement.seconds(stretch.first)
             after = round(seconds * MICROSECONDS * arrangement.division / stretch.uspq)
         found[place].append((after, message))
-
-    for tick, message in _whole(part.events):
-        started = tick
-        if not _is_of_channel(message):
-            pass
-        elif strikes(message):
-            sounding[message[1]].append(tick)
-        elif releases(message) and sounding[message[1]]:
-            started = sounding[message[1]].popleft()
-        put(started, tick, message)
-    last = part.events[-1][0] if part.events else 0
-    for pitch, left in sounding.items():
-        for start in left:
-            put(start, max(last, start + 1), bytes((NOTE_OFF | part.channel, pitch, 0)))
     return [sorted(events, key=lambda event: event[0]) for events in found]
 
 
-def _whole(events: Iterable[Event]) -> Iterator[Event]:
-    """Give messages as they go over a wire: a system exclusive without its length, and in one piece."""
-    begun: Event | None = None
-    for tick, message in events:
-        if message[0] < SYSEX:
-            yield tick, message
-            continue
-        values = message[number(message, 1)[1] :]
-        if message[0] == SYSEX_GOES_ON and begun is None:
-            if values:
-                yield tick, values
-            continue
-        if message[0] == SYSEX and begun is not None:  # the one before has no end
-            yield begun[0], begun[1] + END_OF_SYSEX
-            begun = None
-        begun = (tick, message[:1] + values) if begun is None else (begun[0], begun[1] + values)
-        if begun[1].endswith(END_OF_SYSEX):
-            yield begun
-            begun = None
-    if begun is not None:
-        yield begun[0], begun[1] + END_OF_SYSEX
-
-
-def _is_of_channel(message: bytes) -> bool:
-    return len(message) == 1 + DATA_BYTES.get(message[0] & 0xF0, -1)
-
-
 def _event(delta: int, message: bytes) -> Lines:
-    if _is_of_channel(message):
+    if message[0] < SYSEX:
         padded = message.ljust(3, b"\0")  # a channel message has always three bytes here
         yield f"E {delta} {' '.join(f'{byte:02x}' for byte in padded)}"
         return
     yield f"<X {delta} 0"
-    for start in range(0, len(message), LINE_OF_BASE64):
-        yield b64encode(message[start : start + LINE_OF_BASE64]).decode()
+    sent = message[:1] + values_of(message)  # as it goes over a wire, without its length
+    for start in range(0, len(sent), LINE_OF_BASE64):
+        yield b64encode(sent[start : start + LINE_OF_BASE64]).decode()
     yield ">"

@@ -20,7 +20,7 @@ from cmt_bridge.compose.codec import Grid, GridNotes, decode, simu_note_starts
 from cmt_bridge.compose.metre import bars_until, four_four, passages, stretches
 from cmt_bridge.core.events import MOST_NOTES
 from cmt_bridge.errors import MidiError, ScoreError
-from cmt_bridge.outputs.midi import read_song
+from cmt_bridge.midi.song import read_song
 from cmt_bridge.outputs.npz import read_songs
 from cmt_bridge.training.duplicates import Signature, signature
 from cmt_bridge.training.sources import ARRAYS

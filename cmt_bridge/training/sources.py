@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midi import find_midi
+from cmt_bridge.midi.file import find_midi
 
 __all__ = ["ARRAYS", "Source", "find_sources"]
 

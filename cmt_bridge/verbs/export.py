@@ -89,6 +89,7 @@ def arrangement_of(
     """
     from cmt_bridge.config import read_config
     from cmt_bridge.core.timecode import counting_of
+    from cmt_bridge.midi.markers import markers_in
     from cmt_bridge.projects.arrangement import arranged, version_of
     from cmt_bridge.takes.whereabouts import project_of
 
@@ -107,11 +108,13 @@ def arrangement_of(
     if start is None or rate is None:
         usual = read_config(project.folder.absolute().parent).outputs
         start, rate = usual.start if start is None else start, usual.rate if rate is None else rate
+    versions = [version_of(each.midi, f"take {each.number}") for each in kept]
+    current = [each.number for each in kept].index(heard.number)
     arrangement = arranged(
         project.name,
-        [version_of(each.midi, f"take {each.number}") for each in kept],
-        [each.number for each in kept].index(heard.number),
-        markers=score.markers,
+        versions,
+        current,
+        markers=markers_in(versions[current].marks, versions[current].line, score.markers),
         duration=score.duration or float(score.tempo_map.seconds(score.ticks)),
         counting=counting_of(
             score.frame_rate, score.timecode, offset=film.offset if film else 0, start=start, rate=rate
@@ -153,7 +156,7 @@ def _film(path: Path, project: Project, metadata: VideoMetadata) -> Film | None:
 
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
-    from cmt_bridge.outputs.midibytes import releases, strikes
+    from cmt_bridge.midi.events import releases, strikes
 
     arrangement, _, number = arrangement_of(path, take)
     version, counting = arrangement.version, arrangement.counting
@@ -197,11 +200,13 @@ def export(
     folder: Path | None = None,
     start: str | None = None,
     rate: str | None = None,
+    ascii_names: bool = False,
 ) -> list[Exported]:
     """Write what a session can open, beside the video or in `folder`; nothing that is there is touched.
 
     A name that is taken gets the take's number, then others. `formats` are names of `FORMATS` or hosts, `start` and
-    `rate` as for `arrangement_of`. Raises `UsageError`, `ScoreError`, `OutputError`.
+    `rate` as for `arrangement_of`; `ascii_names` has MIDI files in ASCII. Raises `UsageError`, `ScoreError`,
+    `OutputError`.
     """
     from cmt_bridge.projects.shortcomings import shortcomings
 
@@ -212,9 +217,9 @@ def export(
     for name in wanted:
         kind = FORMATS[name]
         if kind.is_folder:
-            made = _write_folder(kind, arrangement, there, number)
+            made = _write_folder(kind, arrangement, there, number, ascii_names)
         else:
-            made = [_write(kind, arrangement, project.take(number).midi, there, number)]
+            made = [_write(kind, arrangement, project.take(number).midi, there, number, ascii_names)]
         notes = shortcomings(name, arrangement)
         found += [replace(each, notes=notes) for each in made]
     return found
@@ -266,14 +271,18 @@ def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fra
     return text
 
 
-def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int) -> list[Exported]:
+def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: int, ascii_names: bool) -> list[Exported]:
     """Write a session, in a folder that is new; or files of parts, into one that may be there."""
     there = folder / f"{arrangement.title}{kind.suffix}"
     if kind.name == "parts":
         from cmt_bridge.projects.parts import part_files
 
-        files = part_files(arrangement).items()
-        return [_put(kind, data, (there / name,), fresh_path(there / name)) for name, data in files]
+        files = part_files(arrangement)
+        if ascii_names:
+            from cmt_bridge.midi.plain import in_ascii
+
+            files = {name: in_ascii(data, there / name) for name, data in files.items()}
+        return [_put(kind, data, (there / name,), fresh_path(there / name)) for name, data in files.items()]
     from cmt_bridge.projects.ardour import synth_here, write_session
 
     target = _free(there, take)
@@ -282,9 +291,13 @@ def _write_folder(kind: Format, arrangement: Arrangement, folder: Path, take: in
     return [Exported(kind.name, target)]
 
 
-def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int) -> Exported:
+def _write(kind: Format, arrangement: Arrangement, midi: Path, folder: Path, take: int, ascii_names: bool) -> Exported:
     film = None if arrangement.film is None else _seen_from(folder, arrangement.film.path)
     data, bpm = _content(kind.name, arrangement, midi, film)
+    if ascii_names and kind.suffix.endswith(".mid"):
+        from cmt_bridge.midi.plain import in_ascii
+
+        data = in_ascii(data, midi)
     first = folder / f"{arrangement.title}{kind.suffix.format(bpm=bpm)}"
     return _put(kind, data, (first, _numbered(first, take)), _free(first, take))
 
@@ -320,12 +333,11 @@ def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) 
 
 def _midi(midi: Path, arrangement: Arrangement) -> bytes:
     """Give the take's own file, which states the timecode at which it begins."""
-    from cmt_bridge.outputs.midi import read_midi_bytes
+    from cmt_bridge.midi.file import read_midi
     from cmt_bridge.projects.offset import offset_stated
 
-    data = read_midi_bytes(midi)
-    stated = offset_stated(data, arrangement.counting)
-    return midi.read_bytes() if stated == data else stated
+    stated = offset_stated(read_midi(midi), arrangement.counting)
+    return midi.read_bytes() if stated is None else stated
 
 
 def _seen_from(folder: Path, file: Path) -> str:

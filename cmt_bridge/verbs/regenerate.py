@@ -133,7 +133,8 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     if metadata is not None:
         control = plan(metadata, edited.tempo_map if edited is not None else None)
     if edited is not None:
-        piece = replace(piece, tempo_map=edited.tempo_map, bars=max(edited.bars, control.bars if control else 0))
+        bars = max(edited.bars, control.bars if control else 0)
+        piece = replace(piece, tempo_map=edited.tempo_map, bars=bars, markers=edited.markers(piece.markers))
     wanted = _wanted(piece, options.instruments, request)
     if edited is not None:
         edited.check(wanted.bars)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cmt_bridge.compose.plan import density_class, strength_class
-from cmt_bridge.outputs.midi import read_song
+from cmt_bridge.midi.song import read_song
 from cmt_bridge.outputs.scorefile import read_metadata, read_score
 
 

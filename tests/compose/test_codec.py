@@ -9,7 +9,7 @@ from cmt_bridge.compose.codec import Grid, bars_of, decode, encode, grid_of, qua
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.song import Song, SongTrack
 from cmt_bridge.core.tokens import BAR, Column, Type
-from cmt_bridge.outputs.midi import read_song
+from cmt_bridge.midi.song import read_song
 
 
 def song(*tracks: tuple[Instrument | None, list[list[int]]], tpq: int = 480) -> Song:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cmt_bridge.outputs.midibytes import Event, releases, strikes
+from cmt_bridge.midi.events import Event, releases, strikes
 from cmt_bridge.projects.arrangement import Part, Version, version_of
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.whereabouts import project_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cmt_bridge.outputs.midi import read_markers
+from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.takes.whereabouts import project_of
 from cmt_bridge.verbs.hosts import install

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmt_bridge.outputs.midi import read_markers
+from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.service.openapi import check, operations
 from cmt_bridge.takes.whereabouts import project_of
@@ -545,6 +545,23 @@ def test_what_is_in_the_session_goes_along(desk: Desk) -> None:
     assert others == [(0, [0xC0, 5]), (480, [0xB0, 7, 0x33]), (960, [0xF0, 1, 2, 0xF7])]
     assert [take["name"] for take in desk.reaper.parts["Piano"]["takes"]] == ["take 1", "take 2"]
     assert done["steps"] == ["cmt-bridge: regenerate, take 2"]
+
+
+def test_a_note_that_nothing_ends_lasts_to_the_next_of_its_pitch(desk: Desk) -> None:
+    said = music()
+    desk.serve(arrangement=said, regenerate=job())
+    desk.run(INSERT, NO)
+    take = desk.reaper.parts["Drums"]["takes"][0]
+    take["events"] = [each for each in take["events"] if each[1][:1] != "8"]
+    desk.reaper.project["selection"] = [START + 5, START + 6]
+    notes = notes_of(base_of(desk.run(REGENERATE)))["Drums"]
+    struck = [tuple(each) for each in said["parts"][1]["notes"]]
+    assert [(n[0], *n[2:]) for n in notes] == [(n[0], *n[2:]) for n in struck]
+    following = [
+        min((n[0] for n in struck if n[3] == pitch and n[0] > at), default=said["length"])
+        for at, _, _, pitch, _ in struck
+    ]
+    assert [n[1] for n in notes] == following
 
 
 def test_items_that_were_cut_trimmed_or_nudged_are_read_as_they_are_heard(desk: Desk) -> None:

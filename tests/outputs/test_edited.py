@@ -160,7 +160,7 @@ def test_a_note_early_for_a_section_is_heard_before_it(edit: Edit) -> None:
     [
         (midi(chunk(played(0, 480)))[:-3], "damaged MIDI file: it is cut off"),
         (midi(), "has no tracks"),
-        (midi(chunk([]), kind=2), "of type 2"),
+        (midi(chunk([]), chunk([]), kind=2), "of type 2"),
         (midi(chunk([]), division=0xE728), "counts in timecode"),
         (midi(chunk(played(0, 480 * 4 * 10_001))), "beyond bar 10,000"),
     ],

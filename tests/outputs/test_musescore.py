@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from xml.etree.ElementTree import Element, parse
 
 import pytest
 
+from cmt_bridge.core.score import Provenance
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.projects.arrangement import Version, version_of
 from cmt_bridge.projects.constant import constant_tempo
@@ -41,11 +42,16 @@ class Sheet:
 
 def read_by_musescore(midi: Path) -> Sheet:
     """Have MuseScore open a file and save it as MusicXML, and read that."""
+    return _sheet(parse(saved_by_musescore(midi, ".musicxml")).getroot())
+
+
+def saved_by_musescore(midi: Path, suffix: str) -> Path:
+    """Have MuseScore open a file and save it as another."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert program, "MuseScore is not installed: apt install --no-install-recommends musescore3"
     home = midi.parent / "home"
     home.mkdir(exist_ok=True)
-    sheet = midi.with_suffix(".musicxml")
+    sheet = midi.with_suffix(suffix)
     paths = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
     done = subprocess.run(
         [program, "-o", str(sheet), str(midi)],
@@ -56,7 +62,7 @@ def read_by_musescore(midi: Path) -> Sheet:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert sheet.is_file(), done.stderr[-2000:]
-    return _sheet(parse(sheet).getroot())
+    return sheet
 
 
 def _sheet(root: Element) -> Sheet:
@@ -119,6 +125,17 @@ def check(found: Sheet, version: Version) -> None:
         Fraction(tick, quarter): pytest.approx(60e6 / uspq, abs=0.51) for tick, uspq in version.tempos
     }
     assert found.metres == {Fraction(tick, quarter): tuple(metre) for tick, *metre in version.metres}
+
+
+def test_where_music_came_from_is_shown_nowhere(tmp_path: Path) -> None:
+    """MuseScore prints a text event as lyrics; ours is none."""
+    midi = tmp_path / "film.mid"
+    midi.write_bytes(midi_bytes(replace(score_of(TEMPOS), provenance=Provenance(model="tiny", seed=7))))
+    assert b'"model":"tiny"' in midi.read_bytes()
+    shown = saved_by_musescore(midi, ".mscx").read_text()
+    assert "<Score" in shown
+    assert "tiny" not in shown
+    assert "Lyrics>" not in shown
 
 
 def test_a_composition_is_read_note_by_note(folder: Path, run: Run) -> None:

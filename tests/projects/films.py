@@ -9,8 +9,8 @@ from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.timecode import counting_of
+from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Arrangement, Film, arranged, version_of
 
 __all__ = ["MARKERS", "TEMPOS", "arrangement_of", "edited_midi", "score_of"]

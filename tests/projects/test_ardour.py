@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.errors import InputError
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
+from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.ardour import GENERAL_MIDI, REASONABLE, added, synth_here, write_session
 from cmt_bridge.projects.ardourtime import timecode_of
 from cmt_bridge.projects.arrangement import Arrangement, Part, arranged, version_of
@@ -360,7 +360,7 @@ def test_times_between_ardours_ticks_go_to_the_nearest(tmp_path: Path) -> None:
         (2, 2, 0, 60, 80),
         (6, 635, 0, 61, 80),
         (768, 1, 0, 62, 81),
-        (1492, 428, 0, 64, 51),
+        (1492, 2348, 0, 64, 51),
         (1728, 115, 0, 66, 51),
         (1824, 58, 0, 66, 52),
     ]

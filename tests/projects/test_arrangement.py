@@ -9,8 +9,8 @@ from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.timecode import counting_of
+from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import MIDI_TICKS_PER_QUARTER, write_midi
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Sounding, Span, arranged, version_of
 
 STEP = MIDI_TICKS_PER_QUARTER // 4
@@ -80,7 +80,7 @@ def test_takes_of_another_tempo_keep_their_times(score: Score, tmp_path: Path) -
         assert (after.name, after.channel, after.program) == (before.name, before.channel, before.program)
         assert [message for _, message in after.events] == [message for _, message in before.events]
         for (was, _), (now, _) in zip(before.events, after.events, strict=True):
-            assert abs(versions[0].seconds(was) - arrangement.seconds(now)) <= half
+            assert abs(versions[0].line.seconds(was) - arrangement.seconds(now)) <= half
     assert len(moved.parts[1].notes) == len(NOTES)
 
 
@@ -135,7 +135,8 @@ def test_what_was_edited_elsewhere_stays_event_by_event(tmp_path: Path) -> None:
         ("Géige (2)", 5, 0),
     ]
     first = version.parts[0]
-    assert [tick for tick, _ in first.events] == [0, 5, 7, 9, 13, 15]
-    assert first.notes == (Sounding(7, 13, 0, 0x40, 0x40), Sounding(15, 16, 0, 0x43, 0x30))
+    assert [tick for tick, _ in first.events] == [0, 5, 7, 9, 13, 15, 40]
+    assert first.events[-1] == (40, b"\x80\x43\x40")
+    assert first.notes == (Sounding(7, 13, 0, 0x40, 0x40), Sounding(15, 40, 0, 0x43, 0x30))
     assert version.parts[1].notes == (Sounding(1, 11, 1, 0x3C, 0x50),)
     assert version.length == 50

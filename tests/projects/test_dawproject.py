@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmt_bridge.core.timecode import counting_of
-from cmt_bridge.outputs.midibytes import END_OF_TRACK, chunk_of, file_of, meta_event
+from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Arrangement, Part, arranged, version_of
 from cmt_bridge.projects.dawproject import dawproject_bytes
 from tests.projects.films import arrangement_of, renamed

@@ -11,7 +11,7 @@ import pytest
 from cmt_bridge.compose.codec import Grid, quantize
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.errors import InputError, OutputError, UsageError
-from cmt_bridge.outputs.midi import read_song
+from cmt_bridge.midi.song import read_song
 from cmt_bridge.training.corpus import build_dataset
 from cmt_bridge.training.dataset import Dataset, Piece, open_dataset
 from cmt_bridge.training.parts import FEW_FILES

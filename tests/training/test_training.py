@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from cmt_bridge.errors import CheckpointError, CmtBridgeError, UsageError
+from cmt_bridge.midi.song import read_song
 from cmt_bridge.model.checkpoint import load_network
 from cmt_bridge.model.network import Network
-from cmt_bridge.outputs.midi import read_song
 from cmt_bridge.training.dataset import Dataset
 from cmt_bridge.training.journal import read_lines
 from cmt_bridge.training.loop import RESUME, Training, held_out_losses, train

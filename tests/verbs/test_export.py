@@ -14,6 +14,9 @@ import pytest
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource
 from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.midi.events import MARKER, META, TEXT, TEXTS, chunk_of, file_of, meta_event
+from cmt_bridge.midi.file import read_midi
+from cmt_bridge.midi.line import read_markers
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
@@ -311,3 +314,37 @@ def test_parts_are_written_once_and_what_was_edited_stays(clip: Path) -> None:
     assert made[1].path.read_bytes() == b"edited"
     assert len(export(clip, ["parts"], take=1)) == 5
     assert len(list(made[0].path.parent.iterdir())) == 11
+
+
+def test_midi_files_can_be_in_ascii(clip: Path) -> None:
+    """Other formats hold any text, and the take itself stays as it is."""
+    names = ("midi", "parts", "garageband", "reaper")
+    plain = export(clip, names, ascii_names=True)
+    assert [each.path for each in export(clip, ["reaper"])] == [plain[-1].path]  # the same
+    files = [each.path for each in plain if each.path.suffix == ".mid"]
+    assert len(files) == 7
+    for path in files:
+        texts = [values for track in read_midi(path).tracks for _, kind, values in track.metas(*TEXTS) if kind != TEXT]
+        assert texts
+        assert all(text.isascii() for text in texts)
+    assert "Schnitt - ??" in [text for _, text in read_markers(plain[0].path)]
+    assert "Schnitt – 日本" in [text for _, text in read_markers(export(clip, ["midi"])[0].path)]
+
+
+def test_markers_are_those_of_the_takes_file(clip: Path) -> None:
+    """Somebody moved one and added one in the take."""
+    project = Project(clip.with_suffix(".cmt"))
+    midi = project.current().midi
+    known = read_markers(midi)
+    file = read_midi(midi)
+    *conductor, end = [event for event in file.tracks[0].events if event[1][:2] != bytes((META, MARKER))]
+    moved = [(tick + 100 if text == "Cut 1" else tick, text) for tick, text in (*known, (3_000, "Mine"))]
+    conductor += [(tick, meta_event(MARKER, text.encode())) for tick, text in moved]
+    tracks = [[*sorted(conductor, key=lambda event: event[0]), end], *(track.events for track in file.tracks[1:])]
+    midi.write_bytes(file_of(file.kind, file.division, [chunk_of(track) for track in tracks]))
+    arrangement, _, _ = arrangement_of(clip)
+    marks = {mark.text: mark.seconds for mark in arrangement.markers}
+    assert marks["Cut 1"] == pytest.approx(float(arrangement.seconds(dict(map(reversed, known))["Cut 1"] + 100)))
+    assert marks["Hit 0.95"] == 5.5
+    assert "Mine" in [span.name for span in arrangement.sections]
+    assert "Mine" in export(clip, ["reaper"])[0].path.read_text()

@@ -19,6 +19,7 @@ from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.composer import Composer
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.verbs.export import arrangement_of
 from cmt_bridge.verbs.outcome import Outcome
 from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
 
@@ -252,6 +253,42 @@ def test_what_was_edited_outside_survives(project: Project, model: str, tmp_path
     section = range(5 * 4 * TICKS, 6 * 4 * TICKS)
     assert [e for e in again[3] if is_outside(e, section)] == [e for e in after[3] if is_outside(e, section)]
     assert project.folder.with_name("clip.mid").read_bytes() == project.current().midi.read_bytes()
+
+
+def test_markers_are_those_of_the_edited_file(project: Project, model: str, tmp_path: Path) -> None:
+    """One was moved, one renamed, one added; one that stayed keeps its exact time and its kind."""
+    base = edited_file(tmp_path / "edited.mid")
+    file = mido.MidiFile(base)
+    ticks = {6.2: "Cut 1", 9.0: "Chorus", 12.1: "Love theme", 13.0: "Cut 2"}
+    now = 0
+    for seconds, text in ticks.items():
+        tick = round(seconds * 2 * TICKS)
+        file.tracks[0].append(mido.MetaMessage("marker", text=text, time=tick - now))
+        now = tick
+    file.save(base)
+    run(project, model, marker="Chorus", tracks=("piano",), base=base)
+    take = project.current()
+    assert take.facts.request["bars"] == [[5, 6]]
+    wanted = (
+        Marker(6.2, "cut", "Cut 1"),
+        Marker(9.0, "section", "Chorus"),
+        Marker(pytest.approx(12.1, abs=0.001), "section", "Love theme"),  # type: ignore[arg-type]
+        Marker(13.0, "cut", "Cut 2"),
+    )
+    assert take.score().markers == wanted
+    arrangement, _, _ = arrangement_of(project.folder)
+    assert [span.name for span in arrangement.sections] == ["Chorus", "Love theme"]
+    assert [(mark.seconds, mark.text) for mark in arrangement.markers] == [(6.2, "Cut 1"), (13.0, "Cut 2")]
+    run(project, model, start="Chorus", end="Love theme", tracks=("piano",))  # from what the take has
+    assert project.current().facts.request["bars"] == [[5, 6]]
+    with pytest.raises(UsageError, match="no marker"):
+        run(project, model, marker="Section B", tracks=("piano",))
+
+
+def test_a_file_without_markers_says_nothing_of_them(project: Project, model: str, tmp_path: Path) -> None:
+    run(project, model, marker="Section B", tracks=("piano",), base=edited_file(tmp_path / "edited.mid"))
+    assert project.current().facts.request["bars"] == [[4, 6]]
+    assert project.current().score().markers == MARKERS
 
 
 def test_bars_of_an_edited_file_are_its_own(project: Project, model: str, tmp_path: Path) -> None:

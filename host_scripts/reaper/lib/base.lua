@@ -34,7 +34,7 @@ local function add(found, piece, origin, ticks)
     return
   end
   local starts_late = origin < 0 and (parts.from(take) or 0) > 0 -- the project begins after the film
-  local sounding = {}
+  local sounding, latest = {}, {}
   local function put(seconds, message, least)
     local tick = math.max(least or 0, math.floor(ticks(seconds - origin) + 0.5))
     found[#found + 1] = { tick, message }
@@ -43,7 +43,7 @@ local function add(found, piece, origin, ticks)
   local function release(key, seconds, velocity)
     local begun = sounding[key] and table.remove(sounding[key], 1)
     if begun then
-      put(math.min(seconds, piece.stop), key .. string.char(velocity), begun + 1)
+      latest[key] = put(math.min(seconds, piece.stop), key .. string.char(velocity), begun + 1)
     end
   end
   local function take_in(seconds, message, ppq)
@@ -66,9 +66,12 @@ local function add(found, piece, origin, ticks)
       take_in(seconds, message, ppq)
     end
   end
+  -- What nothing ends lasts to the next note of its pitch, or to the end of the item.
   for key, begun in pairs(sounding) do
-    for _ = 1, #begun do
-      release(key, piece.stop, 0)
+    for index, tick in ipairs(begun) do
+      local stop = begun[index + 1] or math.floor(ticks(piece.stop - origin) + 0.5)
+      latest[key] = math.max(latest[key] or 0, stop, tick + 1)
+      found[#found + 1] = { latest[key], key .. string.char(0) }
     end
   end
 end

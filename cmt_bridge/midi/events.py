@@ -1,8 +1,8 @@
-"""The bytes of a MIDI file: its numbers, events, tracks and head."""
+"""The events of a MIDI file and their bytes: numbers, messages, tracks and head."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from cmt_bridge.core.timecode import MIDI, Counting
 
@@ -14,21 +14,25 @@ __all__ = [
     "END_OF_TRACK",
     "INSTRUMENT_NAME",
     "KEY_SIGNATURE",
+    "MARKER",
     "MAX_TRACKS",
     "META",
     "NOTE_OFF",
     "NOTE_ON",
     "PROGRAM_CHANGE",
+    "SEQUENCER_SPECIFIC",
     "SET_TEMPO",
     "SMPTE_OFFSET",
     "SYSEX",
     "SYSEX_GOES_ON",
+    "TEXT",
+    "TEXTS",
     "TIME_SIGNATURE",
     "TRACK_NAME",
+    "WIRE_BYTES",
     "DamagedError",
     "Event",
     "chunk_of",
-    "events_of",
     "file_of",
     "meta_event",
     "meta_values",
@@ -47,17 +51,22 @@ Event = tuple[int, bytes]
 NOTE_OFF, NOTE_ON, PROGRAM_CHANGE = 0x80, 0x90, 0xC0
 DATA_BYTES = {NOTE_OFF: 2, NOTE_ON: 2, 0xA0: 2, 0xB0: 2, PROGRAM_CHANGE: 1, 0xD0: 1, 0xE0: 2}
 META, SYSEX, SYSEX_GOES_ON = 0xFF, 0xF0, 0xF7
-TRACK_NAME, INSTRUMENT_NAME, CHANNEL_PREFIX, END_OF_TRACK = 0x03, 0x04, 0x20, 0x2F
+WIRE_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, **dict.fromkeys(range(0xF8, 0xFF), 0)}
+"""Data bytes of what belongs on a wire and is in files now and then: clocks, timecode, positions."""
+TEXT, TRACK_NAME, INSTRUMENT_NAME, MARKER = 0x01, 0x03, 0x04, 0x06
+TEXTS = range(0x01, 0x10)
+"""The kinds of meta events that hold text."""
+CHANNEL_PREFIX, END_OF_TRACK, SEQUENCER_SPECIFIC = 0x20, 0x2F, 0x7F
 SET_TEMPO, SMPTE_OFFSET, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x54, 0x58, 0x59
 CHANNELS, DRUM_CHANNEL = 16, 9
 
 OFFSET_RATES = {(24, False): 0, (25, False): 1, (30, True): 2, (30, False): 3}  # by labels of a second, and drop frame
 HUNDREDTHS = 100  # of a frame
 
-MAX_TRACKS = 0xFFFF  # what the head can state
+MAX_TRACKS = 4096  # a head can state more, no host shows more
 NUMBER_BYTES = 4
 MAX_DELTA = (1 << 7 * NUMBER_BYTES) - 1
-EMPTY_TEXT = b"\xff\x01\x00"
+NOTHING = b"\xff\x7f\x01\x7d"  # sequencer-specific, so that no host shows it
 
 
 class DamagedError(Exception):
@@ -124,34 +133,15 @@ def meta_values(message: bytes) -> bytes:
     return message[number(message, 2)[1] :]
 
 
-def events_of(chunk: bytes) -> Iterator[Event]:
-    """Give the events of a track that is known to be in order, running status spelled out; `chunk` has no head."""
-    at = tick = status = 0
-    while at < len(chunk):
-        delta, at = number(chunk, at)
-        tick += delta
-        first = at
-        if chunk[at] in (META, SYSEX, SYSEX_GOES_ON):
-            length, at = number(chunk, at + (2 if chunk[at] == META else 1))
-            at += length
-            yield tick, chunk[first:at]
-            continue
-        if chunk[at] >= 0x80:
-            status = chunk[at]
-            at += 1
-        first, at = at, at + DATA_BYTES[status & 0xF0]
-        yield tick, bytes((status,)) + chunk[first:at]
-
-
 def chunk_of(events: Iterable[Event]) -> bytes:
-    """Give a track, with its head, of events in the order of their ticks; empty texts divide gaps too long to state."""
+    """Give a track, with its head, of events in the order of their ticks; gaps too long to state are divided."""
     data = bytearray()
     now = 0
     for tick, message in events:
         delta = tick - now
         now = tick
         while delta > MAX_DELTA:
-            data += number_bytes(MAX_DELTA) + EMPTY_TEXT
+            data += number_bytes(MAX_DELTA) + NOTHING
             delta -= MAX_DELTA
         data += number_bytes(delta) + message
     return b"MTrk" + len(data).to_bytes(4) + bytes(data)

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmt_bridge.outputs.midibytes import (
+from cmt_bridge.midi.events import (
     DamagedError,
     chunk_of,
-    events_of,
     file_of,
     meta_event,
     meta_values,
     number,
     number_bytes,
 )
+from cmt_bridge.midi.file import parsed
 
 
 @pytest.mark.parametrize(
@@ -43,21 +45,14 @@ def test_values_of_any_length_come_back_from_a_meta_event() -> None:
         assert meta_values(meta_event(0x7F, bytes(length))) == bytes(length)
 
 
-def test_running_status_is_spelled_out() -> None:
-    chunk = b"\x00\x90\x3c\x40\x83\x60\x3c\x00\x01\xc0\x05\x00\xff\x2f\x00"
-    assert list(events_of(chunk)) == [
-        (0, b"\x90\x3c\x40"),
-        (480, b"\x90\x3c\x00"),
-        (481, b"\xc0\x05"),
-        (481, b"\xff\x2f\x00"),
-    ]
-
-
 def test_a_track_of_any_gaps_comes_back() -> None:
     events = [(0, b"\xf0\x02\x43\xf7"), (127, b"\xe0\x01\x02"), (2**30, meta_event(0x2F))]
     chunk = chunk_of(events)
     assert chunk[:8] == b"MTrk" + (len(chunk) - 8).to_bytes(4)
-    assert [event for event in events_of(chunk[8:]) if event[1] != b"\xff\x01\x00"] == events
+    (track,) = parsed(file_of(1, 0x7FFF, [chunk]), Path("a.mid")).tracks
+    between = [message for _, message in track.events if message not in dict(map(reversed, events))]
+    assert set(between) == {meta_event(0x7F, b"\x7d")}  # which no host shows
+    assert [event for event in track.events if event[1] not in between] == events
 
 
 def test_the_head_counts_the_tracks() -> None:
