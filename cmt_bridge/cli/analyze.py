@@ -99,7 +99,14 @@ def _summary(metadata: VideoMetadata) -> str:
         f"{source.name}: {_clock(metadata.duration)}, {source.width}×{source.height}, {rate:.5g} frames per second; "
         f"{metadata.tempo:.4g} BPM ({metadata.tempo_source}), {_count(len(metadata.flow_per_bar), 'bar')}, "
         f"{_count(len(metadata.beats), 'visual beat')}, {_count(len(metadata.cuts), 'cut')}"
+        f"{_slowly(metadata)}"
     )
+
+
+def _slowly(metadata: VideoMetadata) -> str:
+    """Give the transitions that take their time, for a sentence."""
+    said = [f"{each.kind} {_clock(each.begin)} to {_clock(each.end)}" for each in metadata.transitions]
+    return f", {_count(len(said), 'transition')} ({'; '.join(said)})" if said else ""
 
 
 def _count(number: int, thing: str) -> str:

@@ -10,10 +10,10 @@ from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.core.timecode import counting_of, is_label
 from cmt_bridge.errors import ScoreError
 
-__all__ = ["Cut", "VideoMetadata", "VideoSource", "VisualBeat"]
+__all__ = ["Cut", "Transition", "VideoMetadata", "VideoSource", "VisualBeat"]
 
 VERSION = 1
-LONGEST = 86_400.0  # seconds; what states more is damaged
+LONGEST = 21_600.0  # seconds of a film; what states more is damaged, or no film
 SLOWEST, FASTEST = 4.0, 1000.0  # BPM
 
 
@@ -69,13 +69,26 @@ class Cut:
     score: float
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Transition:
+    """A change of shot that takes its time: from `begin` to `end` in seconds, and its kind in words.
+
+    That is `dissolve`, or `fade to`, `fade from` or `fade through` `black` or `white`.
+    """
+
+    begin: float
+    end: float
+    kind: str
+
+
 @dataclass(frozen=True, slots=True)
 class VideoMetadata:
     """The measures of a video that music is composed from.
 
     `duration` is in seconds, `tempo` in BPM; `tempo_source` is `estimated`, `given` or `default` (a still video).
     `flow_per_bar` is the mean absolute optical flow of each bar in pixels per frame at 360 lines and the original's
-    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`.
+    frame rates (paper, section 3.2); bars begin with the video and last four beats of `tempo`. At `joints`, in seconds,
+    the time stamps of the file jump, and what lies on both sides was joined up.
     """
 
     source: VideoSource
@@ -85,6 +98,8 @@ class VideoMetadata:
     beats: tuple[VisualBeat, ...]
     cuts: tuple[Cut, ...]
     flow_per_bar: tuple[float, ...]
+    joints: tuple[float, ...] = ()
+    transitions: tuple[Transition, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
@@ -101,6 +116,10 @@ class VideoMetadata:
             "flow_magnitude_per_bar": list(self.flow_per_bar),
             "version": VERSION,
             "tempo_source": self.tempo_source,
+            "joints": list(self.joints),
+            "transitions": [
+                {"start_time": each.begin, "end_time": each.end, "kind": each.kind} for each in self.transitions
+            ],
             "cuts": [{"start_time": cut.seconds, "score": cut.score} for cut in self.cuts],
             "source": {
                 "name": source.name,
@@ -152,6 +171,11 @@ class VideoMetadata:
                 beats=tuple(VisualBeat(float(b["start_time"]), float(b["weight"])) for b in data["vbeats"]),
                 cuts=tuple(Cut(float(c["start_time"]), float(c["score"])) for c in data.get("cuts", ())),
                 flow_per_bar=tuple(map(float, data["flow_magnitude_per_bar"])),
+                joints=tuple(map(float, data.get("joints", ()))),
+                transitions=tuple(
+                    Transition(float(each["start_time"]), float(each["end_time"]), str(each["kind"]))
+                    for each in data.get("transitions", ())
+                ),
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ScoreError(f"{source} is damaged: {error!r}.", hint="Write it anew with `analyze`.") from error
@@ -170,7 +194,8 @@ class VideoMetadata:
             return "an impossible frame rate"
         if not 0.0 <= self.source.offset <= LONGEST:
             return "an impossible offset"
-        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts)]
+        moments = [*(beat.seconds for beat in self.beats), *(cut.seconds for cut in self.cuts), *self.joints]
+        moments += [moment for each in self.transitions for moment in (each.begin, each.end)]
         if not all(0.0 <= seconds <= LONGEST for seconds in moments):
             return "impossible times"
         if not all(math.isfinite(beat.weight) for beat in self.beats):

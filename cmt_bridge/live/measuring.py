@@ -77,10 +77,10 @@ def looks(
     A look before the last has the motion of complete bars only. Raises `VideoError` as `measure` does.
     """
     from cmt_bridge.core.files import sha256_of
+    from cmt_bridge.media.reel import check_file
     from cmt_bridge.video.analysis import analyze
     from cmt_bridge.video.cache import keep, known
     from cmt_bridge.video.measurement import measuring
-    from cmt_bridge.video.stream import check_file
 
     check_file(path)
     hashed: list[str] = []

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from cmt_bridge.core.files import complete_path, fresh_path
-from cmt_bridge.errors import OutputError, UsageError, VideoError
+from cmt_bridge.errors import OutputError, UsageError
 from cmt_bridge.outputs.audio import SAMPLE_RATE, Sound
 
 __all__ = ["Picture", "measure_picture", "write_preview"]
@@ -36,10 +35,14 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Picture:
-    """The picture stream of a video: `start` and `end` in seconds on the file's own clock."""
+    """The picture stream of a video: `start` and `end` in seconds on the file's own clock, straightened where it jumps.
+
+    `before` packets come first that nothing is shown of.
+    """
 
     start: Fraction
     end: Fraction
+    before: int = 0
 
     @property
     def seconds(self) -> float:
@@ -47,57 +50,13 @@ class Picture:
         return float(self.end - self.start)
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn what fails while `path` is read into a `VideoError`."""
-    import av
-
-    try:
-        yield
-    except (av.FFmpegError, ValueError) as error:
-        if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)):
-            raise VideoError(f"Cannot read {path}: {error.strerror}.", hint="Check the path.") from error
-        raise VideoError(f"{path} is not a video or is damaged.", hint="Give a video file.") from error
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Give the container and its best picture stream. Raises `VideoError` where there is none."""
-    import av
-
-    with _reading(path):
-        container = av.open(str(path), metadata_errors="replace")
-    with container:
-        stream = container.streams.best("video")
-        if stream is None:
-            raise VideoError(f"{path} has no picture.", hint="Give a video file.")
-        yield container, stream
-
-
-def _packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    packets = container.demux(stream)
-    while True:
-        with _reading(path):
-            packet = next(packets, None)
-        if packet is None:
-            return
-        if packet.size and (packet.dts is not None or packet.pts is not None):
-            if packet.pts is None:
-                packet.pts = packet.dts
-            yield packet
-
-
 def measure_picture(path: Path) -> Picture:
     """Find out when the picture of a video begins and ends. Raises `VideoError` where there is none."""
-    with _open(path) as (container, stream):
-        base = stream.time_base
-        shown = sorted((p.pts, p.duration or 0) for p in _packets(path, container, stream) if not p.is_discard)
-    if not shown:
-        raise VideoError(f"{path} has no picture.", hint="Give a video file.")
-    last, length = shown[-1]
-    if not length and len(shown) > 1:
-        length = last - shown[-2][0]
-    return Picture(shown[0][0] * base, (last + length) * base)
+    from cmt_bridge.media.reel import Reel
+
+    with Reel(path) as reel:
+        shown = reel.shown()
+        return Picture(shown.start * reel.time_base, shown.end * reel.time_base, shown.before)
 
 
 class _SoundWriter:
@@ -132,21 +91,30 @@ class _SoundWriter:
 def _copy(video: Path, picture: Picture, sound: Sound, path: Path, progress: Progress) -> None:
     import av
 
-    with _open(video) as (container, stream):
-        shift = round(picture.start / stream.time_base)
+    from cmt_bridge.media.reel import Reel
+
+    with Reel(video) as reel:
+        base = reel.time_base
+        shift = round(picture.start / base)
         with av.open(str(path), "w") as output:
             try:
-                track = output.add_stream_from_template(stream, opaque=True)
-                track.metadata.update(stream.metadata)
+                track = output.add_stream_from_template(reel.stream, opaque=True)
+                track.metadata.update(reel.stream.metadata)
                 writer = _SoundWriter(output, sound, CONTAINERS[path.suffix.lower()])
                 output.start_encoding()
             except (av.FFmpegError, ValueError) as error:
                 raise _CannotHoldError(f"{path.suffix} cannot hold this picture") from error
-            for packet in _packets(video, container, stream):
-                packet.pts -= shift
+            is_begun = False
+            for number, packet in enumerate(reel.packets()):
+                if number < picture.before or not packet.size or (packet.pts is None and packet.dts is None):
+                    continue
+                packet.pts = (packet.dts if packet.pts is None else packet.pts) - shift
+                if is_begun and packet.pts < 0 and not packet.is_discard:
+                    continue  # shown before the first, but refers to what is not there
+                is_begun = is_begun or not packet.pts
                 if packet.dts is not None:
                     packet.dts -= shift
-                now = float(packet.pts * stream.time_base)
+                now = float(packet.pts * base)
                 packet.stream = track
                 writer.until(now + AHEAD_SECONDS)
                 try:

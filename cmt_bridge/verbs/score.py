@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.config import Config, read_config
 from cmt_bridge.core.hosts import HOSTS
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.take import Take
 
 __all__ = ["ScoreRequest", "add", "doubts", "now", "precision_of", "score", "weights_of"]
+
+MOST_PLACES: Final = 5  # that a sentence lists
+LATE: Final = 0.05  # s by which a picture begins late enough to be told
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,19 @@ def _delivered(
 
 
 def doubts(video: Path, metadata: VideoMetadata, damage: str) -> list[str]:
-    """Say what a person should know of a measured video: that it is damaged, that its tempo is not its own."""
+    """Say what a person should know of a measured video: what is odd in it, and that its tempo is not its own."""
     found = []
     if damage:
         found.append(f"Warning: {video} is damaged: {damage}. It was measured up to {metadata.duration:.1f} s.")
+    if metadata.joints:
+        places = ", ".join(f"{each:.1f} s" for each in metadata.joints[:MOST_PLACES])
+        more = f" and {len(metadata.joints) - MOST_PLACES} more" if len(metadata.joints) > MOST_PLACES else ""
+        found.append(f"Warning: the time stamps of {video} jump at {places}{more}; what they part was joined up.")
+    if metadata.source.offset >= LATE:
+        found.append(
+            f"The picture begins {metadata.source.offset:.3f} s after the file; the music begins with the picture, and "
+            "exported projects do too."
+        )
     if metadata.tempo_source == "default":
         found.append(
             f"The picture has no rhythm to take a tempo from, so it is {metadata.tempo:g} BPM; --tempo sets another."

@@ -9,10 +9,11 @@ import numpy as np
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions
 from cmt_bridge.core.tempo import BEATS_PER_BAR, bpm_to_uspq, uspq_to_bpm
-from cmt_bridge.video.beats import even_directogram, peaks, prominence, saliency, sequence
+from cmt_bridge.video.beats import even_directogram, on_time, peaks, prominence, saliency, sequence
 from cmt_bridge.video.cuts import find_cuts
 from cmt_bridge.video.measurement import Measurement
 from cmt_bridge.video.tempo import DEFAULT_TEMPO, estimate_tempo
+from cmt_bridge.video.transitions import find_transitions
 
 __all__ = ["analyze", "flow_per_bar"]
 
@@ -20,6 +21,7 @@ __all__ = ["analyze", "flow_per_bar"]
 # 0.85 s the tempo agrees with the original's on the four clips that its output is known for.
 TEMPO_SMOOTHING: Final = 0.125  # s
 TEMPO_SURROUNDINGS: Final = 0.8  # s
+COARSEST: Final = 0.09  # s; in steps of that motion is looked at where frames are rare
 LEAST_PEAKS: Final = 4  # visual beats, below which no tempo is read from them
 
 
@@ -30,10 +32,12 @@ def analyze(measurement: Measurement, options: AnalysisOptions | None = None) ->
     nearest to it; `tempo_source` then says `default`. The tempo is one that a MIDI file can state exactly.
     """
     options = options or AnalysisOptions()
-    step = measurement.nominal
-    even = even_directogram(measurement.seconds, measurement.directogram, step, measurement.duration)
-    curve = saliency(even, step)
+    parts = int(np.ceil(measurement.nominal / COARSEST - 1e-6))  # of a frame, since a beat is late by a step
+    step = measurement.nominal / parts
+    even = parts * even_directogram(measurement.seconds, measurement.directogram, step, measurement.duration)
+    curve = parts * saliency(even, step)
     candidates = peaks(prominence(curve, step), step)
+    candidates = on_time(measurement.seconds, candidates)
     candidates = tuple(beat for beat in candidates if beat.seconds < measurement.duration)
     tempo, tempo_source = options.tempo, "given"
     if tempo is None and len(candidates) >= LEAST_PEAKS:
@@ -42,14 +46,18 @@ def analyze(measurement: Measurement, options: AnalysisOptions | None = None) ->
     if tempo is None:
         tempo, tempo_source = min(max(DEFAULT_TEMPO, options.tempo_low), options.tempo_high), "default"
     tempo = uspq_to_bpm(bpm_to_uspq(tempo))
+    seconds, sights = measurement.seconds, measurement.sights
+    cuts = find_cuts(seconds, measurement.residual, sights, options.cut_sensitivity)
     return VideoMetadata(
         source=measurement.source,
         duration=measurement.duration,
         tempo=tempo,
         tempo_source=tempo_source,
         beats=sequence(candidates, tempo),
-        cuts=find_cuts(measurement.seconds, measurement.residual, options.cut_sensitivity),
+        cuts=cuts,
         flow_per_bar=flow_per_bar(measurement, tempo),
+        joints=measurement.joints,
+        transitions=find_transitions(seconds, sights, cuts),
     )
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from cmt_bridge.core.metadata import VisualBeat
 
-__all__ = ["Curve", "even_directogram", "peaks", "prominence", "saliency", "sequence"]
+__all__ = ["Curve", "even_directogram", "on_time", "peaks", "prominence", "saliency", "sequence"]
 
 Curve = npt.NDArray[np.float64]
 
@@ -21,6 +21,8 @@ SMOOTHING: Final = 0.055  # s; shorter jolts are shake and noise. Finds most of 
 MOST_AT_ONCE: Final = 99.5  # percentile at which saliency is cut off, so that a hard cut does not dwarf all motion
 SURROUNDINGS: Final = 0.6  # s, about a beat; a visual beat stands out from the mean of its surroundings
 NEAREST_PEAK: Final = 0.08  # s to either side within which a visual beat is the highest
+HELD: Final = 0.3  # s, after which a picture is held, and does not move slowly
+SEEN_LATE: Final = 0.15  # s, after which motion that stops at once has been seen to stop
 LEAST_SALIENCY: Final = 2e-3  # pixels per frame²; weights are relative to this at least: noise is no strong beat
 LEAST_WEIGHT: Final = 0.01
 OFF_BEAT_COST: Final = 0.04  # in weight, of an interval as far from half beats as can be
@@ -33,12 +35,16 @@ def even_directogram(
     """Spread motion by direction evenly over steps of `step` seconds, whatever the frame times.
 
     `directogram` has shape (n, directions): the motion between frame i-1 and frame i at times `seconds` (n,). Gives
-    shape (steps, directions), in pixels per step; step k lasts from k·step to (k+1)·step. How the last picture moves
-    on is not known, so that the last known motion stays: an end is no visual beat.
+    shape (steps, directions), in pixels per step; step k lasts from k·step to (k+1)·step. A picture that is held is
+    still until the next one comes. How the last picture moves on is not known, so that the last known motion stays: an
+    end is no visual beat.
     """
     edges = np.arange(int(np.ceil(duration / step - 1e-6)) + 1) * step
     total = np.cumsum(directogram, axis=0, dtype=np.float64)
-    even = np.stack([np.diff(np.interp(edges, seconds, path)) for path in total.T], axis=1)
+    held = np.flatnonzero(np.diff(seconds) > max(HELD, 2 * step)) + 1
+    knots = np.insert(seconds, held, seconds[held] - step)
+    total = np.insert(total, held, total[held - 1], axis=0)
+    even = np.stack([np.diff(np.interp(edges, knots, path)) for path in total.T], axis=1)
     known = max(1, int(np.floor(seconds[-1] / step + 1e-3)))
     even[known:] = even[min(known, len(even)) - 1]
     return even
@@ -80,6 +86,22 @@ def peaks(curve: Curve, step: float) -> tuple[VisualBeat, ...]:
             found.append(VisualBeat(seconds=float((k + 1) * step), weight=float(curve[k] / top)))
             last = int(k)
     return tuple(found)
+
+
+def on_time(seconds: Curve, beats: tuple[VisualBeat, ...]) -> tuple[VisualBeat, ...]:
+    """Place visual beats that follow a picture which comes after one was held on the moment at which it comes.
+
+    `seconds` (n,) are the times of the frames.
+    """
+    coming = seconds[1:][np.diff(seconds) > HELD]
+    found: dict[float, VisualBeat] = {}
+    for beat in beats:
+        place = int(np.searchsorted(coming, beat.seconds, side="right")) - 1
+        late = beat.seconds - coming[place] if place >= 0 else np.inf
+        moment = float(coming[place]) if late <= SEEN_LATE else beat.seconds
+        if moment not in found or found[moment].weight < beat.weight:
+            found[moment] = VisualBeat(moment, beat.weight)
+    return tuple(sorted(found.values()))
 
 
 def sequence(candidates: tuple[VisualBeat, ...], tempo: float) -> tuple[VisualBeat, ...]:

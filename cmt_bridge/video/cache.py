@@ -17,14 +17,15 @@ import platformdirs
 from cmt_bridge.core.files import complete_path, sha256_of
 from cmt_bridge.core.metadata import VideoSource
 from cmt_bridge.errors import OutputError, VideoError
+from cmt_bridge.media.reel import check_file
 from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure, shown_name
-from cmt_bridge.video.stream import check_file
 
 __all__ = ["cache_folder", "keep", "known", "load", "measured", "save"]
 
 ENVIRONMENT: Final = "CMT_BRIDGE_CACHE"
 MOST_BYTES: Final = 1 << 30  # of all measurements together; the longest unused are deleted first
-ARRAYS: Final = ("pts", "speed", "directogram", "residual", "preview_pts", "previews")
+CURVES: Final = ("pts", "speed", "directogram", "residual", "sights")
+ARRAYS: Final = (*CURVES, "preview_pts", "previews")
 
 
 def cache_folder() -> Path:
@@ -75,6 +76,7 @@ def save(measurement: Measurement, path: Path) -> None:
         "time_base": [measurement.time_base.numerator, measurement.time_base.denominator],
         "length": measurement.length,
         "damage": measurement.damage,
+        "joints": list(measurement.joints),
     }
     arrays: dict[str, Any] = {name: getattr(measurement, name) for name in ARRAYS}
     with complete_path(path) as temporary:
@@ -93,9 +95,10 @@ def load(path: Path) -> Measurement | None:
             time_base=Fraction(*head["time_base"]),
             length=int(head["length"]),
             damage=str(head["damage"]),
+            joints=tuple(head["joints"]),
             **arrays,
         )
-        if len({len(found.pts), len(found.speed), len(found.directogram), len(found.residual)}) != 1:
+        if len({len(arrays[name]) for name in CURVES}) != 1:
             return None
         with suppress(OSError):
             os.utime(path)  # marks it as used

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import av
-from av.container import InputContainer
+from av.container.core import Container
 from av.video.stream import VideoStream as AvStream
 
 from cmt_bridge.core.timecode import USUAL, is_label
@@ -82,7 +82,7 @@ def stated_labels(path: Path) -> tuple[Fraction, str] | None:
         return None
 
 
-def own_timecode(container: InputContainer, stream: AvStream) -> str:
+def own_timecode(container: Container, stream: AvStream) -> str:
     """Give the label that a file has for its first picture, with `;` in drop frame; empty where it has none.
 
     It is in a timecode track of QuickTime and MP4, as cameras write it, or in the head of MXF and others; FFmpeg shows

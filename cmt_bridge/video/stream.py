@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,18 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, cast
 
-import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from av.container import InputContainer
 from av.video.reformatter import Interpolation, VideoReformatter
-from av.video.stream import VideoStream as AvStream
 
-from cmt_bridge.errors import VideoError
+from cmt_bridge.media.reel import USUAL_RATE, Reel
+from cmt_bridge.video.bars import GLIMPSES, WHOLE, Active, active_area
 from cmt_bridge.video.labels import nominal_rate, own_timecode
 
-__all__ = ["LINES", "Frame", "VideoStream", "check_file"]
+__all__ = ["LINES", "SIGHT", "THUMB", "Frame", "VideoStream"]
 
 Gray = npt.NDArray[np.uint8]
 Colour = npt.NDArray[np.uint8]
@@ -33,11 +29,9 @@ WIDEST: Final = 4 * LINES  # pictures wider than 4:1 are measured on fewer lines
 MOST_ENLARGED: Final = 8  # pictures of less than 45 lines are measured on fewer lines
 SMOOTHING: Final = 0.7  # pixels; grain is not motion. As much as the re-encoding that the original measures takes away
 NEAREST: Final = Fraction(1, 40)  # s; halves 48, 50 and 60 fps and leaves 30 fps alone, however its times are rounded
+SIGHT: Final = (32, 18)  # pixels of a picture at a glance, squeezed likewise
 THUMB: Final = (128, 72)  # pixels of the small pictures, squeezed to this whatever the aspect
-BIG_FRAME: Final = 4096 * 2304  # pixels; above it each decoding thread would hold tens of megabytes
 SQUARE_ENOUGH: Final = Fraction(1, 50)  # pixel aspects this near to 1 are leftovers of somebody's rounding
-USUAL_RATE: Final = Fraction(25)  # where a file states no frame rate
-JUMP_BACK: Final = 1  # s; times that fall back further start anew, as in joined transport streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +39,13 @@ class Frame:
     """One picture: `pts` in units of the stream's time base since the first picture.
 
     `gray` has shape (lines, width); `thumb` is the whole picture squeezed to (72, 128, 3) in RGB. Both are as shown,
-    after rotation.
+    after rotation. `sight` is the grey picture squeezed to (18, 32): what is left at a glance.
     """
 
     pts: int
     gray: Gray
     thumb: Colour
-
-
-def check_file(path: Path) -> None:
-    """Raise `VideoError` unless `path` is a regular file that can be read and is not empty."""
-    hint = "Give the path of a video file."
-    try:
-        mode = path.stat()
-        if stat.S_ISDIR(mode.st_mode):
-            raise VideoError(f"{path} is a folder, not a video.", hint=hint)
-        if not stat.S_ISREG(mode.st_mode):
-            raise VideoError(f"{path} is not a regular file.", hint="Save the video to a file first.")
-        if mode.st_size == 0:
-            raise VideoError(f"{path} is empty.", hint="If it is still being copied, wait until that has ended.")
-        with path.open("rb") as file:
-            file.read(1)
-    except FileNotFoundError:
-        raise VideoError(f"There is no file {path}.", hint="Check the path.") from None
-    except PermissionError:
-        raise VideoError(f"{path} may not be read.", hint="Change its permissions, or copy it.") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise VideoError(f"{path} cannot be read: {reason}.", hint=hint) from None
+    sight: Gray
 
 
 def shown_size(width: int, height: int, aspect: Fraction | None, quarter_turns: int) -> tuple[int, int]:
@@ -101,71 +74,43 @@ class VideoStream:
     timestamps, never from a frame count; the first picture shown is time 0.
 
     After the iteration `decoded` counts all pictures, `length` is the time in time-base units from the first picture to
-    the end of the last, and `damage` says in words what could not be read, or is empty.
+    the end of the last, `offset` the seconds from the beginning of the file to the first picture, `joints` the seconds
+    at which time stamps jumped and were joined up, and `damage` says in words what could not be read, or is empty.
 
-    Raises `VideoError` where the file holds no picture that can be decoded.
+    Raises `VideoError` where the file holds no picture that can be decoded, or more than a film can last.
     """
 
     def __init__(self, path: Path) -> None:
-        check_file(path)
-        av.logging.set_level(None)
         self.path = path
-        self.decoded = 0
-        self.damage = ""
         self.length = 0
         self._steps: Counter[int] = Counter()  # from picture to picture, by their length
+        self.offset = 0.0
         self.rotation = 0  # degrees clockwise
         self.width = self.height = 0
-        self._bytes = max(1, path.stat().st_size)
+        self._reel = Reel(path)
         self._position = 0.0
-        self._container = self._open()
-        try:
-            self._stream = self._choose()
-        except BaseException:
-            self._container.close()
-            raise
-        self.time_base = self._stream.time_base or Fraction(1, 1000)
-        self._stated = self._stated_seconds()
-        context = self._stream.codec_context
-        big = context.width * context.height > BIG_FRAME
-        context.thread_type = "SLICE" if big else "AUTO"
-        context.thread_count = min(4, os.cpu_count() or 1)
+        self._origin = 0
+        self._stated = self._reel.stated
+        self.time_base = self._reel.time_base
 
-    def _open(self) -> InputContainer:
-        try:
-            # `file:` keeps a colon in a name from being a protocol; the whitelist keeps playlists off the net.
-            return av.open(f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
-        except (av.error.FFmpegError, OSError, ValueError, UnicodeError):
-            raise VideoError(
-                f"{self.path} is not a video, or it is damaged.",
-                hint="Try whether a player opens it; if it is still being copied, wait until that has ended.",
-            ) from None
+    @property
+    def decoded(self) -> int:
+        """The number of all pictures so far."""
+        return self._reel.decoded
 
-    def _choose(self) -> AvStream:
-        best = self._container.streams.best("video")
-        cover = av.stream.Disposition.attached_pic
-        real = [stream for stream in self._container.streams.video if not stream.disposition & cover]
-        if not real:
-            raise VideoError(f"{self.path} has no picture, only sound.", hint="Give a file with a video stream.")
-        stream = best if isinstance(best, AvStream) and best in real else real[0]
-        try:
-            context = stream.codec_context
-        except (av.error.FFmpegError, RuntimeError, ValueError):
-            context = None
-        if context is None:
-            raise VideoError(
-                f"The pictures in {self.path} are coded in a way that is not known here.", hint="Convert it to H.264."
-            )
-        return stream
+    @property
+    def damage(self) -> str:
+        """What could not be read, in words, or nothing."""
+        return self._reel.damage
 
-    def _stated_seconds(self) -> float | None:
-        if self._stream.duration:
-            return float(self._stream.duration * self.time_base)
-        return self._container.duration / av.time_base if self._container.duration else None
+    @property
+    def joints(self) -> tuple[float, ...]:
+        """The seconds of the picture at which time stamps jumped and were joined up."""
+        return tuple(float(each - self._origin * self.time_base) for each in self._reel.joints)
 
     def stated_length(self, least: int) -> int:
         """Give the length that the file states, in time-base units, `least` where it states less or none."""
-        return max(least, round(self._stated / self.time_base)) if self._stated else least
+        return self._reel.expected(least)
 
     @property
     def position(self) -> float:
@@ -175,7 +120,7 @@ class VideoStream:
     @property
     def frame_rate(self) -> Fraction:
         """The average frame rate: as stated where the decoded frames bear it out, else as counted."""
-        stated = self._stream.average_rate
+        stated = self._reel.stream.average_rate
         if not self.length or not self.decoded:
             return stated or USUAL_RATE
         counted = self.decoded / (self.length * self.time_base)
@@ -186,12 +131,12 @@ class VideoStream:
     @property
     def nominal_rate(self) -> Fraction:
         """The rate at which pictures follow each other where none is left out."""
-        return nominal_rate(self._stream, self.time_base, self._steps, self.frame_rate)
+        return nominal_rate(self._reel.stream, self.time_base, self._steps, self.frame_rate)
 
     @property
     def timecode(self) -> str:
-        """The label that the file gives to its first picture, empty where it gives none."""
-        return own_timecode(self._container, self._stream)
+        """The label that the file gives to its beginning, empty where it gives none."""
+        return own_timecode(self._reel.stream.container, self._reel.stream)
 
     def __enter__(self) -> VideoStream:
         return self
@@ -199,102 +144,76 @@ class VideoStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._container.close()
-
-    def _pictures(self) -> Iterator[Any]:
-        """Give all pictures that can be decoded, stepping over what cannot."""
-        spoilt = 0
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except (av.error.FFmpegError, OSError):
-                self.damage = "the file breaks off"
-                break
-            if packet.pos and self._stated is None:
-                self._position = min(1.0, packet.pos / self._bytes)
-            try:
-                yield from packet.decode()
-            except (av.error.FFmpegError, OSError, ValueError):
-                spoilt += packet.size > 0
-        if spoilt and not self.damage:
-            self.damage = f"{spoilt} {'piece' if spoilt == 1 else 'pieces'} of it could not be decoded"
+        self._reel.__exit__(kind, error, trace)
 
     def __iter__(self) -> Iterator[Frame]:
-        rate = self._stream.average_rate or USUAL_RATE
-        step = max(1, round(1 / rate / self.time_base))
-        jump_back = JUMP_BACK / self.time_base
+        reel = self._reel
         nearest = NEAREST / self.time_base
-        origin = last = used = None
-        end = 0
-        scaler = _Scaler()
-        for picture in self._pictures():
-            self.decoded += 1
-            pts = picture.pts if picture.pts is not None else picture.dts
-            if origin is None:
+        used = last = None
+        scaler = _Scaler(active_area(_gray(each) for each in reel.glimpses(GLIMPSES)))
+        for picture, shown in reel.pictures():
+            if used is None:
                 self._adopt(picture)
-                origin = pts if pts is not None else 0
-                time = 0
-            elif pts is None:
-                time = end
-            else:
-                time = pts - origin
-                if last - time > jump_back:
-                    origin += time - end
-                    time = end
-            if last is not None and time <= last:
-                continue
+                self._origin, self.offset = shown, reel.offset(shown)
+            time = shown - self._origin
             if last is not None:
                 self._steps[time - last] += 1
-            span = int(picture.duration or 0)
-            last, end = time, time + (span if 0 < span <= 4 * step else step)
-            if self._stated:
-                self._position = min(1.0, float(time * self.time_base) / self._stated)
+            last = time
+            share = float(time * self.time_base) / self._stated if self._stated else reel.share
+            self._position = max(self._position, min(1.0, share))
             if used is not None and time - used < nearest:
                 continue
             used = time
             yield scaler.frame(picture, time, self)
-        self.length = end
-        if not self.decoded:
-            raise VideoError(
-                f"No picture in {self.path} could be decoded.",
-                hint="The file is damaged or holds nothing to show; try whether a player shows it.",
-            )
-        if self._stated and not self.damage:
-            missing = self._stated - float(end * self.time_base)
-            if missing > max(1.0, 0.05 * self._stated):
-                self.damage = f"it states {self._stated:.1f} s, but the picture ends earlier"
+        if used is None:
+            raise reel.undecodable()
+        self.length = reel.end - self._origin
 
     def _adopt(self, picture: Any) -> None:
         turns = round(picture.rotation / 90) % 4  # FFmpeg counts counterclockwise
         self.rotation = -90 * turns % 360
-        self.width, self.height = shown_size(picture.width, picture.height, self._stream.sample_aspect_ratio, turns)
+        aspect = self._reel.stream.sample_aspect_ratio
+        self.width, self.height = shown_size(picture.width, picture.height, aspect, turns)
 
 
 class _Scaler:
-    """Scale, rotate and convert pictures; keeps one swscale context per target."""
+    """Scale, rotate and convert pictures; keeps one swscale context per target. What is measured is the active area."""
 
-    def __init__(self) -> None:
+    def __init__(self, active: Active = WHOLE) -> None:
+        self._active = active
         self._gray = VideoReformatter()
         self._colour = VideoReformatter()
 
     def frame(self, picture: Any, pts: int, stream: VideoStream) -> Frame:
-        width, lines = measured_size(stream.width, stream.height)
         turns = stream.rotation // 90
-        gray = self._convert(self._gray, picture, width, lines, turns, "gray")
+        active = self._active
+        down, across = active.bottom - active.top, active.right - active.left
+        if turns % 2:
+            down, across = across, down
+        width, lines = measured_size(max(1, round(stream.width * across)), max(1, round(stream.height * down)))
+        gray = self._convert(self._gray, picture, width, lines, turns, "gray", active)
         gray = cast(Gray, cv2.GaussianBlur(gray, (0, 0), SMOOTHING))
-        thumb = self._convert(self._colour, picture, *THUMB, turns, "rgb24")
-        return Frame(pts, gray, thumb)
+        thumb = self._convert(self._colour, picture, *THUMB, turns, "rgb24", WHOLE)
+        sight = cast(Gray, cv2.resize(gray, SIGHT, interpolation=cv2.INTER_AREA))
+        return Frame(pts, gray, thumb, sight)
 
     @staticmethod
     def _convert(
-        scaler: VideoReformatter, picture: Any, width: int, height: int, turns: int, pixels: str
+        scaler: VideoReformatter, picture: Any, width: int, height: int, turns: int, pixels: str, active: Active
     ) -> npt.NDArray[np.uint8]:
         if turns % 2:
             width, height = height, width
         way = Interpolation.BICUBIC if pixels == "gray" else Interpolation.AREA
-        small = scaler.reformat(picture, width, height, pixels, interpolation=way, threads=1)
+        all_across, all_down = (
+            round(width / (active.right - active.left)),
+            round(height / (active.bottom - active.top)),
+        )
+        small = scaler.reformat(picture, all_across, all_down, pixels, interpolation=way, threads=1)
         array = np.asarray(small.to_ndarray(), dtype=np.uint8)
+        top, left = round(active.top * all_down), round(active.left * all_across)
+        array = array[top : top + height, left : left + width]
         return np.ascontiguousarray(np.rot90(array, -turns))
+
+
+def _gray(picture: Any) -> Gray:
+    return np.asarray(picture.reformat(format="gray").to_ndarray(), dtype=np.uint8)

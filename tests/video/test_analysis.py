@@ -30,6 +30,7 @@ def made(
         speed=np.array(speed, np.float32),
         directogram=directogram,
         residual=np.zeros(n, np.float32),
+        sights=np.zeros((n, 18, 32), np.uint8),
         preview_pts=np.zeros(1, np.int64),
         previews=np.zeros((1, 72, 128, 3), np.uint8),
     )
@@ -102,7 +103,7 @@ def test_a_pan_holds_no_cut(tmp_path: Path) -> None:
 
 
 def test_more_sensitivity_finds_more_cuts(tmp_path: Path) -> None:
-    faint = [(noise(1) // 8 + 100 + 9 * (k >= 20)).astype(np.uint8) for k in range(40)]
+    faint = [(noise(1 + (k >= 20)) // 16 + 100).astype(np.uint8) for k in range(40)]
     measurement = measure(write_clip(tmp_path / "faint.mp4", faint + shots([20]), 25))
     counts = [len(analyze(measurement, AnalysisOptions(cut_sensitivity=s / 10)).cuts) for s in range(11)]
     assert counts == sorted(counts)
@@ -145,3 +146,21 @@ def test_options_that_cannot_be_used_are_refused(given: dict[str, float]) -> Non
     with pytest.raises(UsageError) as caught:
         AnalysisOptions(**given)
     assert caught.value.hint
+
+
+def test_hits_of_a_sparse_film_are_where_its_pictures_come(tmp_path: Path) -> None:
+    slides = write_clip(tmp_path / "slides.mp4", [noise(k) for k in range(6)], times=lambda k: Fraction(2 * k))
+    strong = [beat.seconds for beat in analyze(measure(slides)).beats if beat.weight > 0.3]
+    assert strong == pytest.approx([2, 4, 6, 8, 10][: len(strong)])
+    assert len(strong) >= 4
+
+
+def test_hits_of_a_slow_film_are_not_a_frame_late() -> None:
+    speed = [0.0] + [2.0] * 20 + [0.0] * 20 + [2.0] * 20 + [0.0] * 20
+    beats = analyze(made(list(range(81)), speed), AnalysisOptions(tempo=120)).beats
+    strong = [beat.seconds for beat in beats if beat.weight > 0.5]
+    assert strong == pytest.approx([2.0, 6.0], abs=0.051)
+
+
+def test_steps_that_are_all_different_have_a_usual_one() -> None:
+    assert 1 / 30 <= made([0, 1, 500_000], [0.0, 1.0, 1.0]).nominal <= 0.1

@@ -36,7 +36,8 @@ def test_the_first_picture_is_time_zero(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "late.ts", panning(1, 25, 30), codec="mpeg2video")
     with VideoStream(clip) as stream:
         seconds = [frame.pts * stream.time_base for frame in stream]
-        assert stream._stream.start_time  # the file itself does not start at 0
+        assert stream._reel.stream.start_time  # the clock of the file itself does not start at 0
+        assert stream.offset == 0
         assert stream.length * stream.time_base == 1
     assert seconds == [Fraction(k, 25) for k in range(25)]
 
