@@ -51,11 +51,14 @@ CONTROLS: Final = "controls"
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A track: its name, its channel and its General MIDI program, both from 0."""
+    """A track: its name, its channel and its General MIDI program, both from 0.
+
+    The program is None where the music itself says it.
+    """
 
     name: str
     channel: int
-    program: int
+    program: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +181,12 @@ class Order(Wiring):
             start=str(said["start"]),
             tempo_map=TempoMap.of((int(tick), int(uspq)) for tick, uspq in said["tempo_map"]),
             frame_rate=(int(said["frame_rate"][0]), int(said["frame_rate"][1])),
-            tracks=tuple(Track(str(t["name"]), int(t["channel"]), int(t["program"])) for t in said["tracks"]),
+            tracks=tuple(_track(each) for each in said["tracks"]),
             chase=bool(said["chase"]),
             ledger=Path(said["ledger"]) if said["ledger"] else None,
         )
+
+
+def _track(said: Mapping[str, Any]) -> Track:
+    program = said["program"]
+    return Track(str(said["name"]), int(said["channel"]), None if program is None else int(program))

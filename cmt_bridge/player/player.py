@@ -42,7 +42,7 @@ class Player:
         self.order = order
         self.rate = rate
         self.ruler = Ruler(order.domain, order.tempo_map)
-        programs = [Program(track.channel, track.program) for track in order.tracks]
+        programs = [Program(track.channel, track.program) for track in order.tracks if track.program is not None]
         self.sequencer = Sequencer(self.ruler, chase=order.chase, programs=programs)
         latency = {track.channel: round(order.latency_of(track) * rate / 1000) for track in order.tracks}
         channels = [track.channel for track in order.tracks]

@@ -1,9 +1,9 @@
 """Follow MIDI clock: Start, Stop, Continue, song position, and 24 clocks a quarter.
 
 A clock says that a 24th of a quarter has passed, and when. Times come with jitter, up to half a period of the sender or
-several clocks at once, so `Pace` tells when a clock was meant. What counts is how many came. Where some do not come when
-they are due the music goes on at their pace, since that is where the sender is; if they do not come for long, it waits.
-`Arrears` tells afterwards whether they were late or lost: only lost ones are counted too, until they come after all.
+several clocks at once, so `Pace` tells when a clock was meant. What counts is how many came. Where some do not come
+when they are due the music goes on at their pace, since that is where the sender is; if they do not come for long, it
+waits. `Arrears` tells afterwards whether they were late or lost: only lost ones are counted too, until they come.
 """
 
 from __future__ import annotations

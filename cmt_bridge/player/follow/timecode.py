@@ -185,7 +185,7 @@ class TimecodeFollower:
         return self._roll(time)
 
     def _guess(self, told: int, piece: int, nibble: int) -> int | None:
-        """Give the first frame of the pair that a quarter frame belongs to, soon after one that was told, in quarters."""
+        """Give the first frame of the pair that a quarter frame belongs to, soon after what was told, in quarters."""
         step = PAIR if piece else 1  # the first piece tells the frame
         count = told // QUARTERS
         first = count - (count - self._parity) % step

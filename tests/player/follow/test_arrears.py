@@ -1,4 +1,4 @@
-"""Clocks and timecode that come late, together, twice, in another order or not at all: where the music is in the end."""
+"""Clocks and timecode that come late, together, twice, in another order or not at all: where the music ends up."""
 
 from __future__ import annotations
 
