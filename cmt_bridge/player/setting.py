@@ -50,8 +50,9 @@ class Setting:
             self._put((message[0], 101), *self._choice(channel))
         elif kind == CONTROLLER and message[1] in DATA:
             choice = self._choice(channel)
-            self._put((message[0], message[1], *b"".join(choice)), *choice, message)
-            self._put((message[0], 101), *choice)  # the one that is chosen is told last
+            if len(choice) > 1:
+                self._put((message[0], message[1], *b"".join(choice)), *choice, message)
+                self._put((message[0], 101), *choice)  # the one that is chosen is told last
         elif kind == CONTROLLER and message[1] not in MODES and message[1] not in STEPS:
             self._put((message[0], message[1]), message)
 
