@@ -36,7 +36,7 @@ class Sheet:
         for bar, _ in sorted_bars:
             if self._stale is not None and bar <= self._stale + 1:  # a change may hold from one bar later on
                 self._stale = max(self._stale, bar + 1)
-        changed = [(bar, notes) for bar, notes in sorted_bars if self.bars.get(bar) != notes]
+        changed = [(bar, notes) for bar, notes in sorted_bars if not _alike(self.bars.get(bar), notes)]
         self.bars.update(changed)
         if self.length is None:
             for bar in sorted(self.bars)[: max(0, len(self.bars) - MOST_BARS)]:
@@ -76,3 +76,13 @@ def _in_order(entries: Entries) -> Entries:
     if any(isinstance(entry[1], str) for entry in entries):
         return sorted(entries, key=lambda entry: entry[0])
     return sorted(entries)
+
+
+def _alike(before: Entries | None, after: Entries) -> bool:
+    """Tell whether entries are the same; an end's velocity counts where both have one: what is composed has none."""
+    if before is None or len(before) != len(after):
+        return False
+    return all(
+        each == other or (len(each) != len(other) and min(len(each), len(other)) > 2 and each[:5] == other[:5])
+        for each, other in zip(before, after, strict=True)
+    )

@@ -166,6 +166,7 @@ class Sequencer:
         self._chase = chase
         self._programs = tuple(bytes((PROGRAM | each.channel, each.program)) for each in programs)
         self._setting = Setting()  # as the messages that were given have left it
+        self._lifted: set[bytes] = set()  # what lifts pedals that were down where it stopped
         self._outdated = False  # whether bars that were passed are other ones now
         self._bars: dict[int, Bar] = {}
         self._newest = -1
@@ -307,6 +308,11 @@ class Sequencer:
         """How many notes sound at the time that was rendered last."""
         return len(self._ends)
 
+    @property
+    def lifts(self) -> list[bytes]:
+        """What lifts the pedals that are down, or were where the music stopped."""
+        return sorted({*self._lifted, *self._setting.lifts()})
+
     def _advance(self, until: int) -> None:
         if until <= self._now:
             return
@@ -362,8 +368,11 @@ class Sequencer:
         self._cut(time, HALT if halts else CUT)
         self._follow(course)
         self._now = time
-        if halts:
-            self._say(self._setting.lifts(), time)
+        if course.rolls:
+            self._lifted.clear()
+        else:
+            self._lifted |= {*self._setting.lifts()}
+            self._say(sorted(self._lifted), time)  # all of them, since what was said last may be taken back by this
         self._enter(course.position, time)
 
     def _leaps(self, course: Course) -> bool:

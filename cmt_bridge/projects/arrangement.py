@@ -18,6 +18,7 @@ from typing import Final
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker
+from cmt_bridge.core.tempo import uspq_to_bpm
 from cmt_bridge.errors import MidiError
 from cmt_bridge.outputs.midi import read_midi_bytes
 from cmt_bridge.outputs.midibytes import (
@@ -126,6 +127,11 @@ class Version:
     metres: tuple[tuple[int, int, int], ...]
     length: int
     parts: tuple[Part, ...]
+
+    @property
+    def bpm(self) -> float:
+        """The tempo at the beginning."""
+        return uspq_to_bpm(self.tempos[0][1])
 
     @property
     def time(self) -> tuple[object, ...]:

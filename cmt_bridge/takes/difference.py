@@ -68,7 +68,7 @@ def difference(first: Take, second: Take) -> Difference:
     }
     names = dict.fromkeys(part.name for version in (before, after) for part in version.parts)
     tracks = (_track(name, before, after, bar_of) for name in names)
-    return Difference((_bpm(before), _bpm(after)), tuple(each for each in tracks if each), also)
+    return Difference((before.bpm, after.bpm), tuple(each for each in tracks if each), also)
 
 
 def _track(name: str, first: Version, second: Version, bar_of: Callable[[Fraction], int]) -> TrackDifference | None:
@@ -153,10 +153,6 @@ def _where(differing: Iterable[Hashable], bar_of: Callable[[Fraction], int]) -> 
 
 def _quarters(version: Version) -> Callable[[int], Fraction]:
     return lambda tick: Fraction(tick, version.division)
-
-
-def _bpm(version: Version) -> float:
-    return 60e6 / version.tempos[0][1]
 
 
 def _bars(version: Version) -> Callable[[Fraction], int]:
