@@ -363,15 +363,17 @@ class Conductor:
     def _played(self, notes: Entries) -> Entries:
         """Give notes that were composed on the channels on which the take that is played has them.
 
-        A part that the take does not have is told its program where it begins.
+        A part that the take does not have is told its program where it begins in each bar.
         """
         music = self._music
         if music is None:
             return notes
         found: Entries = []
-        for tick, duration, channel, *rest in notes:
+        told = set(music.told)
+        for tick, duration, channel, *rest in sorted(notes):
             there = music.channel_of(channel)
-            if there not in music.told:
+            if there not in told:
+                told.add(there)
                 part = next(part for part in PARTS.values() if part.channel == channel)
                 found.append([tick, bytes((PROGRAM_CHANGE | there, part.program)).hex()])
             found.append([tick, duration, there, *rest])
