@@ -168,6 +168,7 @@ class Sequencer:
         self._setting = Setting()  # as the messages that were given have left it
         self._lifted: set[bytes] = set()  # what lifts pedals that were down where it stopped
         self._outdated = False  # whether bars that were passed are other ones now
+        self._left: tuple[int, tuple[bytes, ...]] | None = None  # what all bars before one leave set, once it was asked
         self._bars: dict[int, Bar] = {}
         self._newest = -1
         self._reach = 0
@@ -197,7 +198,8 @@ class Sequencer:
         Where a note of it that sounds has another end now, it ends there.
         """
         before = self._bars.get(bar.number)
-        self._outdated |= bar.leaves != (before.leaves if before is not None else ())
+        if bar.leaves != (before.leaves if before is not None else ()):
+            self._outdated, self._left = True, None
         self._bars[bar.number] = bar
         self._reach = max(self._reach, bar.reach)
         for position, end, key, *_ in bar.rows:
@@ -418,10 +420,8 @@ class Sequencer:
         """
         self._outdated = False
         wanted = Setting()
-        for earlier in sorted(self._bars):
-            if earlier < number:
-                for message in self._bars[earlier].leaves:
-                    wanted.take(message)
+        for message in self._left_before(number):
+            wanted.take(message)
         here = [row for row in self._rows_of(number) if row[2] == NO_KEY]
         for row in here:
             if self._time_of(row[0]) < time:
@@ -435,6 +435,16 @@ class Sequencer:
             self._setting.take(message)
         said = [message for message in (*told, *wanted.messages()) if anew or message not in known]
         self._say([*resets, *(message for message in said if message not in told or message[0] not in soon)], time)
+
+    def _left_before(self, number: int) -> tuple[bytes, ...]:
+        """Give messages that set what all bars before one leave set."""
+        if self._left is None or self._left[0] != number:
+            left = Setting()
+            for earlier in sorted(bar for bar, each in self._bars.items() if bar < number and each.leaves):
+                for message in self._bars[earlier].leaves:
+                    left.take(message)
+            self._left = number, tuple(left.messages())
+        return self._left[1]
 
     def _cut(self, time: int, how: bytes = CUT) -> None:
         self._ends.clear()
