@@ -95,5 +95,5 @@ def _music(path: Path) -> tuple[str, float, bytes]:
     score = read_score(path)
     folder = path if path.is_dir() else path.parent
     name = folder.absolute().name if path.is_dir() or path.name == SCORE_NAME else path.stem
-    written = min(path.glob("*.mid"), default=None) if path.is_dir() else None  # which may be an edited one
-    return name, score.duration, midi_bytes(score) if written is None else read_midi_bytes(written)
+    written = list(path.glob("*.mid")) if path.is_dir() else []  # it may be an edited one
+    return name, score.duration, read_midi_bytes(written[0]) if len(written) == 1 else midi_bytes(score)
