@@ -159,12 +159,13 @@ def _latency(text: str) -> dict[str, float]:
 
 def _rehearse(request: StreamRequest, as_json: bool) -> None:
     """Print what would be sent; what has no take yet is composed as `score` does it, and not kept."""
+    from cmt_bridge.live.music import Music
     from cmt_bridge.live.rehearsal import rehearse
     from cmt_bridge.takes.whereabouts import project_of
 
     project = None if request.fresh else project_of(request.path)
-    score = project.current().score() if project is not None else _composed(request)
-    for each in rehearse(score, request):
+    music = Music.of_take(project.current()) if project is not None else Music.of_score(_composed(request))
+    for each in rehearse(music, request):
         if as_json:
             click.echo(json.dumps(each.to_json()))
             continue

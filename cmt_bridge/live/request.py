@@ -45,9 +45,15 @@ class StreamRequest(Wiring):
     def __post_init__(self) -> None:
         self.order(TempoMap.constant(120), NOTHING)  # so that what cannot be carried out is refused at once
 
-    def order(self, tempo_map: TempoMap, picture: Picture, ledger: Path | None = None) -> Order:
+    def order(
+        self,
+        tempo_map: TempoMap,
+        picture: Picture,
+        ledger: Path | None = None,
+        tracks: tuple[Track, ...] = TRACKS,
+    ) -> Order:
         """Give how the player is to play a piece. Raises `UsageError` where that cannot be."""
-        return self.ordered(tempo_map, picture, TRACKS, ledger)
+        return self.ordered(tempo_map, picture, tracks, ledger)
 
 
 def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:

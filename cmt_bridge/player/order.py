@@ -52,11 +52,14 @@ CONTROLS: Final = "controls"
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A track: its name, its channel and its General MIDI program, both from 0."""
+    """A track: its name, its channel and its General MIDI program, both from 0.
+
+    The program is None where the music itself says it.
+    """
 
     name: str
     channel: int
-    program: int
+    program: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,12 @@ class Order(Wiring):
             start=str(said["start"]),
             tempo_map=TempoMap.of((int(tick), int(uspq)) for tick, uspq in said["tempo_map"]),
             picture=Picture.from_json(said),
-            tracks=tuple(Track(str(t["name"]), int(t["channel"]), int(t["program"])) for t in said["tracks"]),
+            tracks=tuple(_track(each) for each in said["tracks"]),
             chase=bool(said["chase"]),
             ledger=Path(said["ledger"]) if said["ledger"] else None,
         )
+
+
+def _track(said: Mapping[str, Any]) -> Track:
+    program = said["program"]
+    return Track(str(said["name"]), int(said["channel"]), None if program is None else int(program))

@@ -16,6 +16,7 @@ from typing import Final
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker
+from cmt_bridge.core.tempo import uspq_to_bpm
 from cmt_bridge.core.timecode import Counting
 from cmt_bridge.errors import MidiError
 from cmt_bridge.midi.events import (
@@ -138,6 +139,11 @@ class Version:
     def by_name(self) -> dict[str, Part]:
         """Its parts by their names."""
         return {part.name: part for part in self.parts}
+
+    @property
+    def bpm(self) -> float:
+        """The tempo at the beginning."""
+        return uspq_to_bpm(self.tempos[0][1])
 
     @property
     def time(self) -> tuple[object, ...]:

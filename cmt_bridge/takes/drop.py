@@ -10,6 +10,7 @@ from pathlib import Path
 from cmt_bridge.config import Outputs
 from cmt_bridge.core.files import complete_path, fresh_path, sha256_of
 from cmt_bridge.outputs.scorefile import SCORE_NAME
+from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Take
 
@@ -57,7 +58,7 @@ def drop_folder(project: Project, outputs: Outputs) -> Path:
 def _droppings(project: Project, take: Take, outputs: Outputs) -> Iterator[tuple[Path, str]]:
     name = project.name
     if "midi" in outputs.files:
-        tempo = f" {take.score().tempo_map.bpm_at(0):.2f} BPM" if outputs.host == "garageband" else ""
+        tempo = f" {version_of(take.midi, name).bpm:.2f} BPM" if outputs.host == "garageband" else ""
         yield take.midi, f"{name}{tempo}.mid"
     if "score" in outputs.files:
         yield take.folder / SCORE_NAME, f"{name}.score.json"

@@ -28,6 +28,7 @@ SUBFRAMES: Final = 100
 PAIRS: Final = 8  # that the first quarter frame can tell from each other
 SOON: Final = 4  # frames after the first bar, with which some begin that have begun there
 SILENT: Final = 4  # quarter frames that do not come when it has stopped
+OVERTAKING: Final = 2  # pieces ahead of the last one is one that came before its turn
 SLACK: Final = 0.016  # s, by which they may be late
 ELSEWHERE: Final = 0.100  # s, from which on a label is another place, and not the same a little late
 EXACT: Final = 0.75  # of a unit of device time, by which a quarter frame may be off and be none the less on time
@@ -35,6 +36,7 @@ FASTER: Final = 0.12  # by which it may run faster or slower than it should
 SLOWED: Final = Fraction(1001, 1000)  # in 23.976 and 29.97 frames a second without drop, which MTC calls 24 and 30
 TELLING: Final = 0.0003  # by which a speed may be off and be told from that
 SETTLED: Final = 96  # quarter frames after which the speed is measured
+STRAIGHT: Final = 48  # of them that the line has to go through meanwhile
 LAST_MINUTE: Final = 59
 MINUTE: Final = 60  # seconds
 
@@ -61,9 +63,10 @@ class TimecodeFollower:
         self._hours: int | None = None  # of the first bar, where no timecode was given for it
         self._nibbles: list[int | None] = [None] * PIECES
         self._piece: int | None = None
+        self._passed: int | None = None  # the piece that the last one has overtaken, or that got lost before it
         self._base: int | None = None  # count of the frame of the first piece
         self._parity = 0  # of the frames whose labels are sent
-        self._believed: int | None = None  # count that a full frame has told, before the first piece
+        self._believed: int | None = None  # in quarter frames, what a full frame has told before the first piece
         self._sure = False  # whether eight have said so
         self._last: int | None = None
         self._course = Course(0, 0.0)
@@ -126,13 +129,20 @@ class TimecodeFollower:
     def _quarter(self, piece: int, nibble: int, time: int) -> list[Change]:
         before, self._piece = self._piece, piece
         self._last, late = time, self._last
+        passed, self._passed = self._passed, None
         gap = round((time - late) / self._interval) if late is not None and self._rolling else 1
         if before is None or not self._rolling:
             self._nibbles = [None] * PIECES
             self._nibbles[piece] = nibble
             return self._first(piece, nibble, time)
+        if piece == passed:  # a network has brought it after the next one, which told where it is
+            self._piece = before
+            return []
         ahead = (piece - before) % PIECES
-        if ahead != 1 and ahead != gap % PIECES:  # back, or anywhere: no playing
+        overtook = ahead == OVERTAKING and gap <= OVERTAKING
+        if overtook:
+            self._passed = (before + 1) % PIECES
+        if ahead not in (1, gap % PIECES) and not overtook:  # back, or anywhere: no playing
             changes = self._stand(time) if ahead > PIECES // 2 else []
             self._nibbles = [None] * PIECES
             self._base = self._believed = None
@@ -143,7 +153,7 @@ class TimecodeFollower:
             self._base += PAIR
         self._nibbles[piece] = nibble
         if piece == 0 and self._base is not None and not self._sure:
-            base = self._guess(self._base, piece, nibble)
+            base = self._guess(self._base * QUARTERS, piece, nibble)
             if base is not None and base != self._base:
                 self._base = base
                 return self._roll(time)
@@ -165,7 +175,7 @@ class TimecodeFollower:
             base = self._guess(self._believed, piece, nibble)
         elif not (self._heard or piece or nibble > SOON):  # who was never heard begins at the first bar
             self._start = self._said(self._kind) or (self._own.at(self._kind).count if self._own else 0)
-            found = self._guess(self._start, piece, nibble)
+            found = self._guess(self._start * QUARTERS, piece, nibble)
             base = found if found is not None and found - self._start <= SOON else None
         if base is None:
             self._rolling = False
@@ -173,13 +183,13 @@ class TimecodeFollower:
         self._base, self._sure = base, False
         return self._roll(time)
 
-    def _guess(self, count: int, piece: int, nibble: int) -> int | None:
-        """Give the first frame of the pair that a quarter frame belongs to, soon after a frame that was told."""
+    def _guess(self, told: int, piece: int, nibble: int) -> int | None:
+        """Give the first frame of the pair that a quarter frame belongs to, soon after what was told, in quarters."""
         step = PAIR if piece else 1  # the first piece tells the frame
+        count = told // QUARTERS
         first = count - (count - self._parity) % step
         for base in range(first, first + PAIR * PAIRS, step):
-            late = base * QUARTERS + piece >= count * QUARTERS
-            if late and quarter_frame(self._kind.label(base), piece)[1] & 0x0F == nibble:
+            if base * QUARTERS + piece >= told and quarter_frame(self._kind.label(base), piece)[1] & 0x0F == nibble:
                 return base
         return None
 
@@ -218,7 +228,10 @@ class TimecodeFollower:
 
     def _measure(self) -> None:
         """Tell by the speed a rate from that which is slower by a thousandth and has the same number."""
-        pace, count = self._pace, self._quarters - SETTLED
+        pace = self._pace
+        if pace.through < STRAIGHT:  # late ones have bent the line
+            self._quarters = min(self._quarters, SETTLED)
+        count = self._quarters - SETTLED
         if count <= 0:
             self._settled = pace.meant
             return
@@ -293,7 +306,7 @@ class TimecodeFollower:
             self._rolling = rolled
             return []
         exact = found.count + Fraction(min(part, SUBFRAMES - 1), SUBFRAMES)
-        self._believed = ceil(exact)
+        self._believed = ceil(exact) * QUARTERS
         self._base = self._piece = None
         self._course = Course(time, self._place(exact))
         return [Change(self._course)]
@@ -306,7 +319,7 @@ class TimecodeFollower:
         position: float = round(self._course.position_at(time))
         if self._base is not None:
             position = self._position()
-            self._believed = ceil(self._base + Fraction(self._piece or 0, QUARTERS))
+            self._believed = self._base * QUARTERS + (self._piece or 0)
         self._base = self._piece = None
         self._course = Course(time, position)
         return [Change(self._course)]
