@@ -28,7 +28,9 @@ def offset_stated(data: bytes, counting: Counting) -> bytes:
     if not tracks or stated == [(0, wanted)]:
         return data
     first, *others = [[event for event in events if not _is_offset(event)] for events in tracks]
+    before = next((index for index, event in enumerate(tracks[0]) if _is_offset(event) and not event[0]), None)
     place = next((index for index, event in enumerate(first) if not _is_head(event)), len(first))
+    place = place if before is None else before
     chunks = [chunk_of(events) for events in ([*first[:place], wanted, *first[place:]], *others)]
     return file_of(int.from_bytes(data[8:10]), int.from_bytes(data[12:14]), chunks)
 
