@@ -42,6 +42,7 @@ SLOWED: Final = Fraction(1000, 1001)
 NEAR: Final = Fraction(4, 10_000)  # 29.97 and 30 are 0.001 apart
 MEANT: Final = Fraction(5, 10_000)  # 23.98 is often written
 MOST_FACTOR: Final = 5
+MOST_RATE: Final = Fraction(100_000)  # frames a second, and seconds a frame
 NUMBER: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)(?:/(\d{1,6}))?")
 LABEL: Final = re.compile(r"(\d?\d):(\d\d):(\d\d)(?:([:;.,])(\d\d\d?))?")
 HINT: Final = "Write hours:minutes:seconds:frames, such as 01:00:00:00, or 01:00:00;00 in drop frame."
@@ -172,16 +173,22 @@ RATE_NAMES: Final = tuple(dict.fromkeys(rate.name.removesuffix(" drop") for rate
 
 def counted(frame_rate: tuple[int, int]) -> Rate | None:
     """Give the rate in which a film counts, by its stream's (numerator, denominator); None where that is unknown."""
-    numerator, denominator = frame_rate
-    if numerator <= 0 or denominator <= 0:
+    stated = _stated(frame_rate)
+    if not stated:
         return None
-    stated = Fraction(numerator, denominator)
     for factor in range(1, MOST_FACTOR + 1):
         for part in (stated * factor, stated / factor):
             near = _nearest(part)
             if abs(part / near.frames - 1) < NEAR:
                 return near
     return _nearest(stated)
+
+
+def _stated(frame_rate: tuple[int, int]) -> Fraction:
+    """Give a rate, 0 for one that no film has."""
+    numerator, denominator = frame_rate
+    rate = Fraction(numerator, denominator) if numerator > 0 and denominator > 0 else Fraction(0)
+    return rate if 1 / MOST_RATE <= rate <= MOST_RATE else Fraction(0)
 
 
 def _nearest(stated: Fraction) -> Rate:
@@ -323,8 +330,7 @@ def counting_of(
     That picture is `offset` seconds after the beginning of its file. `start` and `rate` are what a person says instead,
     empty for nothing. Raises `UsageError` where they cannot be.
     """
-    numerator, denominator = frame_rate
-    nominal = Fraction(numerator, denominator) if numerator > 0 and denominator > 0 else Fraction(0)
+    nominal = _stated(frame_rate)
     natural = counted(frame_rate)
     usual = named_rate(rate) if rate else natural
     basis = usual or UNKNOWN

@@ -98,7 +98,9 @@ def test_a_film_counts_in_the_usual_rate_that_it_is_made_of_or_that_is_nearest(
 
 def test_of_an_unknown_rate_nothing_is_said() -> None:
     assert counted((0, 1)) is None
-    assert counted((0, 0)) is None
+    for nonsense in ((0, 0), (-25, 1), (25, -1), (10**400, 1), (1, 10**400)):
+        assert counted(nonsense) is None
+        assert counting_of(nonsense).told("MTC", MIDI) == ()
     assert not counting_of((0, 1)).is_known
     assert counting_of((0, 1), rate="25").is_known
 
