@@ -11,6 +11,8 @@
     files = ["midi"]              # or "score", "preview"
     host = "reaper"
     project = ["reaper"]          # a project of these beside them, as `cmt-bridge export` writes it
+    start = "01:00:00:00"         # the timecode of its first picture; the film's own else
+    rate = 25                     # the frames a second in which it counts; as the film does else
 
     [watch]                       # of the watched folder itself
     ignore = ["proxies/*"]
@@ -43,6 +45,7 @@ from typing import Any, Final
 from cmt_bridge.core.bounds import PATTERN, PATTERNS, TOML_BYTES, read_toml_bytes, shortened
 from cmt_bridge.core.files import PROJECT_SUFFIX, read_at_most
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.timecode import RATE_NAMES, is_label, is_rate
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
@@ -81,14 +84,17 @@ LIVE_SWITCHES: Final = ("port_per_track", "chase", "warm")
 class Outputs:
     """Where the files of a current take are dropped: `drop` is a folder, from the clip's own; empty for nowhere.
 
-    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`. Files are dropped only
-    into the folders `within` and below them, or anywhere where that is None.
+    `files` are of `FILES`; `host` is one of `HOSTS`, or empty; `projects` are of `PROJECTS`. `start` and `rate` say in
+    which timecode projects count, where the film's own shall not: the label of its first picture, frames a second.
+    Files are dropped only into the folders `within` and below them, or anywhere where that is None.
     """
 
     drop: str = "."
     files: tuple[str, ...] = ("midi",)
     host: str = ""
     projects: tuple[str, ...] = ()
+    start: str = ""
+    rate: str = ""
     within: tuple[Path, ...] | None = field(default=None, compare=False)
 
     def folder_from(self, home: Path) -> Path:
@@ -244,13 +250,19 @@ def _score(path: Path, data: Any) -> dict[str, str]:
 
 
 def _outputs(path: Path, data: Any, more: tuple[str, ...]) -> dict[str, Any]:
-    _known(path, "outputs", data, ("drop", "files", "host", "project", *more))
+    _known(path, "outputs", data, ("drop", "files", "host", "project", "start", "rate", *more))
     found = dict(data)
     if "places" in found:
         said = found["places"]
         if not isinstance(said, list) or not all(isinstance(each, str) and each and "\0" not in each for each in said):
             raise _wrong(path, "outputs.places", 'a list of folders, such as ["~/Session"]')
         found["places"] = [path.parent / _expanded(each) for each in said]
+    if "start" in found and not (isinstance(found["start"], str) and (not found["start"] or is_label(found["start"]))):
+        raise _wrong(path, "outputs.start", 'a timecode such as "01:00:00:00", or "01:00:00;00" in drop frame')
+    if "rate" in found:
+        found["rate"] = rate = as_text(found["rate"])
+        if rate and not is_rate(rate):
+            raise _wrong(path, "outputs.rate", f"one of {', '.join(RATE_NAMES)}")
     if "drop" in found and (not isinstance(found["drop"], str) or "\0" in found["drop"]):
         raise _wrong(path, "outputs.drop", 'the name of a folder, such as ".", or "" for none')
     if "files" in found:

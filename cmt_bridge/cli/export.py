@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,10 +17,11 @@ from cmt_bridge.verbs.export import FORMATS
 if TYPE_CHECKING:
     from cmt_bridge.verbs.outcome import Outcome
 
-__all__ = ["export", "kinds_of", "project_option", "with_projects"]
+__all__ = ["export", "kinds_of", "project_option", "wanted", "with_projects"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?:[:;]00)?")
+START = "Timecode of the first picture, such as 01:00:00:00, or 01:00:00;00 in drop frame; the film's own else."
+RATE = "Frames a second in which it counts, such as 25 or 29.97; as the film does else."
 
 
 @click.command()
@@ -34,7 +34,8 @@ CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?:[:;]00)?")
 @click.option("--into", type=click.Path(path_type=Path), help="Instead: a .RPP or .ardour file to add the music to.")
 @click.option("--at", default="0", show_default=True, help="Where the film begins in that, in seconds.")
 @click.option("--take", type=click.IntRange(1), help="The take that is heard; the current one else.")
-@click.option("--start", default="0:00:00", show_default=True, help="Timecode of the first picture, such as 01:00:00.")
+@click.option("--start", help=START)
+@click.option("--rate", help=RATE)
 @click.option("--ascii", "ascii_names", is_flag=True, help="Names in MIDI files in ASCII, for hosts that take no more.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write to, instead of the video's.")
 @json_option
@@ -44,7 +45,8 @@ def export(
     into: Path | None,
     at: str,
     take: int | None,
-    start: str,
+    start: str | None,
+    rate: str | None,
     ascii_names: bool,
     output: Path | None,
     as_json: bool,
@@ -58,7 +60,7 @@ def export(
     \b
     Examples:
       cmt-bridge export clip.mp4 --project reaper
-      cmt-bridge export clip.mp4 --project dawproject,edl --start 01:00:00 -o Session
+      cmt-bridge export clip.mp4 --project reaper,edl --start 01:00:00:00 -o Session
       cmt-bridge export clip.mp4 --into "My film.RPP" --at 12.5
     """
     from cmt_bridge.errors import UsageError
@@ -69,11 +71,13 @@ def export(
         raise UsageError(
             "Say what to write.", hint="Give --project with a kind, or --into with a project that is there."
         )
+    if into is not None and (start is not None or rate is not None):
+        raise UsageError(f"{into.name} has its own timecode.", hint="Leave out --start and --rate, or --into.")
     if into is not None:
         made = [add_to(into, video, take=take, at=_at(at))]
     else:
         kinds = kinds_of(projects or "")
-        made = carry_out(video, kinds, take=take, folder=output, start=_seconds(start), ascii_names=ascii_names)
+        made = carry_out(video, kinds, take=take, folder=output, start=start, rate=rate, ascii_names=ascii_names)
     if as_json:
         print_json({"files": [each.to_json() for each in made]})
         return
@@ -81,12 +85,40 @@ def export(
         click.echo(shown(each.path))
         if not each.fresh:
             talk("It was there already, the same.")
+    for note in dict.fromkeys(note for each in made for note in each.notes):
+        talk(note)
 
 
 def project_option(function: F) -> F:
-    """Add `--project` to a verb that makes takes."""
+    """Add `--project` to a verb that makes takes, and what a project is told of timecode."""
     text = "A project of this kind too, beside the files for your session; see `cmt-bridge export --help`."
+    for name, each in (("--rate", f"With --project: {RATE}"), ("--start", f"With --project: {START}")):
+        function = click.option(name, f"project{name.replace('--', '_')}", help=each)(function)
     return click.option("--project", "projects", default="", help=text)(function)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What projects a verb that makes takes is to write: their kinds, and their timecode where somebody said one."""
+
+    kinds: tuple[str, ...] = ()
+    start: str | None = None
+    rate: str | None = None
+
+
+def wanted(said: str, start: str | None, rate: str | None, output: Path | None = None) -> Wanted:
+    """Give the projects that were said. Raises `UsageError` where there is none such, or no place for it."""
+    from cmt_bridge.core.timecode import HINT, is_label, named_rate
+    from cmt_bridge.errors import UsageError
+
+    kinds = tuple(kinds_of(said, output))
+    if not kinds and (start is not None or rate is not None):
+        raise UsageError("--start and --rate are for a project.", hint="Add --project, or leave them out.")
+    if start and not is_label(start):
+        raise UsageError(f"There is no timecode {start!r}.", hint=HINT)
+    if rate:
+        named_rate(rate)
+    return Wanted(kinds, start, rate)
 
 
 def kinds_of(said: str, output: Path | None = None) -> list[str]:
@@ -100,14 +132,16 @@ def kinds_of(said: str, output: Path | None = None) -> list[str]:
     return list(FORMATS) if names == ["all"] else [format_of(name).name for name in names]
 
 
-def with_projects(outcome: Outcome, kinds: list[str]) -> Outcome:
+def with_projects(outcome: Outcome, wanted: Wanted) -> Outcome:
     """Write projects of what a request made, where they are wanted; give its outcome with their files."""
     from cmt_bridge.verbs.export import export as carry_out
 
-    if not kinds or outcome.project is None:
+    if not wanted.kinds or outcome.project is None:
         return outcome
-    made = [str(each.path) for each in carry_out(Path(outcome.project), kinds)]
-    return replace(outcome, dropped=list(dict.fromkeys([*outcome.dropped, *made])))
+    made = carry_out(Path(outcome.project), wanted.kinds, start=wanted.start, rate=wanted.rate)
+    notes = [*outcome.notes, *(note for each in made for note in each.notes)]
+    dropped = [*outcome.dropped, *(str(each.path) for each in made)]
+    return replace(outcome, dropped=list(dict.fromkeys(dropped)), notes=list(dict.fromkeys(notes)))
 
 
 def _at(text: str) -> Fraction:
@@ -123,15 +157,3 @@ def _at(text: str) -> Fraction:
             f"There are no {shortened(text)} seconds.", hint="Give seconds from the project's beginning, such as 12.5."
         )
     return found
-
-
-def _seconds(text: str) -> int:
-    from cmt_bridge.errors import UsageError
-
-    found = CLOCK.fullmatch(text.strip())
-    if found is None or int(found[1]) > 23:
-        raise UsageError(
-            f"There is no timecode {text!r} to start at.", hint="Give hours:minutes:seconds, such as 01:00:00."
-        )
-    hours, minutes, seconds = map(int, found.groups())
-    return (hours * 60 + minutes) * 60 + seconds

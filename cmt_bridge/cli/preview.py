@@ -99,4 +99,5 @@ def _music(path: Path) -> tuple[str, float, bytes]:
     score = read_score(path)
     folder = path if path.is_dir() else path.parent
     name = folder.absolute().name if path.is_dir() or path.name == SCORE_NAME else path.stem
-    return name, score.duration, midi_bytes(score)
+    written = list(path.glob("*.mid")) if path.is_dir() else []  # it may be an edited one
+    return name, score.duration, written[0].read_bytes() if len(written) == 1 else midi_bytes(score)

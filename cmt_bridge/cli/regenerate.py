@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_outcome, stages
-from cmt_bridge.cli.export import kinds_of, project_option, with_projects
+from cmt_bridge.cli.export import project_option, wanted, with_projects
 from cmt_bridge.settings import PRECISIONS
 from cmt_bridge.verbs.regenerate import USUAL_CANDIDATES
 
@@ -76,12 +76,12 @@ def regenerate(
     from cmt_bridge.cli.carry import carried
     from cmt_bridge.verbs.regenerate import RegenerateRequest
 
+    asked = wanted(projects, given.pop("project_start"), given.pop("project_rate"), given["output"])
     if given["seed"] is None:
         given["seed"] = secrets.randbelow(2**31)
     request = RegenerateRequest(score, tracks=_names(tracks), lock=_names(lock), keep=keep or "", **given)
-    kinds = kinds_of(projects, request.output)
     with stages() as told:
-        outcome = with_projects(carried(request, told), kinds)
+        outcome = with_projects(carried(request, told), asked)
     print_outcome(outcome, as_json, ["" for _ in outcome.takes])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_outcome, setting_options, settings_of, stages
-from cmt_bridge.cli.export import kinds_of, project_option, with_projects
+from cmt_bridge.cli.export import project_option, wanted, with_projects
 from cmt_bridge.settings import SCORE_SETTINGS
 
 __all__ = ["score"]
@@ -46,11 +46,11 @@ def score(video: Path, output: Path | None, projects: str, as_json: bool, **give
         raise UsageError(
             f"-o needs the name of a folder to make, not {str(output)!r}.", hint="Give one such as -o music."
         )
+    asked = wanted(projects, given.pop("project_start"), given.pop("project_rate"), output)
     settings = settings_of(given)
     analysis_options(settings), compose_options(settings)  # what cannot be is refused before anything is begun
-    kinds = kinds_of(projects, output)
     with stages() as told:
-        outcome = with_projects(carried(ScoreRequest(video, settings, output, _elsewhere(video)), told), kinds)
+        outcome = with_projects(carried(ScoreRequest(video, settings, output, _elsewhere(video)), told), asked)
     print_outcome(outcome, as_json, [_sentence(take) for take in outcome.takes])
 
 

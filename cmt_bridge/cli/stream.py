@@ -55,7 +55,7 @@ KEYS = (
     "--port-per-track", "split", is_flag=True, help="A port for each track instead of one with five channels."
 )
 @click.option("--latency", default="", help="How many ms late your instruments sound: 12, or drums=5,strings=30.")
-@click.option("--start", help="Timecode of bar 1, such as 01:00:00:00; the full hour before it else.")
+@click.option("--start", help="Timecode of bar 1, such as 01:00:00:00; the film's own or the full hour else.")
 @click.option("--loop", default="", help="Repeat these bars: 5-8.")
 @click.option("--wait", is_flag=True, help="Do not begin before somebody starts it.")
 @click.option("--mute", default="", help="Tracks to begin silent, such as drums,bass.")
@@ -159,12 +159,13 @@ def _latency(text: str) -> dict[str, float]:
 
 def _rehearse(request: StreamRequest, as_json: bool) -> None:
     """Print what would be sent; what has no take yet is composed as `score` does it, and not kept."""
+    from cmt_bridge.live.music import Music
     from cmt_bridge.live.rehearsal import rehearse
     from cmt_bridge.takes.whereabouts import project_of
 
     project = None if request.fresh else project_of(request.path)
-    score = project.current().score() if project is not None else _composed(request)
-    for each in rehearse(score, request):
+    music = Music.of_take(project.current()) if project is not None else Music.of_score(_composed(request))
+    for each in rehearse(music, request):
         if as_json:
             click.echo(json.dumps(each.to_json()))
             continue

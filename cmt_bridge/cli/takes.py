@@ -152,7 +152,7 @@ def redo(video: Path, as_json: bool) -> None:
 @click.argument("second", metavar="B", type=click.IntRange(1))
 @json_option
 def diff(video: Path, first: int, second: int, as_json: bool) -> None:
-    """Show which bars of which tracks differ between takes A and B of VIDEO.
+    """Show which bars of which tracks differ between takes A and B of VIDEO: in notes, and in all else their MIDI says.
 
     \b
     Examples:
@@ -168,7 +168,17 @@ def diff(video: Path, first: int, second: int, as_json: bool) -> None:
         if before != after:
             click.echo(f"{name}: {before:g} and {after:g}")
     for each in found["tracks"]:
-        counts = f"{each['only_first']} notes only in {first}, {each['only_second']} only in {second}"
-        click.echo(f"{each['track']}: bars {_ranges(each['bars'])} ({counts})")
-    if not found["tracks"]:
+        also = _also(each["also"])
+        if each["bars"]:
+            counts = f"{each['only_first']} notes only in {first}, {each['only_second']} only in {second}"
+            click.echo(f"{each['track']}: bars {_ranges(each['bars'])} ({counts}){also and f'; {also}'}")
+        else:
+            click.echo(f"{each['track']}: {also}; the notes are the same")
+    for kind, bars in found["also"].items():
+        click.echo(f"{kind}: bars {_ranges(bars)}")
+    if not any(each["bars"] for each in found["tracks"]):
         talk(f"takes {first} and {second} have the same notes")
+
+
+def _also(kinds: dict[str, list[int]]) -> str:
+    return ", ".join(f"{kind} in bars {_ranges(bars)}" for kind, bars in kinds.items())

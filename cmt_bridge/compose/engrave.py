@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +10,7 @@ from cmt_bridge.compose.plan import strength_class
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.form import sections
 from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.markers import hit_name
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Marker, Provenance, Score
@@ -94,7 +93,8 @@ def score_of(
         tracks=tracks_of(notes),
         bars=control.bars,
         duration=metadata.duration if metadata else float(control.tempo_map.seconds(control.n_beat)),
-        frame_rate=metadata.source.frame_rate if metadata else (0, 1),
+        frame_rate=metadata.source.rate if metadata else (0, 1),
+        timecode=metadata.source.first_label if metadata else "",
         title=title,
         markers=markers(control, metadata),
         provenance=provenance or Provenance(),
@@ -162,16 +162,16 @@ def released(notes: GridNotes, options: ComposeOptions) -> GridNotes:
 
 
 def markers(control: ControlTrack, metadata: VideoMetadata | None) -> tuple[Marker, ...]:
-    """Give markers at sections, cuts and strong visual beats, in the order of time."""
+    """Give markers at sections, cuts and strong visual beats, numbered and in the order of time."""
     found = [
         Marker(float(control.tempo_map.bar_seconds(bar)), "section", f"Section {name}")
         for bar, name in sections(control.density)
     ]
     if metadata is not None:
         found += [Marker(cut.seconds, "cut", f"Cut {n}") for n, cut in enumerate(metadata.cuts, 1)]
-        strong = [beat for beat in metadata.beats if strength_class(beat.weight) >= STRONG]
-        found += [Marker(beat.seconds, "beat", f"Hit {beat.weight:.2f}") for beat in strong]
+        hits = [(beat.seconds, strength_class(beat.weight)) for beat in metadata.beats]
     else:
-        strong_ticks: Sequence[int] = [beat.tick for beat in control.beats if beat.strength >= STRONG]
-        found += [Marker(float(control.tempo_map.seconds(tick)), "beat", "Hit") for tick in strong_ticks]
+        hits = [(float(control.tempo_map.seconds(beat.tick)), beat.strength) for beat in control.beats]
+    strong = sorted(hit for hit in hits if hit[1] >= STRONG)
+    found += [Marker(seconds, "beat", hit_name(n, strength)) for n, (seconds, strength) in enumerate(strong, 1)]
     return tuple(sorted(found))

@@ -8,6 +8,7 @@ from typing import Any
 
 from cmt_bridge.core.bounds import FILM, FRAME_RATE, FRAME_SIZE, MARKS, TEXT, fault_of
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.core.timecode import counting_of, is_label
 from cmt_bridge.errors import ScoreError
 
 __all__ = ["Cut", "Transition", "VideoMetadata", "VideoSource", "VisualBeat"]
@@ -23,6 +24,8 @@ class VideoSource:
     `width` and `height` are those shown, after rotation; `rotation` is in degrees clockwise; `frame_rate` is the
     average as (numerator, denominator); `frames` were really decoded. `offset` is how many seconds after the
     beginning of the file, where its sound may begin already, its first picture is shown; other times count from there.
+    `nominal_rate` is the rate at which the pictures of the stream follow each other where none is left out, numerator 0
+    where it is not known; `timecode` is the label that the file gives to its beginning, empty where it gives none.
     """
 
     name: str
@@ -33,6 +36,21 @@ class VideoSource:
     frame_rate: tuple[int, int]
     frames: int
     offset: float = 0.0
+    nominal_rate: tuple[int, int] = (0, 1)
+    timecode: str = ""
+
+    @property
+    def rate(self) -> tuple[int, int]:
+        """The rate in which the film counts: the nominal one, the average where that is not known."""
+        return self.nominal_rate if self.nominal_rate[0] else self.frame_rate
+
+    @property
+    def first_label(self) -> str:
+        """The label that the file gives to its first picture, empty where it gives none."""
+        if not is_label(self.timecode):
+            return ""
+        begin = counting_of(self.rate, self.timecode).own
+        return str(begin.rate.label(begin.count + begin.rate.number(self.offset)))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,6 +130,8 @@ class VideoMetadata:
                 "frame_rate": list(source.frame_rate),
                 "frames": source.frames,
                 "offset": source.offset,
+                "nominal_rate": list(source.nominal_rate),
+                "timecode": source.timecode,
             },
         }
 
@@ -132,7 +152,7 @@ class VideoMetadata:
                     f"{source} has metadata version {version}, newer than {VERSION}.", hint="Update cmt-bridge."
                 )
             file = data.get("source", {})
-            rate = file.get("frame_rate", (0, 1))
+            rate, nominal = file.get("frame_rate", (0, 1)), file.get("nominal_rate", (0, 1))
             found = cls(
                 source=VideoSource(
                     name=str(file.get("name", source)),
@@ -143,6 +163,8 @@ class VideoMetadata:
                     frame_rate=(int(rate[0]), int(rate[1])),
                     frames=int(file.get("frames", 0)),
                     offset=float(file.get("offset", 0.0)),
+                    nominal_rate=(int(nominal[0]), int(nominal[1])),
+                    timecode=str(file.get("timecode", "")),
                 ),
                 duration=float(data["duration"]),
                 tempo=float(data["tempo"]),
@@ -171,8 +193,9 @@ class VideoMetadata:
             return f"impossible times (a duration of {self.duration:g} s)"
         if not SLOWEST <= self.tempo <= FASTEST:
             return f"a tempo of {self.tempo:g} BPM"
-        rate, source = self.source.frame_rate, self.source
-        if rate[1] <= 0 or FRAME_RATE.fault(rate[0] / rate[1]):
+        source = self.source
+        rates = (source.frame_rate, source.nominal_rate)
+        if any(rate[1] <= 0 or FRAME_RATE.fault(rate[0] / rate[1]) for rate in rates):
             return "an impossible frame rate"
         if not 0.0 <= source.offset <= FILM.most:
             return "an impossible offset"

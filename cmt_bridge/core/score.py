@@ -103,7 +103,8 @@ class Score:
     """A piece of music for a video: bar 1 begins with the picture.
 
     `bars` is the number of bars that cover the video, `duration` the video's length in seconds (0 where unknown),
-    `frame_rate` the picture's average rate as (numerator, denominator), for timecode.
+    `frame_rate` the picture's rate as (numerator, denominator) and `timecode` the label that the film itself gives to
+    its first picture, empty for none: both say in which timecode it counts.
     """
 
     tempo_map: TempoMap
@@ -114,6 +115,7 @@ class Score:
     title: str = ""
     markers: tuple[Marker, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
+    timecode: str = ""
 
     @property
     def ticks(self) -> int:
@@ -133,6 +135,7 @@ class Score:
             "bars": self.bars,
             "duration": self.duration,
             "frame_rate": list(self.frame_rate),
+            "timecode": self.timecode,
             "tempo_map": [[change.tick, change.uspq] for change in self.tempo_map.changes],
             "tracks": [
                 {
@@ -173,6 +176,7 @@ class Score:
                 bars=int(data["bars"]),
                 duration=float(data["duration"]),
                 frame_rate=(int(data["frame_rate"][0]), int(data["frame_rate"][1])),
+                timecode=str(data.get("timecode", "")),
                 title=str(data["title"]),
                 markers=tuple(Marker(float(s), str(kind), str(text)) for s, kind, text in data["markers"]),
                 provenance=Provenance.from_json(data["provenance"]),

@@ -10,7 +10,7 @@ from its standard output, a line of JSON each. It ends with its input, and leave
                                                                share of the bar that is heard that is left
           {"do": "close"}                                      no more of this piece; the model stays
     out   {"event": "stage", "stage", "share"}
-          {"event": "picture", "title", "tempo_map", "bars", "duration", "frame_rate", "notes"}
+          {"event": "picture", "title", "tempo_map", "bars", "duration", "frame_rate", "timecode", "notes"}
           {"event": "bars", "bars": [[bar, [[tick, duration, channel, pitch, velocity], …]], …]}
           {"event": "end", "bars"}                             the length of the piece, where it has one
           {"event": "complete"} {"event": "take", "project", "take", "dropped", "notes"}
@@ -340,7 +340,8 @@ class _Piece:
                     "tempo_map": [[change.tick, change.uspq] for change in control.tempo_map.changes],
                     "bars": control.bars,
                     "duration": metadata.duration if metadata else float(control.tempo_map.seconds(control.n_beat)),
-                    "frame_rate": list(metadata.source.frame_rate) if metadata else [0, 1],
+                    "frame_rate": list(metadata.source.rate) if metadata else [0, 1],
+                    "timecode": metadata.source.first_label if metadata else "",
                     "notes": notes,
                 }
             )

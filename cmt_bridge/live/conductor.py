@@ -18,20 +18,24 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from cmt_bridge.config import state_root
-from cmt_bridge.core.score import Score
+from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
+from cmt_bridge.core.timecode import MIDI, counting_of
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError, error_of
 from cmt_bridge.live.child import Child
 from cmt_bridge.live.controls import ACTIONS, Controls, checked
 from cmt_bridge.live.learn import Knob, Learned
+from cmt_bridge.live.music import Music
 from cmt_bridge.live.request import StreamRequest
-from cmt_bridge.live.sheet import Sheet
+from cmt_bridge.live.sheet import Entries, Sheet
+from cmt_bridge.player.order import NOTHING, Picture
 
 __all__ = ["COMPOSER", "Conductor", "Lend", "Tell", "held_name", "tick_heard"]
 
 COMPOSER: Final = "cmt_bridge.live.composer"
 PLAYER: Final = "cmt_bridge.player"
 LOOK_EVERY: Final = 0.3  # s, between two looks at which take is the current one
+PROGRAM_CHANGE: Final = 0xC0
 AMPLE: Final = 0.6  # of a bar that is left, in which the next one can be composed
 BARS_AT_ONCE: Final = 2  # told the player in a line
 WAIT_FOR_SERVER: Final = 1.0  # s, between two tries to reach a server of ports that ended
@@ -104,8 +108,10 @@ class Conductor:
         self._player: Child | None = None
         self._name, self._ledger = request.name, Path()
         self._sheet = Sheet()
+        self._music: Music | None = None
+        """The take that is played, or was before more was composed."""
         self._tempo_map: TempoMap | None = None
-        self._frame_rate = (0, 1)
+        self._picture = NOTHING
         self._complete = False
         self._take: tuple[Path, int] | None = None
         self._backend = ""  # the one that was found at first is the one that is waited for
@@ -151,8 +157,8 @@ class Conductor:
         for name in ACTIONS:
             if name in wanted:
                 self._act(name, wanted[name])
-        if self.controls.silent != before.silent:
-            self._to_player("mute", channels=sorted(self.controls.silent))
+        if self._silent(self.controls) != self._silent(before):
+            self._to_player("mute", channels=sorted(self._silent(self.controls)))
         if self.controls.loop != before.loop:
             self._to_player("loop", bars=list(self.controls.loop) if self.controls.loop else None)
         if self.controls.composing != before.composing and self._composing is None:
@@ -176,28 +182,38 @@ class Conductor:
 
     async def _begin(self) -> None:
         """Find the take to play, or have one composed."""
-        score = None if self.request.fresh or self.request.endless else await asyncio.to_thread(self._current)
-        if score is None:
+        music = None if self.request.fresh or self.request.endless else await asyncio.to_thread(self._current)
+        if music is None:
             await self._compose([])
             return
-        self._tempo_map, self._frame_rate = score.tempo_map, score.frame_rate
-        self._sheet.put(Sheet.of(score))
-        self._sheet.length = score.bars
+        self._music = music
+        self._tempo_map, self._picture = music.tempo_map, music.picture
+        self._sheet.put(music.bars)
+        self._sheet.length = music.length
         self._complete = True
         self._tell(
             {
                 "event": "picture",
-                "title": score.title,
-                "bars": score.bars,
-                "tempo": score.tempo_map.bpm_at(0),
+                "title": music.title,
+                "bars": music.length,
+                "tempo": music.tempo_map.bpm_at(0),
                 "take": self._take[1] if self._take else None,
-                "notes": [],
+                "notes": self._labels(),
             }
         )
         self._open_player()
 
-    def _current(self) -> Score | None:
-        """Read the score of the current take, where there is one. Raises `ScoreError` where it cannot be read."""
+    def _labels(self) -> list[str]:
+        """Say how MTC counts the film, where it is told to others and does not know the film's rate."""
+        if not {"mtc", "mmc"} & set(self.request.lead):
+            return []
+        with suppress(UsageError):  # the player refuses a start that is none
+            counting = counting_of(self._picture.frame_rate, self._picture.timecode, start=self.request.start)
+            return list(counting.told("MTC", MIDI))
+        return []
+
+    def _current(self) -> Music | None:
+        """Read the music of the current take, where there is one. Raises `ScoreError`, `MidiError`."""
         from cmt_bridge.takes.whereabouts import project_of
 
         project = project_of(self.request.path)
@@ -207,7 +223,7 @@ class Conductor:
             return None
         take = project.current()
         self._take = project.folder, take.number
-        return take.score()
+        return Music.of_take(take)
 
     async def _watch(self) -> None:
         """Look again and again whether another take has become the current one, and go over to it."""
@@ -220,9 +236,9 @@ class Conductor:
                 number = await asyncio.to_thread(self._number)
                 if number is None or number == before[1]:
                     continue
-                score = await asyncio.to_thread(self._current)
-                if score is not None and self._complete:
-                    self._go_over(score)
+                music = await asyncio.to_thread(self._current)
+                if music is not None and self._complete:
+                    self._go_over(music)
 
     def _number(self) -> int | None:
         from cmt_bridge.takes.project import Project
@@ -231,17 +247,21 @@ class Conductor:
         now = Project(self._take[0]).history().now
         return now.current if now is not None else None
 
-    def _go_over(self, score: Score) -> None:
+    def _go_over(self, music: Music) -> None:
         assert self._take is not None
-        if score.tempo_map != self._tempo_map:
+        if music.tempo_map != self._tempo_map:
             text = f"Take {self._take[1]} has another tempo: start the stream anew to hear it."
             self._tell({"event": "note", "text": text})
             return
-        changed = self._sheet.put(Sheet.of(score))
-        changed += self._sheet.put((bar, []) for bar in range(score.bars, self._sheet.length or 0))
-        self._sheet.length = score.bars
+        silent = self._silent(self.controls)
+        self._music = music
+        changed = self._sheet.put(music.bars)
+        changed += self._sheet.put((bar, []) for bar in range(music.length, self._sheet.length or 0))
+        self._sheet.length = music.length
         self._feed(changed)
-        self._to_player("end", bars=score.bars)
+        self._to_player("end", bars=music.length)
+        if self._silent(self.controls) != silent:
+            self._to_player("mute", channels=sorted(self._silent(self.controls)))
         self._tell({"event": "take", "take": self._take[1], "bars": sorted(bar for bar, _ in changed)})
 
     # Composing
@@ -272,7 +292,7 @@ class Conductor:
             settings=settings,
             density=density,
             endless=request.endless,
-            hear=[[bar, notes] for bar, notes in bars],
+            hear=[[bar, notes] for bar, notes in (self._music.on_grid(bars) if self._music is not None else bars)],
         )
 
     def _compose_anew(self) -> None:
@@ -297,13 +317,14 @@ class Conductor:
             case "picture":
                 first = self._tempo_map is None
                 self._tempo_map = TempoMap.of((int(tick), int(uspq)) for tick, uspq in said["tempo_map"])
-                self._frame_rate = (int(said["frame_rate"][0]), int(said["frame_rate"][1]))
+                self._picture = Picture.from_json(said)
                 if first:
                     self._stated = None if self.request.endless else int(said["bars"])
-                    self._tell({**said, "tempo": self._tempo_map.bpm_at(0)})
+                    notes = [*said["notes"], *self._labels()]
+                    self._tell({**said, "tempo": self._tempo_map.bpm_at(0), "notes": notes})
                     self._open_player()
             case "bars":
-                self._feed(self._sheet.put((int(bar), notes) for bar, notes in said["bars"]))
+                self._feed(self._sheet.put((int(bar), self._played(notes)) for bar, notes in said["bars"]))
                 self._start()
             case "end":
                 self._end_at(int(said["bars"]))
@@ -335,16 +356,40 @@ class Conductor:
         assert self._player is not None
         assert self._tempo_map is not None
         request = replace(self.request, name=self._name, backend=self._backend or self.request.backend)
-        self._player.tell(request.order(self._tempo_map, self._frame_rate, self._ledger).to_json())
+        tracks = {"tracks": self._music.tracks} if self._music is not None else {}
+        self._player.tell(request.order(self._tempo_map, self._picture, self._ledger, **tracks).to_json())
         length = self._stated if self._sheet.length is None else self._sheet.length
         if length is not None:
             self._to_player("end", bars=length)
-        if self.controls.silent:
-            self._to_player("mute", channels=sorted(self.controls.silent))
+        if self._silent(self.controls):
+            self._to_player("mute", channels=sorted(self._silent(self.controls)))
         if self.controls.loop is not None:
             self._to_player("loop", bars=list(self.controls.loop))
             self._to_player("locate", tick=self.controls.loop[0] * TICKS_PER_BAR)
         self._feed(sorted(self._sheet.bars.items()))
+
+    def _silent(self, controls: Controls) -> frozenset[int]:
+        """Give the channels that are not heard as controls stand."""
+        return controls.silent if self._music is None else self._music.silent(controls)
+
+    def _played(self, notes: Entries) -> Entries:
+        """Give notes that were composed on the channels on which the take that is played has them.
+
+        A part that the take does not have is told its program where it begins in each bar.
+        """
+        music = self._music
+        if music is None:
+            return notes
+        found: Entries = []
+        told = set(music.told)
+        for tick, duration, channel, *rest in sorted(notes):
+            there = music.channel_of(channel)
+            if there not in told:
+                told.add(there)
+                part = next(part for part in PARTS.values() if part.channel == channel)
+                found.append([tick, bytes((PROGRAM_CHANGE | there, part.program)).hex()])
+            found.append([tick, duration, there, *rest])
+        return found
 
     def _feed(self, bars: list[tuple[int, Any]]) -> None:
         for start in range(0, len(bars), BARS_AT_ONCE):

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTER
 from cmt_bridge.live.controls import Controls
-from cmt_bridge.live.request import TRACKS, StreamRequest
-from cmt_bridge.live.sheet import Sheet
+from cmt_bridge.live.music import Music
+from cmt_bridge.live.request import StreamRequest
 from cmt_bridge.player.ledger import Ledger
 from cmt_bridge.player.monitor import REALTIME, VOICE
 from cmt_bridge.player.player import SYNC, Player
@@ -20,13 +19,18 @@ from cmt_bridge.player.sequencer import prepare
 __all__ = ["Rehearsed", "rehearse"]
 
 CYCLE: Final = NANOSECONDS // 100
+FAREWELL: Final = 3  # cycles in which it ends
 SYSTEM: Final = {**REALTIME, 0xF1: "quarter frame", 0xF2: "song position"}
+SYSTEM_EXCLUSIVE: Final = 0xF0
 TICKS_SHOWN: Final = 480  # a quarter
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """A message: seconds from the beginning, tick of the piece, track or `sync` (for who follows us), and its bytes."""
+    """A message: seconds from the beginning, tick of the piece, its bytes, and its track.
+
+    Track `sync` is for who follows us, `all` a system exclusive.
+    """
 
     seconds: float
     tick: float
@@ -56,25 +60,23 @@ class Rehearsed:
         }
 
 
-def rehearse(score: Score, request: StreamRequest) -> Iterator[Rehearsed]:
-    """Give what a stream of a score would send if it led itself, from the first bar, or from its loop once through."""
-    order = request.order(score.tempo_map, score.frame_rate)
+def rehearse(music: Music, request: StreamRequest) -> Iterator[Rehearsed]:
+    """Give what a stream of music would send if it led itself, from the first bar, or from its loop once through."""
+    order = request.order(music.tempo_map, music.picture, tracks=music.tracks)
     player = Player(order, NANOSECONDS, Ledger())
-    player.feed(
-        prepare(player.ruler, bar, [(t, d, c, p, v) for t, d, c, p, v in notes]) for bar, notes in Sheet.of(score)
-    )
-    player.end(score.bars)
-    player.mute(Controls.of(request.mute, request.solo).silent)
-    first, last = request.loop or (0, score.bars)
+    player.feed(prepare(player.ruler, bar, entries) for bar, entries in music.bars)
+    player.end(music.length)
+    player.mute(music.silent(Controls.of(request.mute, request.solo)))
+    first, last = request.loop or (0, music.length)
     player.locate(first * TICKS_PER_BAR)
     player.play()
-    tracks = {track.channel: track.name for track in TRACKS}
+    tracks = {track.channel: track.name for track in music.tracks}
     begin = player.ruler.of(first * TICKS_PER_BAR)
     end = player.ruler.of(last * TICKS_PER_BAR) - begin + player.outlet.ahead
-    for start in range(0, end + CYCLE, CYCLE):
-        if start >= end:
+    for start in range(0, end + FAREWELL * CYCLE, CYCLE):
+        if start >= end and request.loop:  # where there is none it ends by itself, with the notes that end there
             player.stop()
         for time, port, data in player.cycle(start, start + CYCLE):
             tick = player.ruler.tick(begin + min(time, end) - player.outlet.ahead)
-            track = "sync" if port == SYNC else tracks[data[0] & 0x0F]
+            track = "sync" if port == SYNC else tracks.get(data[0] & 0x0F, "") if data[0] < SYSTEM_EXCLUSIVE else "all"
             yield Rehearsed(time / NANOSECONDS, tick, track, data)

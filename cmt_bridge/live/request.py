@@ -12,7 +12,7 @@ from cmt_bridge.config import read_config
 from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.order import Order, Track, Wiring
+from cmt_bridge.player.order import NOTHING, Order, Picture, Track, Wiring
 from cmt_bridge.settings import Settings, as_text
 
 __all__ = ["MOST_BARS", "TRACKS", "StreamRequest", "asked", "stretch"]
@@ -43,11 +43,17 @@ class StreamRequest(Wiring):
     solo: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.order(TempoMap.constant(120), (0, 1))  # so that what cannot be carried out is refused at once
+        self.order(TempoMap.constant(120), NOTHING)  # so that what cannot be carried out is refused at once
 
-    def order(self, tempo_map: TempoMap, frame_rate: tuple[int, int], ledger: Path | None = None) -> Order:
+    def order(
+        self,
+        tempo_map: TempoMap,
+        picture: Picture,
+        ledger: Path | None = None,
+        tracks: tuple[Track, ...] = TRACKS,
+    ) -> Order:
         """Give how the player is to play a piece. Raises `UsageError` where that cannot be."""
-        return self.ordered(tempo_map, frame_rate, TRACKS, ledger)
+        return self.ordered(tempo_map, picture, tracks, ledger)
 
 
 def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:

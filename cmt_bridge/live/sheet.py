@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 
-__all__ = ["Notes", "Sheet"]
+__all__ = ["Entries", "Notes", "Sheet"]
 
 Notes = list[list[int]]
 """Tick, duration, channel, pitch, velocity of each note of a bar."""
+
+Entries = list[list[Any]]
+"""Notes, with the velocity of their end, and other messages of a bar as tick and hex, in the order they come in."""
 
 MOST_BARS: Final = 1024
 """Kept of a piece without an end: as many as the player keeps."""
@@ -23,17 +26,17 @@ class Sheet:
     """Bars by number, from 0, and how many the piece has; None where that is open."""
 
     def __init__(self) -> None:
-        self.bars: dict[int, Notes] = {}
+        self.bars: dict[int, Entries] = {}
         self.length: int | None = None
         self._stale: int | None = None  # from here on bars are not as they are wanted
 
-    def put(self, bars: Iterable[tuple[int, Notes]]) -> list[tuple[int, Notes]]:
+    def put(self, bars: Iterable[tuple[int, Entries]]) -> list[tuple[int, Entries]]:
         """Have bars as they are now, in order of time; give those that are other ones than before."""
-        sorted_bars = [(bar, sorted(notes)) for bar, notes in bars]
+        sorted_bars = [(bar, _in_order(entries)) for bar, entries in bars]
         for bar, _ in sorted_bars:
             if self._stale is not None and bar <= self._stale + 1:  # a change may hold from one bar later on
                 self._stale = max(self._stale, bar + 1)
-        changed = [(bar, notes) for bar, notes in sorted_bars if self.bars.get(bar) != notes]
+        changed = [(bar, notes) for bar, notes in sorted_bars if not _alike(self.bars.get(bar), notes)]
         self.bars.update(changed)
         if self.length is None:
             for bar in sorted(self.bars)[: max(0, len(self.bars) - MOST_BARS)]:
@@ -51,7 +54,7 @@ class Sheet:
             count += 1
         return count
 
-    def before(self, bar: int | None = None) -> list[tuple[int, Notes]]:
+    def before(self, bar: int | None = None) -> list[tuple[int, Entries]]:
         """Give the bars up to one, or all that are as wanted, from the first that is kept on and without a gap."""
         first = min(self.bars, default=0)
         last = first + self.ahead(first)
@@ -59,10 +62,27 @@ class Sheet:
         return [(number, self.bars[number]) for number in range(first, min([last, *limits]))]
 
     @staticmethod
-    def of(score: Score) -> list[tuple[int, Notes]]:
+    def of(score: Score) -> list[tuple[int, Entries]]:
         """Give the bars of a score, empty ones too."""
-        found: dict[int, Notes] = defaultdict(list)
+        found: dict[int, Entries] = defaultdict(list)
         for instrument, note in score.notes():
             row = [note.onset, max(1, note.duration), PARTS[instrument].channel, note.pitch, note.velocity]
             found[note.onset // TICKS_PER_BAR].append(row)
         return [(bar, sorted(found[bar])) for bar in range(score.bars)]
+
+
+def _in_order(entries: Entries) -> Entries:
+    """Give notes in order; where there are other messages too, what is of one tick stays in its own."""
+    if any(isinstance(entry[1], str) for entry in entries):
+        return sorted(entries, key=lambda entry: entry[0])
+    return sorted(entries)
+
+
+def _alike(before: Entries | None, after: Entries) -> bool:
+    """Tell whether entries are the same; an end's velocity counts where both have one: what is composed has none."""
+    if before is None or len(before) != len(after):
+        return False
+    return all(
+        each == other or (len(each) != len(other) and min(len(each), len(other)) > 2 and each[:5] == other[:5])
+        for each, other in zip(before, after, strict=True)
+    )

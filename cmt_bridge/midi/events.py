@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from cmt_bridge.core.timecode import MIDI, Counting
+
 __all__ = [
     "CHANNELS",
     "CHANNEL_PREFIX",
@@ -20,6 +22,7 @@ __all__ = [
     "PROGRAM_CHANGE",
     "SEQUENCER_SPECIFIC",
     "SET_TEMPO",
+    "SMPTE_OFFSET",
     "SYSEX",
     "SYSEX_GOES_ON",
     "TEXT",
@@ -36,6 +39,7 @@ __all__ = [
     "metre_event",
     "number",
     "number_bytes",
+    "offset_event",
     "releases",
     "strikes",
     "tempo_event",
@@ -53,8 +57,11 @@ TEXT, TRACK_NAME, INSTRUMENT_NAME, MARKER = 0x01, 0x03, 0x04, 0x06
 TEXTS = range(0x01, 0x10)
 """The kinds of meta events that hold text."""
 CHANNEL_PREFIX, END_OF_TRACK, SEQUENCER_SPECIFIC = 0x20, 0x2F, 0x7F
-SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x58, 0x59
+SET_TEMPO, SMPTE_OFFSET, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x54, 0x58, 0x59
 CHANNELS, DRUM_CHANNEL = 16, 9
+
+OFFSET_RATES = {(24, False): 0, (25, False): 1, (30, True): 2, (30, False): 3}  # by labels of a second, and drop frame
+HUNDREDTHS = 100  # of a frame
 
 MAX_TRACKS = 4096  # a head can state more, no host shows more
 NUMBER_BYTES = 4
@@ -111,6 +118,14 @@ def tempo_event(uspq: int) -> bytes:
 def metre_event(numerator: int, denominator: int) -> bytes:
     """Give a time signature, with a click of the metronome for each quarter."""
     return meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8)))
+
+
+def offset_event(counting: Counting) -> bytes:
+    """Give the timecode at which a film begins (FF 54), to a hundredth of a frame; MIDI says 24 for 23.976 too."""
+    start = counting.fitted(MIDI).start
+    kind = OFFSET_RATES[start.rate.base, start.rate.drop > 0]
+    values = kind << 5 | start.hours, start.minutes, start.seconds, start.frame, int(start.part * HUNDREDTHS)
+    return meta_event(SMPTE_OFFSET, bytes(values))
 
 
 def meta_values(message: bytes) -> bytes:

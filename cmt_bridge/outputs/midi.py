@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,45 +12,18 @@ from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_QUARTER
+from cmt_bridge.core.timecode import counting_of
+from cmt_bridge.midi.events import offset_event
 from cmt_bridge.midi.provenance import provenance_values
 
 __all__ = [
     "MIDI_TICKS_PER_QUARTER",
     "midi_bytes",
-    "timecode_rate",
     "write_midi",
 ]
 
 MIDI_TICKS_PER_QUARTER = 480
 STEP = MIDI_TICKS_PER_QUARTER // TICKS_PER_QUARTER  # MIDI ticks of a sixteenth
-
-# Timecode rates of an SMPTE offset event (FF 54): those it can state, and the picture rates that count in them.
-TIMECODE_RATES: tuple[tuple[Fraction, float], ...] = (
-    (Fraction(24), 24),
-    (Fraction(24000, 1001), 24),
-    (Fraction(25), 25),
-    (Fraction(30000, 1001), 29.97),
-    (Fraction(30), 30),
-)
-FINEST_RATE = 30.0
-RATE_TOLERANCE = 0.0004  # 29.97 and 30 are 0.001 apart
-
-
-def timecode_rate(frame_rate: tuple[int, int]) -> float | None:
-    """Give the timecode rate (24, 25, 29.97 drop frame or 30) in which a picture rate (numerator, denominator) counts.
-
-    23.976 counts as 24 (no event states it); multiples and fractions count as their base: 60 as 30, 59.94 as 29.97,
-    12.5 as 25. Any other known rate counts as 30, an unknown one as None.
-    """
-    numerator, denominator = frame_rate
-    if numerator <= 0 or denominator <= 0:
-        return None
-    rate = Fraction(numerator, denominator)
-    for factor in range(1, 6):
-        for base, stated in TIMECODE_RATES:
-            if any(abs(rate / near - 1) < RATE_TOLERANCE for near in (base * factor, base / factor)):
-                return stated
-    return FINEST_RATE
 
 
 Event = tuple[int, int, Any]
@@ -95,7 +67,7 @@ def _span(note: Note) -> tuple[int, int, Note]:
     return start, max(start + 1, note.end * STEP), note
 
 
-def _conductor(score: Score, hours: int) -> list[Event]:
+def _conductor(score: Score) -> list[Event]:
     import mido
 
     def meta(kind: str, **values: Any) -> Any:
@@ -106,9 +78,9 @@ def _conductor(score: Score, hours: int) -> list[Event]:
 
     events: list[Event] = [(0, 0, meta("track_name", name=sayable(score.title) or "cmt-bridge"))]
     events.append((0, 1, meta("sequencer_specific", data=provenance_values(score.provenance))))
-    rate = timecode_rate(score.frame_rate)
-    if rate is not None:
-        events.append((0, 2, meta("smpte_offset", frame_rate=rate, hours=hours)))
+    counting = counting_of(score.frame_rate, score.timecode)
+    if counting.is_known:
+        events.append((0, 2, mido.MetaMessage.from_bytes(offset_event(counting))))
     events.append((0, 3, meta("time_signature", numerator=BEATS_PER_BAR, denominator=4)))
     events += [(change.tick * STEP, 4, meta("set_tempo", tempo=change.uspq)) for change in score.tempo_map.changes]
     events += [
@@ -140,11 +112,11 @@ def _part(score: Score, instrument: Instrument, keep_overlaps: bool) -> list[Eve
     return events
 
 
-def midi_bytes(score: Score, *, hours: int = 0, keep_overlaps: bool = False) -> bytes:
+def midi_bytes(score: Score, *, keep_overlaps: bool = False) -> bytes:
     """Give a score as the bytes of a MIDI file: type 1, 480 ticks per quarter, text in UTF-8.
 
-    Track 0 conducts: name, provenance (FF 7F), timecode offset of `hours` where the frame rate is known (FF 54), 4/4,
-    the exact tempo map, markers (FF 06) on the MIDI tick nearest to their seconds. The five parts follow, always all
+    Track 0 conducts: name, provenance (FF 7F), the film's timecode where its rate is known (FF 54), 4/4, the
+    exact tempo map, markers (FF 06) on the MIDI tick nearest to their seconds. The five parts follow, always all
     five and in the same order, so that takes of one film line up in a DAW; drums are on channel 10. Every track ends
     with the last bar, or later where a note still sounds.
 
@@ -153,7 +125,7 @@ def midi_bytes(score: Score, *, hours: int = 0, keep_overlaps: bool = False) -> 
     """
     import mido
 
-    tracks = [_conductor(score, hours)]
+    tracks = [_conductor(score)]
     tracks += [_part(score, instrument, keep_overlaps) for instrument in Instrument]
     end = max(score.ticks * STEP, *(event[0] for events in tracks for event in events))
     file = mido.MidiFile(type=1, ticks_per_beat=MIDI_TICKS_PER_QUARTER, charset="utf-8")
@@ -163,8 +135,8 @@ def midi_bytes(score: Score, *, hours: int = 0, keep_overlaps: bool = False) -> 
     return buffer.getvalue()
 
 
-def write_midi(score: Score, path: Path, *, hours: int = 0, keep_overlaps: bool = False) -> None:
+def write_midi(score: Score, path: Path, *, keep_overlaps: bool = False) -> None:
     """Write a score as a MIDI file, as `midi_bytes` gives it. Raises `OutputError` where it cannot be written."""
-    data = midi_bytes(score, hours=hours, keep_overlaps=keep_overlaps)
+    data = midi_bytes(score, keep_overlaps=keep_overlaps)
     with complete_path(path) as temporary:
         temporary.write_bytes(data)

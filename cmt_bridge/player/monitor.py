@@ -12,7 +12,8 @@ from fractions import Fraction
 from statistics import median
 from typing import Any, Final
 
-from cmt_bridge.player.timecode import PIECES, QUARTERS, RATES, Timecode
+from cmt_bridge.core.timecode import Timecode
+from cmt_bridge.player.timecode import PIECES, QUARTERS, RATES, ns
 
 __all__ = ["REALTIME", "VOICE", "ClockWatch", "Monitor", "Spread", "TimecodeWatch", "describe"]
 
@@ -25,7 +26,16 @@ BIN: Final = 100_000  # of a second, in which deviations are counted: 10 µs
 PITCHES: Final = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 MACHINE: Final = {1: "MMC stop", 2: "MMC play", 3: "MMC deferred play", 6: "MMC record", 9: "MMC pause"}
 REALTIME: Final = {0xF8: "clock", 0xFA: "start", 0xFB: "continue", 0xFC: "stop", 0xFE: "active sensing", 0xFF: "reset"}
-VOICE: Final = {0x8: "note off", 0x9: "note on", 0xA: "pressure", 0xB: "controller", 0xC: "program", 0xD: "pressure"}
+VOICE: Final = {
+    0x8: "note off",
+    0x9: "note on",
+    0xA: "pressure",
+    0xB: "controller",
+    0xC: "program",
+    0xD: "pressure",
+    0xE: "bend",
+}
+"""What messages of a channel are called, by the upper half of their status."""
 ALL_SOUND_OFF, ALL_NOTES_OFF = 120, 123
 
 
@@ -194,10 +204,10 @@ class TimecodeWatch:
         time = self._times[0]
         before, self.label = self.label, label
         if self._began is None or before is None or abs(label.count - before.count) > QUARTERS * PIECES:
-            self._began = time, label.ns
+            self._began = time, ns(label.rate, label.count)
             self._ahead.clear()
         passed = (time - self._began[0]) / self._rate
-        self._ahead.append(passed - float(label.ns - self._began[1]) / 1e9)
+        self._ahead.append(passed - float(ns(label.rate, label.count) - self._began[1]) / 1e9)
 
     @property
     def drift(self) -> float | None:
@@ -360,7 +370,7 @@ def describe(data: bytes) -> str:
         return f"damaged {data.hex(' ')}"
     status = data[0]
     if status < 0xF0:
-        kind = VOICE.get(status >> 4, "bend")
+        kind = VOICE[status >> 4]
         if status >> 4 in (0x8, 0x9):
             kind = "note off" if not data[2] else kind
             return f"{kind} {_pitch(data[1])} {data[2]} channel {(status & 15) + 1}"

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from cmt_bridge.core.bounds import LATENCY
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.timecode import HINT, is_label
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.ruler import BEATS, TIME, Domain
 
@@ -52,11 +53,37 @@ CONTROLS: Final = "controls"
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A track: its name, its channel and its General MIDI program, both from 0."""
+    """A track: its name, its channel and its General MIDI program, both from 0.
+
+    The program is None where the music itself says it.
+    """
 
     name: str
     channel: int
-    program: int
+    program: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What timecode has to know of a film.
+
+    That is its rate as (numerator, denominator), numerator 0 where unknown, the label that it gives to its first
+    picture, empty for none, and its seconds.
+    """
+
+    frame_rate: tuple[int, int] = (0, 1)
+    timecode: str = ""
+    duration: float = 0.0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Picture:
+        """Read the three from a message that states them."""
+        numerator, denominator = data["frame_rate"]
+        return cls((int(numerator), int(denominator)), str(data.get("timecode", "")), float(data.get("duration", 0.0)))
+
+
+NOTHING: Final = Picture()
+"""Of which nothing is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +120,8 @@ class Wiring:
                     raise UsageError(f"There is no {name} {each!r}.", hint=f"Choose from {', '.join(known)}.")
         for delay in self.latency.values():
             LATENCY.check(delay)
+        if self.start and not is_label(self.start):
+            raise UsageError(f"There is no timecode {self.start!r}.", hint=HINT)
         if self.follow and self.lead and self.domain == BEATS and set(self.lead) - {"clock"}:
             raise UsageError(
                 f"Who follows {self.follow} knows beats and no time, so it cannot lead by {', '.join(self.lead)}.",
@@ -107,11 +136,11 @@ class Wiring:
         return FOLLOWS[self.follow] if self.follow else TIME
 
     def ordered(
-        self, tempo_map: TempoMap, frame_rate: tuple[int, int], tracks: tuple[Track, ...], ledger: Path | None = None
+        self, tempo_map: TempoMap, picture: Picture, tracks: tuple[Track, ...], ledger: Path | None = None
     ) -> Order:
         """Give the order to play a piece so. Raises `UsageError` where that cannot be carried out."""
         said = {each.name: getattr(self, each.name) for each in fields(Wiring)}
-        return Order(tempo_map=tempo_map, frame_rate=frame_rate, tracks=tracks, ledger=ledger, **said)
+        return Order(tempo_map=tempo_map, picture=picture, tracks=tracks, ledger=ledger, **said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +148,7 @@ class Order(Wiring):
     """How a player is to play a piece; `ledger` is where it is written down what sounds."""
 
     tempo_map: TempoMap = field(default_factory=lambda: TempoMap.constant(120))
-    frame_rate: tuple[int, int] = (0, 1)
+    picture: Picture = field(default_factory=Picture)
     tracks: tuple[Track, ...] = ()
     ledger: Path | None = None
 
@@ -155,7 +184,9 @@ class Order(Wiring):
             "latency": dict(self.latency),
             "start": self.start,
             "tempo_map": [[change.tick, change.uspq] for change in self.tempo_map.changes],
-            "frame_rate": list(self.frame_rate),
+            "frame_rate": list(self.picture.frame_rate),
+            "timecode": self.picture.timecode,
+            "duration": self.picture.duration,
             "tracks": [{"name": t.name, "channel": t.channel, "program": t.program} for t in self.tracks],
             "chase": self.chase,
             "ledger": None if self.ledger is None else str(self.ledger),
@@ -180,8 +211,13 @@ class Order(Wiring):
             latency={str(name): float(value) for name, value in said["latency"].items()},
             start=str(said["start"]),
             tempo_map=TempoMap.of((int(tick), int(uspq)) for tick, uspq in said["tempo_map"]),
-            frame_rate=(int(said["frame_rate"][0]), int(said["frame_rate"][1])),
-            tracks=tuple(Track(str(t["name"]), int(t["channel"]), int(t["program"])) for t in said["tracks"]),
+            picture=Picture.from_json(said),
+            tracks=tuple(_track(each) for each in said["tracks"]),
             chase=bool(said["chase"]),
             ledger=Path(said["ledger"]) if said["ledger"] else None,
         )
+
+
+def _track(said: Mapping[str, Any]) -> Track:
+    program = said["program"]
+    return Track(str(said["name"]), int(said["channel"]), None if program is None else int(program))

@@ -42,7 +42,7 @@ class Player:
         self.order = order
         self.rate = rate
         self.ruler = Ruler(order.domain, order.tempo_map)
-        programs = [Program(track.channel, track.program) for track in order.tracks]
+        programs = [Program(track.channel, track.program) for track in order.tracks if track.program is not None]
         self.sequencer = Sequencer(self.ruler, chase=order.chase, programs=programs)
         latency = {track.channel: round(order.latency_of(track) * rate / 1000) for track in order.tracks}
         channels = [track.channel for track in order.tracks]
@@ -50,11 +50,9 @@ class Player:
         self.follower: Follower | None = None
         followed = order.follow or ("jack" if "jack" in order.lead else "")  # whose transport we lead we follow too
         if followed:
-            self.follower = follower(
-                followed, rate=rate, ruler=self.ruler, start=order.start, frame_rate=order.frame_rate
-            )
+            self.follower = follower(followed, rate=rate, ruler=self.ruler, start=order.start, picture=order.picture)
         self.leaders: list[Leader] = [
-            leader(kind, rate=rate, ruler=self.ruler, start=order.start, frame_rate=order.frame_rate)
+            leader(kind, rate=rate, ruler=self.ruler, start=order.start, picture=order.picture)
             for kind in order.lead
             if kind != "jack"
         ]
@@ -240,9 +238,10 @@ class Player:
         self._waiting += [(time, self._ports[message[0] & WHOSE], message) for message in messages]
 
     def _close(self, time: int) -> None:
+        lifts = self.sequencer.lifts
         self._turn(self._transport.stop(self.sequencer.course_at(time), time), "stop")
         self._send(time, [message for _, message in self.outlet.due(time, time)])  # what was cut
-        self._send(time, self.outlet.silence())
+        self._send(time, [*lifts, *self.outlet.silence()])
         self._lead(time + 1)
         self._closing = True
 

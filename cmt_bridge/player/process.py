@@ -1,7 +1,8 @@
 """The player's process: lines of JSON in and out, and the device in between.
 
     in    {"do": "open", …}     as `Order.to_json` gives it; the first line
-          {"do": "bar", "bar": n, "notes": [[tick, duration, channel, pitch, velocity], …]}
+          {"do": "bar", "bar": n, "notes": [[tick, duration, channel, pitch, velocity], …]}, where a sixth of a note is
+          the velocity of its end, and [tick, "b0407f"] any other message
           {"do": "bars", "bars": [[n, notes], …]}   a few at once; a long line would be read at the cost of the music
           {"do": "end", "bars": n or null}
           {"do": "play"} {"do": "stop"} {"do": "locate", "tick": t} {"do": "loop", "bars": [a, b] or null}
@@ -35,7 +36,7 @@ from cmt_bridge.player.cables import Cable, Cables
 from cmt_bridge.player.ledger import Ledger
 from cmt_bridge.player.order import BY_JACK, CONTROLS, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import Player
-from cmt_bridge.player.sequencer import prepare
+from cmt_bridge.player.sequencer import Entry, prepare
 
 __all__ = ["main"]
 
@@ -221,8 +222,8 @@ def _carry_out(port: Port, line: Mapping[str, Any]) -> None:
             raise UsageError(f"A player does not {other}.")
 
 
-def _feed(player: Player, bar: int, notes: Sequence[Sequence[int]]) -> None:
-    player.feed([prepare(player.ruler, int(bar), [(n[0], n[1], n[2], n[3], n[4]) for n in notes])])
+def _feed(player: Player, bar: int, entries: Sequence[Entry]) -> None:
+    player.feed([prepare(player.ruler, int(bar), entries)])
 
 
 class _Ended(Exception):  # noqa: N818

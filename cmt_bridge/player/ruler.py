@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final, Literal
+from typing import Final, Literal, overload
 
 from cmt_bridge.core.tempo import TempoMap
 
@@ -34,12 +34,18 @@ class Ruler:
             span = self._ticks[index] - self._ticks[index - 1]
             self._starts.append(self._starts[-1] + span * self._lengths[index - 1])
 
-    def of(self, tick: int) -> int:
-        """Give the position of a tick."""
+    @overload
+    def of(self, tick: int) -> int: ...
+
+    @overload
+    def of(self, tick: float) -> float: ...
+
+    def of(self, tick: float) -> float:
+        """Give the position of a tick; one between those of the grid, by time, is rounded to whole nanoseconds."""
         if self.domain == BEATS:
             return tick
         index = max(0, bisect_right(self._ticks, tick) - 1)
-        return self._starts[index] + (tick - self._ticks[index]) * self._lengths[index]
+        return self._starts[index] + round((tick - self._ticks[index]) * self._lengths[index])
 
     def tick(self, position: float) -> float:
         """Give the tick, fractions and all, at a position."""

@@ -7,21 +7,38 @@ those that are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.ruler import NANOSECONDS, TIME, Ruler
+from cmt_bridge.player.setting import Setting
 
-__all__ = ["CUT", "DRUMS", "HALT", "KEY_BITS", "Bar", "Event", "Note", "Program", "Sequencer", "prepare"]
+__all__ = [
+    "CUT",
+    "DRUMS",
+    "HALT",
+    "KEY_BITS",
+    "LIFT",
+    "Bar",
+    "Entry",
+    "Event",
+    "Note",
+    "Program",
+    "Sequencer",
+    "prepare",
+]
 
-Note = tuple[int, int, int, int, int]
-"""Tick of the piece, duration in ticks, channel from 0, pitch, velocity."""
+Note = tuple[float, float, int, int, int]
+"""Tick of the piece, duration in ticks, channel from 0, pitch, velocity; ticks are whole but for edited music."""
+
+Entry = Sequence[Any]
+"""A `Note`, which may have the velocity of its end as a sixth; or another message: tick of the piece, and hex."""
 
 Event = tuple[int, bytes]
 """Device time, and a message; `CUT` and `HALT` are none, but end all that sounds."""
@@ -37,6 +54,7 @@ KEY_BITS: Final = 7
 """Bits that the pitch takes of a key, which is channel and pitch in one number."""
 
 NOTE_ON, NOTE_OFF, PROGRAM = 0x90, 0x80, 0xC0
+CHANNELS = 16
 PHRASE = 4  # bars
 MOST_BARS = 1024  # kept of a piece whose end is not known
 CHASED = 32  # bars; a note that began longer ago is not chased
@@ -44,7 +62,13 @@ PASSED = 30_000_000  # ns; a note passed by more in a correction of the course i
 ALIGNED = 1e-4  # of a unit of device time; a position this near to a whole number of them is meant to be one
 HALF = NANOSECONDS // 2
 
-Row = tuple[int, int, int, bytes]
+LIFT: Final = 64
+"""The velocity with which a key is let go, where none is known."""
+
+NO_KEY: Final = -1
+"""In a row that is no note."""
+
+Row = tuple[float, float, int, bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +81,74 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar ready to play: rows of (position, position of the end, key, message), in order; `reach` in bars."""
+    """A bar ready to play: rows of (position, position of the end, key, message, velocity of the end), in order.
+
+    `reach` is in bars. `leaves` are messages that set what the bar leaves set.
+    """
 
     number: int
     notes: tuple[Note, ...]
     rows: tuple[Row, ...]
     reach: int
+    leaves: tuple[bytes, ...] = ()
 
 
-def prepare(ruler: Ruler, number: int, notes: Sequence[Note]) -> Bar:
+def prepare(ruler: Ruler, number: int, entries: Sequence[Entry]) -> Bar:
     """Make a bar of its notes, in whatever order they are; what MIDI cannot say and what other bars hold is left out.
 
-    Of notes of one pitch that begin together the longest stays.
+    Of notes of one pitch that begin together the longest stays. Where there are other messages all stays in the order
+    in which it is given, as far as it is of one tick.
     """
     first = number * TICKS_PER_BAR
-    chosen: dict[tuple[int, int], Note] = {}
-    for tick, duration, channel, pitch, velocity in notes:
-        if first <= tick < first + TICKS_PER_BAR and 0 <= channel < 16 and 0 <= pitch < 128:
-            place = tick, channel << KEY_BITS | pitch
-            if place not in chosen or duration > chosen[place][1]:
-                chosen[place] = tick, max(1, duration), channel, pitch, min(127, max(1, velocity))
-    ordered = tuple(chosen[place] for place in sorted(chosen))
-    rows = tuple(
+    chosen: dict[tuple[float, int], tuple[Note, int]] = {}
+    messages: list[tuple[float, int, bytes]] = []
+    order: dict[tuple[float, int], int] = {}
+    for place, entry in enumerate(entries):
+        if not first <= entry[0] < first + TICKS_PER_BAR:
+            continue
+        if isinstance(entry[1], str):
+            messages.append((entry[0], place, bytes.fromhex(entry[1])))
+            continue
+        tick, duration, channel, pitch, velocity, *lift = entry
+        if 0 <= channel < CHANNELS and 0 <= pitch < 128:
+            key = tick, channel << KEY_BITS | pitch
+            if key not in chosen or duration > chosen[key][0][1]:
+                length = duration if duration > 0 else 1
+                chosen[key] = (tick, length, channel, pitch, min(127, max(1, velocity))), lift[0] if lift else LIFT
+                order.setdefault(key, place)
+    sounding = tuple(chosen[key] for key in sorted(chosen))
+    rows: list[tuple[float, int, Row]] = [
         (
-            ruler.of(tick),
-            ruler.of(tick + duration),
-            channel << KEY_BITS | pitch,
-            bytes((NOTE_ON | channel, pitch, velocity)),
+            note[0],
+            order[note[0], note[2] << KEY_BITS | note[3]],
+            (
+                ruler.of(note[0]),
+                ruler.of(note[0] + note[1]),
+                note[2] << KEY_BITS | note[3],
+                bytes((NOTE_ON | note[2], note[3], note[4])),
+                lift,
+            ),
         )
-        for tick, duration, channel, pitch, velocity in ordered
-    )
-    reach = max((tick - first + duration for tick, duration, *_ in ordered), default=0) // TICKS_PER_BAR
-    return Bar(number, ordered, rows, reach)
+        for note, lift in sounding
+    ]
+    left = Setting()
+    for tick, place, message in messages:
+        left.take(message)
+        position = ruler.of(tick)
+        rows.append((tick, place, (position, position, NO_KEY, message, LIFT)))
+    if messages:
+        rows.sort(key=lambda row: row[:2])
+    reach = int(max((note[0] - first + note[1] for note, _ in sounding), default=0)) // TICKS_PER_BAR
+    notes = tuple(note for note, _ in sounding)
+    return Bar(number, notes, tuple(row for *_, row in rows), reach, tuple(left.messages()))
 
 
 class Sequencer:
     """Give what is due, each event once, in order of time.
 
-    With `chase`, notes that should be sounding where the music is entered are struck there; `programs` are sent
-    wherever it is entered.
+    With `chase`, notes that should be sounding where the music is entered are struck there. What is set there by
+    programs, controllers and bends of the bars before is set wherever it is entered; `programs` are sent where no bar
+    has said another one by then.
     """
 
     def __init__(self, ruler: Ruler, *, chase: bool = True, programs: Sequence[Program] = ()) -> None:
@@ -112,6 +165,10 @@ class Sequencer:
         """How many notes were left out since a correction of the course went past them."""
         self._chase = chase
         self._programs = tuple(bytes((PROGRAM | each.channel, each.program)) for each in programs)
+        self._setting = Setting()  # as the messages that were given have left it
+        self._lifted: set[bytes] = set()  # what lifts pedals that were down where it stopped
+        self._outdated = False  # whether bars that were passed are other ones now
+        self._left: tuple[int, tuple[bytes, ...]] | None = None  # what all bars before one leave set, once it was asked
         self._bars: dict[int, Bar] = {}
         self._newest = -1
         self._reach = 0
@@ -127,9 +184,10 @@ class Sequencer:
         self._rows: tuple[Row, ...] = ()
         self._next = 0
         self._oldest: float = -inf  # position before which notes are not struck any more
-        self._ends: dict[int, int] = {}  # position at which each sounding key ends
-        self._struck: dict[int, int] = {}  # position at which it was struck
-        self._queue: list[tuple[int, int]] = []  # (position, key), some of them outdated
+        self._ends: dict[int, float] = {}  # position at which each sounding key ends
+        self._struck: dict[int, float] = {}  # position at which it was struck
+        self._lifts: dict[int, int] = {}  # velocity with which it ends
+        self._queue: list[tuple[float, int]] = []  # (position, key), some of them outdated
         self._enter(0, 0)
 
     # What is to be played
@@ -139,9 +197,12 @@ class Sequencer:
 
         Where a note of it that sounds has another end now, it ends there.
         """
+        before = self._bars.get(bar.number)
+        if bar.leaves != (before.leaves if before is not None else ()):
+            self._outdated, self._left = True, None
         self._bars[bar.number] = bar
         self._reach = max(self._reach, bar.reach)
-        for position, end, key, _ in bar.rows:
+        for position, end, key, *_ in bar.rows:
             if self._struck.get(key) == position and self._ends[key] != end:
                 self._ends[key] = end
                 heappush(self._queue, (end, key))
@@ -249,6 +310,11 @@ class Sequencer:
         """How many notes sound at the time that was rendered last."""
         return len(self._ends)
 
+    @property
+    def lifts(self) -> list[bytes]:
+        """What lifts the pedals that are down, or were where the music stopped."""
+        return sorted({*self._lifted, *self._setting.lifts()})
+
     def _advance(self, until: int) -> None:
         if until <= self._now:
             return
@@ -271,11 +337,11 @@ class Sequencer:
                 self._cross(time)
         self._now = until
 
-    def _time_of(self, position: int) -> int:
+    def _time_of(self, position: float) -> int:
         """Give the unit of device time nearest to a position."""
         if not self._rate:
             return round(self.course.time_of(position))
-        whole, rest = divmod(position * self._rate + self._zero, NANOSECONDS)
+        whole, rest = divmod(int(position) * self._rate + self._zero, NANOSECONDS)  # by time it is whole
         return whole + (rest > HALF or (rest == HALF and whole & 1))
 
     def _follow(self, course: Course) -> None:
@@ -305,7 +371,10 @@ class Sequencer:
         self._follow(course)
         self._now = time
         if course.rolls:
-            self._out += [(time, program) for program in self._programs]
+            self._lifted.clear()
+        else:
+            self._lifted |= {*self._setting.lifts()}
+            self._say(sorted(self._lifted), time)  # all of them, since what was said last may be taken back by this
         self._enter(course.position, time)
 
     def _leaps(self, course: Course) -> bool:
@@ -319,7 +388,10 @@ class Sequencer:
         return PASSED if self.ruler.domain == TIME else PASSED * self.ruler.speed(1, position) / NANOSECONDS
 
     def _strike(self, row: Row, time: int) -> None:
-        position, end, key, message = row
+        position, end, key, message, lift = row
+        if key == NO_KEY:
+            self._say((message,), time)
+            return
         if key in self._ends:
             self._release(key, time)
         if position < self._oldest:
@@ -327,16 +399,57 @@ class Sequencer:
             return
         self._ends[key] = end
         self._struck[key] = position
+        self._lifts[key] = lift
         heappush(self._queue, (end, key))
         self._out.append((time, message))
 
     def _release(self, key: int, time: int) -> None:
         del self._ends[key], self._struck[key]
-        self._out.append((time, bytes((NOTE_OFF | key >> KEY_BITS, key & 0x7F, 64))))
+        self._out.append((time, bytes((NOTE_OFF | key >> KEY_BITS, key & 0x7F, self._lifts.pop(key)))))
+
+    def _say(self, messages: Iterable[bytes], time: int) -> None:
+        """Give messages that are no notes."""
+        for message in messages:
+            self._setting.take(message)
+            self._out.append((time, message))
+
+    def _set(self, number: int, time: int, *, anew: bool) -> None:
+        """Set what is set before a time in a bar, and what is usual where nothing is; all `anew`, or what differs.
+
+        What they have not reset but others have is brought back.
+        """
+        self._outdated = False
+        wanted = Setting()
+        for message in self._left_before(number):
+            wanted.take(message)
+        here = [row for row in self._rows_of(number) if row[2] == NO_KEY]
+        for row in here:
+            if self._time_of(row[0]) < time:
+                wanted.take(row[3])
+        told = [program for program in self._programs if not wanted.sets(program[0] & 0x0F)]
+        soon = {row[3][0] for row in here if self._time_of(row[0]) == time}
+        resets = self._setting.resets(wanted)
+        known = [] if anew else self._setting.messages()
+        self._setting = Setting()
+        for message in known:
+            self._setting.take(message)
+        said = [message for message in (*told, *wanted.messages()) if anew or message not in known]
+        self._say([*resets, *(message for message in said if message not in told or message[0] not in soon)], time)
+
+    def _left_before(self, number: int) -> tuple[bytes, ...]:
+        """Give messages that set what all bars before one leave set."""
+        if self._left is None or self._left[0] != number:
+            left = Setting()
+            for earlier in sorted(bar for bar, each in self._bars.items() if bar < number and each.leaves):
+                for message in self._bars[earlier].leaves:
+                    left.take(message)
+            self._left = number, tuple(left.messages())
+        return self._left[1]
 
     def _cut(self, time: int, how: bytes = CUT) -> None:
         self._ends.clear()
         self._struck.clear()
+        self._lifts.clear()
         self._queue.clear()
         self._out.append((time, how))
 
@@ -351,6 +464,8 @@ class Sequencer:
             for key in tuple(self._ends):
                 self._release(key, time)
         self._open(self.bar + 1)
+        if self._outdated:
+            self._set(self.bar, time, anew=False)
 
     def _wrap(self, time: int, first: int, last: int) -> None:
         """Go on at the first position of the loop where its last is reached; what has no rounding keeps having none."""
@@ -373,6 +488,7 @@ class Sequencer:
         if self._time_of(self.ruler.of((number + 1) * TICKS_PER_BAR)) <= time:
             number += 1
         self._open(number)
+        self._set(number, time, anew=True)
         rows = self._rows
         while self._next < len(rows) and self._time_of(rows[self._next][0]) < time:
             self._next += 1
@@ -382,6 +498,7 @@ class Sequencer:
         for earlier in range(max(0, number - min(self._reach, CHASED)), number):
             last.update((row[2], row) for row in self._rows_of(earlier))
         last.update((row[2], row) for row in rows[: self._next])
+        last.pop(NO_KEY, None)
         for row in sorted(last.values()):
             if self._time_of(row[1]) > time and row[2] >> KEY_BITS != DRUMS:
                 self._strike(row, time)
@@ -414,5 +531,5 @@ class Sequencer:
         alike = [each for each in earlier if (number - each) % PHRASE == 0]
         found = self._bars[max(alike or earlier)]
         shift = (number - found.number) * TICKS_PER_BAR
-        notes = [(note[0] + shift, *note[1:]) for note in found.notes]
+        notes: list[Note] = [(tick + shift, *rest) for tick, *rest in found.notes]  # type: ignore[misc]
         return prepare(self.ruler, number, notes).rows

@@ -334,10 +334,10 @@ class _Session:
 
     def _config(self, root: Element) -> None:
         config = SubElement(root, "Config")
-        timecode = timecode_of(self._arrangement.frame_rate)
+        name, start = timecode_of(self._arrangement.counting)
         options = {
-            "timecode-format": timecode.name,
-            "timecode-offset": str(round(timecode.frames.seconds(self._arrangement.start) * self._rate)),
+            "timecode-format": name,
+            "timecode-offset": str(round(start.time * self._rate)),
             "timecode-offset-negative": "1",  # the session begins later than the timecode, in Ardour's words
             "native-file-data-format": "FormatFloat",  # without which Ardour does not find the sample rate either
             "glue-new-markers-to-bars-and-beats": "0",

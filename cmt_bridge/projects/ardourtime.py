@@ -13,11 +13,11 @@ from math import expm1
 from typing import Final
 from xml.etree.ElementTree import Element
 
+from cmt_bridge.core.timecode import LABELLED, Counting, Timecode
 from cmt_bridge.errors import InputError
 from cmt_bridge.projects.arrangement import Version
-from cmt_bridge.projects.frames import NEAR, Frames
 
-__all__ = ["AGAIN", "SUPERCLOCKS", "TICKS", "OurTime", "TheirTime", "Timecode", "ardour_ticks", "timecode_of"]
+__all__ = ["AGAIN", "COUNTED", "SUPERCLOCKS", "TICKS", "OurTime", "TheirTime", "ardour_ticks", "timecode_of"]
 
 TICKS: Final = 1920
 """Of a quarter."""
@@ -29,24 +29,20 @@ MICROSECONDS: Final = 1_000_000
 AGAIN = "Open it in Ardour 7 and save it, then try again."
 
 
-@dataclass(frozen=True, slots=True)
-class Timecode:
-    """What Ardour counts in, and Ardour's name of it."""
+NAMES: Final[dict[tuple[Fraction, bool], str]] = {
+    (Fraction(24000, 1001), False): "timecode_23976",
+    (Fraction(24), False): "timecode_24",
+    (Fraction(25), False): "timecode_25",
+    (Fraction(30000, 1001), True): "timecode_2997drop",
+    (Fraction(30000, 1001), False): "timecode_2997",
+    (Fraction(30), False): "timecode_30",
+    (Fraction(60000, 1001), False): "timecode_5994",
+    (Fraction(60), False): "timecode_60",
+}
+"""Of rates, with drop frame or without."""
 
-    frames: Frames
-    name: str
-
-
-TIMECODES: Final = (
-    Timecode(Frames(Fraction(24000, 1001), 24, 0), "timecode_23976"),
-    Timecode(Frames(Fraction(24), 24, 0), "timecode_24"),
-    Timecode(Frames(Fraction(25), 25, 0), "timecode_25"),
-    Timecode(Frames(Fraction(30000, 1001), 30, 2), "timecode_2997drop"),
-    Timecode(Frames(Fraction(30), 30, 0), "timecode_30"),
-    Timecode(Frames(Fraction(60000, 1001), 60, 0), "timecode_5994"),
-    Timecode(Frames(Fraction(60), 60, 0), "timecode_60"),
-)
-USUAL_TIMECODE: Final = TIMECODES[4]
+COUNTED: Final = tuple(rate for rate in LABELLED if (rate.frames, rate.drop > 0) in NAMES)
+"""The rates that Ardour has."""
 
 
 def ardour_ticks(version: Version, tick: int) -> int:
@@ -171,14 +167,10 @@ class TheirTime:
         return point.tick + Fraction(quarters) * TICKS
 
 
-def timecode_of(frame_rate: tuple[int, int]) -> Timecode:
-    """Give the timecode of a picture rate: multiples and fractions count as their base, unknown rates as 30."""
-    numerator, denominator = frame_rate
-    if numerator <= 0 or denominator <= 0:
-        return USUAL_TIMECODE
-    rate = Fraction(numerator, denominator)
-    for factor in range(1, 6):
-        for each in TIMECODES:
-            if any(abs(rate / near - 1) < NEAR for near in (each.frames.rate * factor, each.frames.rate / factor)):
-                return each
-    return USUAL_TIMECODE
+def timecode_of(counting: Counting) -> tuple[str, Timecode]:
+    """Give Ardour's name of the rate in which a film counts there, and the label of the first picture.
+
+    Ardour has neither 48 nor 50 frames a second, and no drop frame but at 29.97: such a film counts every second one.
+    """
+    start = counting.fitted(COUNTED).start
+    return NAMES[start.rate.frames, start.rate.drop > 0], start

@@ -16,7 +16,8 @@ from typing import Final
 
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker
-from cmt_bridge.core.tempo import MICROSECONDS
+from cmt_bridge.core.tempo import MICROSECONDS, uspq_to_bpm
+from cmt_bridge.core.timecode import Counting
 from cmt_bridge.errors import MidiError
 from cmt_bridge.midi.events import (
     META,
@@ -115,7 +116,8 @@ class Version:
 
     `division` is file ticks per quarter; `tempos` are (tick, microseconds per quarter) and `metres` (tick, numerator,
     denominator), both from tick 0 on; `length` is the tick at which the longest track ends. `marks` are the markers of
-    the file as (tick, text).
+    the file as (tick, text). `is_moved` where another tempo map than its own says when its ticks are, so that they are
+    off its bars.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Version:
     length: int
     parts: tuple[Part, ...]
     marks: tuple[tuple[int, str], ...] = ()
+    is_moved: bool = False
 
     @cached_property
     def line(self) -> Line:
@@ -137,21 +140,52 @@ class Version:
         return {part.name: part for part in self.parts}
 
     @property
+    def bpm(self) -> float:
+        """The tempo at the beginning."""
+        return uspq_to_bpm(self.tempos[0][1])
+
+    @property
     def time(self) -> tuple[object, ...]:
         """All that says when a tick is."""
         return self.division, self.tempos, self.metres
 
+    def under(self, heard: Version) -> Version:
+        """Give this music under another's tempo map: every event on the tick there that is nearest to its time."""
+        if self.time == heard.time:
+            return self
+
+        def moved(tick: int) -> int:
+            return round(heard.line.ticks(self.line.seconds(tick)))
+
+        parts = tuple(
+            replace(part, events=tuple((moved(tick), message) for tick, message in part.events)) for part in self.parts
+        )
+        steps = {Fraction(tick, self.division) for tick, _ in self.tempos}
+        steps |= {Fraction(tick, heard.division) for tick, _ in heard.tempos}
+        is_moved = any(
+            self.line.seconds(step * self.division) != heard.line.seconds(step * heard.division) for step in steps
+        )
+        is_moved |= self.tempos[-1][1] != heard.tempos[-1][1]
+        return replace(
+            self,
+            division=heard.division,
+            tempos=heard.tempos,
+            metres=heard.metres,
+            length=moved(self.length),
+            parts=parts,
+            is_moved=is_moved,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The video: its file, seconds of picture, the frame rate as (numerator, denominator), the size of what is shown.
+    """The video: its file, seconds of picture, the size of what is shown.
 
     `offset` is the second of the file at which the picture begins.
     """
 
     path: Path
     duration: float
-    frame_rate: tuple[int, int]
     width: int = 0
     height: int = 0
     offset: float = 0.0
@@ -170,9 +204,8 @@ class Span:
 class Arrangement:
     """The music for a film: bar 1 begins with the picture.
 
-    `versions` are takes that share one tempo map, and `current` numbers the one that is heard. `markers` are cuts and
-    hits, `sections` follow each other to the end. `frame_rate` is the picture's as (numerator, denominator), numerator
-    0 where unknown; `start` is the timecode of the first picture in seconds.
+    `versions` are takes under one tempo map, that of the one which is heard; `current` is its number. `markers` are
+    cuts and hits, `sections` follow each other to the end. `counting` says in which timecode all of it counts.
     """
 
     title: str
@@ -181,9 +214,8 @@ class Arrangement:
     markers: tuple[Marker, ...]
     sections: tuple[Span, ...]
     duration: float
-    frame_rate: tuple[int, int]
+    counting: Counting
     film: Film | None = None
-    start: int = 0
 
     @property
     def offset(self) -> Fraction:
@@ -278,27 +310,24 @@ def arranged(
     *,
     markers: Iterable[Marker],
     duration: float,
-    frame_rate: tuple[int, int],
+    counting: Counting,
     film: Film | None = None,
-    start: int = 0,
 ) -> Arrangement:
-    """Lay takes out: `current` numbers the one that is heard; those with another tempo map than that are left out.
+    """Lay takes out: `current` numbers the one that is heard; those of another tempo keep their times under its map.
 
     Markers of the kind `section` become sections, each to the beginning of the next.
     """
     heard = versions[current]
-    kept = tuple(version for version in versions if version.time == heard.time)
     marks = sorted(markers)
     starts = [mark for mark in marks if mark.kind == "section"]
     ends = [*(mark.seconds for mark in starts[1:]), max(duration, *(mark.seconds for mark in starts), 0.0)]
     return Arrangement(
         title,
-        kept,
-        next(number for number, version in enumerate(kept) if version is heard),
+        tuple(version.under(heard) for version in versions),
+        current,
         tuple(mark for mark in marks if mark.kind != "section"),
         tuple(Span(mark.seconds, end, mark.text) for mark, end in zip(starts, ends, strict=False)),
         duration,
-        frame_rate,
+        counting,
         film,
-        start,
     )

@@ -13,6 +13,7 @@ from cmt_bridge.midi.events import (
     file_of,
     meta_event,
     metre_event,
+    offset_event,
     tempo_event,
 )
 from cmt_bridge.projects.arrangement import Arrangement
@@ -49,6 +50,7 @@ def constant_tempo(arrangement: Arrangement) -> tuple[float, bytes]:
     metres = version.metres if is_constant else version.metres[:1]
     title = meta_event(TRACK_NAME, arrangement.title.encode(errors="replace"))
     head: list[Event] = [(0, title), (0, tempo_event(uspq))]
+    head += [(0, offset_event(arrangement.counting))] if arrangement.counting.is_known else []
     head += [(moved(tick), metre_event(numerator, denominator)) for tick, numerator, denominator in metres]
     chunks = [chunk_of([*head, (last, meta_event(END_OF_TRACK))])]
     for part in version.parts:

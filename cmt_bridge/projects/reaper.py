@@ -25,13 +25,13 @@ from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote
 
+from cmt_bridge.core.timecode import LABELLED, Rate
 from cmt_bridge.errors import InputError
 from cmt_bridge.midi.events import SYSEX, Event
 from cmt_bridge.midi.exclusive import values_of
 from cmt_bridge.projects.arrangement import Arrangement, Colour, Part
-from cmt_bridge.projects.frames import frames_of
 
-__all__ = ["added", "reaper_text"]
+__all__ = ["COUNTED", "added", "reaper_text"]
 
 MICROSECONDS = 1_000_000
 MICROSECONDS_PER_MINUTE = 60 * MICROSECONDS
@@ -44,8 +44,8 @@ MARK_COLOURS: Final[dict[str, Colour]] = {"cut": (200, 60, 60), "beat": (220, 17
 SECTION_COLOUR: Final[Colour] = (70, 130, 160)
 
 BY_TIME, BY_BEATS = 0, 1
-UNKNOWN_RATE = 30  # what REAPER has in a new project
-NTSC = 30  # of the slowed rates the one whose labels REAPER can drop
+COUNTED: Final = tuple(rate for rate in LABELLED if rate.frames.denominator == 1 or rate.base <= 30)
+"""Rates of which it is known how a project states them; what goes at 47.952 or 59.94 counts every second frame."""
 WHOLE_RATE, DROP_FRAME, SLOWED_RATE = 0, 1, 2  # 29.97 with drop frame; 23.976 and others at 1000/1001 of their base
 UPPERMOST_WINS = 256  # of several videos at a time, the one on the first track is seen
 TIME_PLACES, TEMPO_PLACES = 12, 10  # decimals of seconds and of quarters per minute
@@ -132,8 +132,9 @@ class _Session:
         yield f'<REAPER_PROJECT 0.1 "{REAPER}" 0'
         yield from self._notes()
         yield from ("RIPPLE 0", "AUTOXFADE 129")
-        yield f"PROJOFFS {_number(_start(arrangement))} 0 0"
-        yield "TIMEMODE 1 5 -1 {} {} 0 -1".format(*_rate(arrangement.frame_rate))
+        start = arrangement.counting.fitted(COUNTED).start
+        yield f"PROJOFFS {_number(start.time)} 0 0"  # in true seconds: 01:00:00:00 at 23.976 is 3603.6
+        yield "TIMEMODE 1 5 -1 {} {} 0 -1".format(*_rate(start.rate))
         yield f"VIDEO_CONFIG {size[0]} {size[1]} {UPPERMOST_WINS}"
         yield f"TIMELOCKMODE {BY_TIME}"
         yield f"TEMPOENVLOCKMODE {BY_BEATS}"
@@ -356,20 +357,11 @@ def _bpm(uspq: int) -> str:
     return f"{MICROSECONDS_PER_MINUTE / uspq:.{TEMPO_PLACES}f}"
 
 
-def _rate(frame_rate: tuple[int, int]) -> tuple[int, int]:
-    """Give the frames that REAPER counts in a second, and how they go by."""
-    frames = frames_of(frame_rate)
-    if frames is None:
-        return UNKNOWN_RATE, WHOLE_RATE
-    if frames.rate * 1001 != frames.base * 1000:
-        return frames.base, WHOLE_RATE
-    return frames.base, DROP_FRAME if frames.base == NTSC else SLOWED_RATE
-
-
-def _start(arrangement: Arrangement) -> Fraction:
-    """Give the timecode of the first picture as REAPER keeps it, in true seconds: 01:00:00:00 at 23.976 is 3603.6."""
-    frames = frames_of(arrangement.frame_rate)
-    return Fraction(arrangement.start) if frames is None else frames.seconds(arrangement.start)
+def _rate(rate: Rate) -> tuple[int, int]:
+    """Give the labels that REAPER counts in a second, and how they go by."""
+    if rate.frames.denominator == 1:
+        return rate.base, WHOLE_RATE
+    return rate.base, DROP_FRAME if rate.drop else SLOWED_RATE
 
 
 def _divided(part: Part, stretches: Sequence[_Stretch], arrangement: Arrangement) -> list[list[Event]]:

@@ -12,13 +12,13 @@ from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote
 
+from cmt_bridge.core.timecode import Rate
 from cmt_bridge.projects.arrangement import Arrangement
-from cmt_bridge.projects.frames import Frames, frames_of
 
 __all__ = ["timeline_text"]
 
 COLOURS: Final = {"cut": "RED", "beat": "YELLOW", "section": "CYAN"}
-MILLISECONDS: Final = Frames(Fraction(1000), 1000, 0)
+MILLISECONDS: Final = Rate(Fraction(1000), 1000)
 
 Json = dict[str, Any]
 
@@ -26,11 +26,17 @@ Json = dict[str, Any]
 def timeline_text(arrangement: Arrangement, film: str | None) -> str:
     """Give the timeline; `film` is the path of the video from where the timeline lies, with `/`.
 
-    Times are frames of the film, milliseconds where its rate is not known.
+    Times are frames of the film, milliseconds where its rate is not known. Those of its file count from the timecode
+    that the film gives itself, those of the session from the one where it begins there.
     """
-    frames = frames_of(arrangement.frame_rate) or MILLISECONDS
+    counting = arrangement.counting
+    frames = counting.rate if counting.is_known else MILLISECONDS
     end = max(1, frames.number(arrangement.duration))
-    begin = frames.number(arrangement.offset)  # of the picture in its file
+    offset = frames.number(arrangement.offset)  # of the picture in its file
+    begin, start = offset, frames.number(counting.start.time)
+    if counting.is_known:
+        begin, start = counting.own.count, counting.start.count
+    there = begin - offset, begin + end
     cuts = {frames.number(mark.seconds) for mark in arrangement.markers if mark.kind == "cut"}
     shots = list(pairwise([0, *sorted(cut for cut in cuts if 0 < cut < end), end]))
     track = {
@@ -38,7 +44,7 @@ def timeline_text(arrangement: Arrangement, film: str | None) -> str:
         "kind": "Video",
         "source_range": None,
         "enabled": True,
-        "children": [_shot(frames, number, shot, film, begin, end) for number, shot in enumerate(shots, 1)],
+        "children": [_shot(frames, number, shot, film, begin, there) for number, shot in enumerate(shots, 1)],
     }
     markers = [_marker(frames, mark.text, mark.kind, mark.seconds, mark.seconds) for mark in arrangement.markers]
     markers += [_marker(frames, span.name, "section", span.start, span.end) for span in arrangement.sections]
@@ -51,7 +57,7 @@ def timeline_text(arrangement: Arrangement, film: str | None) -> str:
     }
     timeline = {
         **_named("Timeline.1", arrangement.title),
-        "global_start_time": _time(frames, frames.first(arrangement.start)),
+        "global_start_time": _time(frames, start),
         "tracks": stack,
     }
     del timeline["effects"], timeline["markers"]
@@ -62,11 +68,11 @@ def _named(schema: str, name: str) -> Json:
     return {"OTIO_SCHEMA": schema, "name": name, "metadata": {}, "effects": [], "markers": []}
 
 
-def _time(frames: Frames, number: int) -> Json:
-    return {"OTIO_SCHEMA": "RationalTime.1", "rate": float(frames.rate), "value": float(number)}
+def _time(frames: Rate, number: int) -> Json:
+    return {"OTIO_SCHEMA": "RationalTime.1", "rate": float(frames.frames), "value": float(number)}
 
 
-def _range(frames: Frames, first: int, last: int) -> Json:
+def _range(frames: Rate, first: int, last: int) -> Json:
     return {
         "OTIO_SCHEMA": "TimeRange.1",
         "start_time": _time(frames, first),
@@ -74,13 +80,15 @@ def _range(frames: Frames, first: int, last: int) -> Json:
     }
 
 
-def _shot(frames: Frames, number: int, shot: tuple[int, int], film: str | None, begin: int, end: int) -> Json:
+def _shot(
+    frames: Rate, number: int, shot: tuple[int, int], film: str | None, begin: int, there: tuple[int, int]
+) -> Json:
     media: Json = {"OTIO_SCHEMA": "MissingReference.1", "name": "", "metadata": {}, "available_range": None}
     if film is not None:
         media |= {
             "OTIO_SCHEMA": "ExternalReference.1",
             "target_url": quote(film, errors="surrogateescape"),
-            "available_range": _range(frames, 0, begin + end),
+            "available_range": _range(frames, *there),
         }
     return {
         **_named("Clip.1", f"Shot {number}"),
@@ -90,7 +98,7 @@ def _shot(frames: Frames, number: int, shot: tuple[int, int], film: str | None, 
     }
 
 
-def _marker(frames: Frames, name: str, kind: str, start: float, end: float) -> Json:
+def _marker(frames: Rate, name: str, kind: str, start: float, end: float) -> Json:
     return {
         "OTIO_SCHEMA": "Marker.2",
         "name": name,

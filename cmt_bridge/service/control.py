@@ -107,8 +107,11 @@ class Desk(Protocol):
     async def arrangement(self, path: str, take: int | None) -> Json:
         """Give the music of a take, the current one where None is said, note by note."""
 
-    async def export(self, path: str, project: str, take: int | None) -> Json:
-        """Write a project, or what else a session can open, beside a video; give the files."""
+    async def export(self, path: str, project: str, take: int | None, start: str | None, rate: str | None) -> Json:
+        """Write a project, or what else a session can open, beside a video; give the files.
+
+        `start` is its first timecode, `rate` the frames a second in which it counts; None is as the folder is set.
+        """
 
     async def stream(self, request: Json) -> Json:
         """Begin to play a video; tell how that stands."""
@@ -164,7 +167,8 @@ async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) 
         case "arrangement":
             return await desk.arrangement(asked["path"], asked.get("take"))
         case "export":
-            return await desk.export(asked["path"], asked["project"], asked.get("take"))
+            said = (asked.get(name) for name in ("take", "start", "rate"))
+            return await desk.export(asked["path"], asked["project"], *said)
         case "stream":
             return await desk.stream(asked)
         case "stream_status":

@@ -198,9 +198,9 @@ class Daemon:
         """Give the music of a take."""
         return await asyncio.to_thread(music_of, self.folder / path, take)
 
-    async def export(self, path: str, project: str, take: int | None) -> Json:
+    async def export(self, path: str, project: str, take: int | None, start: str | None, rate: str | None) -> Json:
         """Write a project of a video, or what else a session can open."""
-        made = await asyncio.to_thread(export, self.folder / path, [project], take=take)
+        made = await asyncio.to_thread(export, self.folder / path, [project], take=take, start=start, rate=rate)
         return {"files": [each.to_json() for each in made]}
 
     async def stream(self, request: Json) -> Json:

@@ -29,6 +29,7 @@ from cmt_bridge.errors import InputError
 from cmt_bridge.midi.file import read_midi
 from cmt_bridge.outputs.preview import CONTAINERS
 from cmt_bridge.outputs.scorefile import SCORE_NAME, read_score
+from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Take
 
@@ -98,7 +99,7 @@ def previews_of(take: Take) -> list[Path]:
 def _droppings(project: Project, take: Take, outputs: Outputs) -> Iterator[_Dropping]:
     name = project.name
     if "midi" in outputs.files:
-        tempo = f" {take.score().tempo_map.bpm_at(0):.2f} BPM" if outputs.host == "garageband" else ""
+        tempo = f" {version_of(take.midi, name).bpm:.2f} BPM" if outputs.host == "garageband" else ""
         yield _Dropping(take.midi, f"{name}{tempo}.mid", _made(take, take.midi))
     if "score" in outputs.files:
         yield _Dropping(take.folder / SCORE_NAME, f"{name}.score.json", _made(take, take.folder / SCORE_NAME))

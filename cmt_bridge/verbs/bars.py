@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from cmt_bridge.core.markers import is_called
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.errors import UsageError
 
@@ -75,10 +76,14 @@ def _at_marker(score: Score, name: str) -> Bars:
 
 
 def _marker(score: Score, name: str) -> Marker:
-    """Find a marker by its name, or by the beginning of it where only one begins so."""
+    """Find a marker by its name, or by the beginning of it where only one begins so.
+
+    `Hit 3` is `Hit 3 · strong`, and never one of `Hit 30`.
+    """
     wanted = name.strip().casefold()
     exact = [m for m in score.markers if m.text.casefold() == wanted]
-    near = exact or [m for m in score.markers if wanted and m.text.casefold().startswith(wanted)]
+    near = exact or [m for m in score.markers if wanted and is_called(m.text, name)]
+    near = near or [m for m in score.markers if wanted and m.text.casefold().startswith(wanted)]
     if len({m.text for m in near}) == 1:
         return min(near)
     names = ", ".join(dict.fromkeys(m.text for m in sorted(score.markers))) or "none"

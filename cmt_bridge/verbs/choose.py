@@ -71,18 +71,26 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
 
 
 def compare(path: Path, first: int, second: int) -> dict[str, Any]:
-    """Give which bars of which tracks two takes differ in. Raises `UsageError` where there is no such take."""
+    """Give which bars of which tracks two takes differ in, and in what else, as their MIDI files say it.
+
+    Raises `UsageError` where there is no such take, `ScoreError`, `MidiError` where one cannot be read.
+    """
     from cmt_bridge.takes.difference import difference
 
     project = _project(path)
-    before, after = project.take(first).score(), project.take(second).score()
+    before, after = project.take(first), project.take(second)
+    found = difference(before, after)
     return {
         "project": str(project.folder),
         "first": first,
         "second": second,
-        "tempo": [score.tempo_map.bpm_at(0) for score in (before, after)],
-        "bars": [score.bars for score in (before, after)],
-        "tracks": [{**asdict(each), "bars": list(each.bars)} for each in difference(before, after)],
+        "tempo": list(found.tempo),
+        "bars": [take.score().bars for take in (before, after)],
+        "tracks": [
+            {**asdict(each), "bars": list(each.bars), "also": {kind: list(bars) for kind, bars in each.also.items()}}
+            for each in found.tracks
+        ],
+        "also": {kind: list(bars) for kind, bars in found.also.items()},
     }
 
 

@@ -99,8 +99,15 @@ def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
     written = [str(path) for path in found.written]
     if outputs.drop and outputs.projects:
         try:
-            made = export(project.folder, outputs.projects, folder=drop_folder(project, outputs))
+            made = export(
+                project.folder,
+                outputs.projects,
+                folder=drop_folder(project, outputs),
+                start=outputs.start,
+                rate=outputs.rate,
+            )
             written += [str(each.path) for each in made]
+            notes += dict.fromkeys(note for each in made for note in each.notes)
         except CmtBridgeError as error:  # the take is there, which is what was asked for
             notes.append(f"No project: {error}")
     return written, notes

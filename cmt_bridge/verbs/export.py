@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +25,7 @@ from cmt_bridge.errors import InputError, OutputError, ScoreError, UsageError
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
+    from cmt_bridge.core.score import Score
     from cmt_bridge.projects.arrangement import Arrangement, Film
     from cmt_bridge.takes.project import Project
 
@@ -62,15 +63,19 @@ FORMATS: Final[Mapping[str, Format]] = {
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A file or folder for a session; `fresh` is False where it was there already, the same byte for byte."""
+    """A file or folder for a session; `fresh` is False where it was there already, the same byte for byte.
+
+    `notes` are sentences about what its format cannot say as it is.
+    """
 
     format: str
     path: Path
     fresh: bool = True
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON's plain values."""
-        return {"format": self.format, "path": str(self.path), "fresh": self.fresh}
+        return {"format": self.format, "path": str(self.path), "fresh": self.fresh, "notes": list(self.notes)}
 
 
 def format_of(name: str) -> Format:
@@ -82,12 +87,18 @@ def format_of(name: str) -> Format:
     return found
 
 
-def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tuple[Arrangement, Project, int]:
+def arrangement_of(
+    path: Path, take: int | None = None, *, start: str | None = None, rate: str | None = None
+) -> tuple[Arrangement, Project, int]:
     """Give the music for a video, or for its project folder, with its project and the number of the take that is heard.
 
-    That is the current one where none is named; takes that were rejected are left out, as are those of another tempo.
-    Raises `ScoreError` where there are no takes, `UsageError` where there is none of that number.
+    That is the current one where none is named; takes that were rejected are left out. `start` is the timecode of the
+    first picture, the film's own where it is empty, and `rate` that at which it counts; where they are None, the
+    [outputs] of cmt-bridge.toml say so. Raises `ScoreError` where there are no takes, `UsageError` where there is none
+    of that number, or no such timecode.
     """
+    from cmt_bridge.config import read_config
+    from cmt_bridge.core.timecode import counting_of
     from cmt_bridge.midi.markers import markers_in
     from cmt_bridge.projects.arrangement import arranged, version_of
     from cmt_bridge.takes.whereabouts import project_of
@@ -100,6 +111,13 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
     marks = project.history().marks
     kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]
     score = heard.score()
+    metadata = _metadata(heard.folder)
+    film = _film(path, project, metadata) if metadata is not None else None
+    if film is not None and metadata is not None and not metadata.source.nominal_rate[0]:
+        score = _labelled(score, film)
+    if start is None or rate is None:
+        usual = read_config(project.folder.absolute().parent).outputs
+        start, rate = usual.start if start is None else start, usual.rate if rate is None else rate
     versions = [version_of(each.midi, f"take {each.number}") for each in kept]
     current = [each.number for each in kept].index(heard.number)
     arrangement = arranged(
@@ -108,30 +126,42 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
         current,
         markers=markers_in(versions[current].marks, versions[current].line, score.markers),
         duration=score.duration or float(score.tempo_map.seconds(score.ticks)),
-        frame_rate=score.frame_rate,
-        film=_film(path, project, heard.folder),
-        start=start,
+        counting=counting_of(
+            score.frame_rate, score.timecode, offset=film.offset if film else 0, start=start, rate=rate
+        ),
+        film=film,
     )
     return arrangement, project, heard.number
 
 
-def _film(path: Path, project: Project, folder: Path) -> Film | None:
-    """Give the video of a take, where it is there."""
+def _metadata(folder: Path) -> VideoMetadata | None:
+    """Give what was measured of a take's video, where that is there."""
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.outputs.scorefile import METADATA_NAME, read_json
-    from cmt_bridge.projects.arrangement import Film
 
     said = folder / METADATA_NAME
-    if not is_there(said):
-        return None
-    metadata: VideoMetadata = VideoMetadata.from_json(read_json(said), source=str(said))
+    return VideoMetadata.from_json(read_json(said), source=str(said)) if is_there(said) else None
+
+
+def _labelled(score: Score, film: Film) -> Score:
+    """Give a score that was made when nobody asked a film for its timecode, with what its file states of it."""
+    from cmt_bridge.video.labels import stated_labels
+
+    found = stated_labels(film.path)
+    return score if found is None else replace(score, frame_rate=found[0].as_integer_ratio(), timecode=found[1])
+
+
+def _film(path: Path, project: Project, metadata: VideoMetadata) -> Film | None:
+    """Give the video of a take, where it is there."""
+    from cmt_bridge.projects.arrangement import Film
+
     beside = [project.folder.parent / video["name"] for video in reversed(project.videos())]
     candidates = [path.absolute(), *beside]
     video = next((each for each in candidates if each.is_file() and each.suffix.lower() not in ARRAYS), None)
     if video is None:
         return None
     source = metadata.source
-    return Film(video, metadata.duration, source.frame_rate, source.width, source.height, source.offset)
+    return Film(video, metadata.duration, source.width, source.height, source.offset)
 
 
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
@@ -139,7 +169,7 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     from cmt_bridge.midi.events import releases, strikes
 
     arrangement, _, number = arrangement_of(path, take)
-    version = arrangement.version
+    version, counting = arrangement.version, arrangement.counting
     return {
         "take": number,
         "title": arrangement.title,
@@ -149,7 +179,13 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
         "length": version.length,
         "duration": arrangement.duration,
         "offset": float(arrangement.offset),
-        "frame_rate": list(arrangement.frame_rate),
+        "frame_rate": list((counting.nominal if counting.is_known else Fraction(0)).as_integer_ratio()),
+        "timecode": {
+            "start": str(counting.start),
+            "own": str(counting.own),
+            "rate": list(counting.rate.frames.as_integer_ratio()) if counting.is_known else [0, 1],
+            "drop_frame": counting.rate.drop > 0,
+        },
         "parts": [
             {
                 "name": part.name,
@@ -172,25 +208,30 @@ def export(
     *,
     take: int | None = None,
     folder: Path | None = None,
-    start: int = 0,
+    start: str | None = None,
+    rate: str | None = None,
     ascii_names: bool = False,
 ) -> list[Exported]:
     """Write what a session can open, beside the video or in `folder`; nothing that is there is touched.
 
-    A name that is taken gets the take's number, then others. `formats` are names of `FORMATS` or hosts, `start` is the
-    timecode of the first picture in seconds, `ascii_names` has MIDI files in ASCII. Raises `UsageError`, `ScoreError`,
+    A name that is taken gets the take's number, then others. `formats` are names of `FORMATS` or hosts, `start` and
+    `rate` as for `arrangement_of`; `ascii_names` has MIDI files in ASCII. Raises `UsageError`, `ScoreError`,
     `OutputError`.
     """
+    from cmt_bridge.projects.shortcomings import shortcomings
+
     wanted = list(dict.fromkeys(format_of(name).name for name in formats))
-    arrangement, project, number = arrangement_of(path, take, start=start)
+    arrangement, project, number = arrangement_of(path, take, start=start, rate=rate)
     there = (project.folder.parent if folder is None else folder).absolute()
     found = []
     for name in wanted:
         kind = FORMATS[name]
         if kind.is_folder:
-            found += _write_folder(kind, arrangement, there, number, ascii_names)
+            made = _write_folder(kind, arrangement, there, number, ascii_names)
         else:
-            found.append(_write(kind, arrangement, project.take(number).midi, there, number, ascii_names))
+            made = [_write(kind, arrangement, project.take(number).midi, there, number, ascii_names)]
+        notes = shortcomings(name, arrangement)
+        found += [replace(each, notes=notes) for each in made]
     return found
 
 
@@ -213,6 +254,8 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
     arrangement, _, number = arrangement_of(path, take)
     there = existing.absolute().parent
     target = there / f"{short(f'{existing.stem} with {arrangement.title}')}{existing.suffix}"
+    from cmt_bridge.projects.shortcomings import moved_takes
+
     if kind == "reaper":
         from cmt_bridge.projects.reaper import added as added_to_reaper
 
@@ -221,7 +264,8 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
     else:
         text = _added_to_ardour(text, arrangement, there, at)
     made = text.encode()
-    return Exported(kind, new_file(_names(target, number), lambda temporary: temporary.write_bytes(made)))
+    written = new_file(_names(target, number), lambda temporary: temporary.write_bytes(made))
+    return Exported(kind, written, notes=moved_takes(kind, arrangement))
 
 
 def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fraction) -> str:
@@ -287,7 +331,6 @@ def _put(kind: Format, data: bytes, perhaps: Iterable[Path], names: Iterable[Pat
 
 def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) -> tuple[bytes, str]:
     """Give the bytes of a file, and the tempo that goes into its name."""
-    from cmt_bridge.midi.file import read_midi_bytes
     from cmt_bridge.projects import constant, dawproject, hits, reaper, timeline
 
     if name == "garageband":
@@ -296,13 +339,22 @@ def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) 
     files: dict[str, Callable[[], bytes | str]] = {
         "reaper": lambda: reaper.reaper_text(arrangement, film),
         "dawproject": lambda: dawproject.dawproject_bytes(arrangement, film),
-        "midi": lambda: read_midi_bytes(midi),
+        "midi": lambda: _midi(midi, arrangement),
         "otio": lambda: timeline.timeline_text(arrangement, film),
         "csv": lambda: hits.hits_csv(arrangement),
         "edl": lambda: hits.hits_edl(arrangement, film),
     }
     made = files[name]()
     return (made if isinstance(made, bytes) else made.encode()), ""
+
+
+def _midi(midi: Path, arrangement: Arrangement) -> bytes:
+    """Give the take's own file, which states the timecode at which it begins."""
+    from cmt_bridge.midi.file import read_midi, read_midi_bytes
+    from cmt_bridge.projects.offset import offset_stated
+
+    stated = offset_stated(read_midi(midi), arrangement.counting)
+    return read_midi_bytes(midi) if stated is None else stated
 
 
 def _seen_from(folder: Path, file: Path) -> str:

@@ -52,14 +52,20 @@ class Outcome:
 
 
 def summary(score: Score, folder: Path, seed: int, number: int | None = None) -> dict[str, Any]:
-    """Give what is worth knowing of a take at once; `number` is its own in a project."""
+    """Give what is worth knowing of a take at once; `number` is its own in a project.
+
+    Tempo and notes are those of the MIDI file in its folder, whose tracks may be others than those of the score.
+    """
+    from cmt_bridge.projects.arrangement import version_of
+
+    version = version_of(min(folder.glob("*.mid")), folder.name)
     return {
         "folder": str(folder),
         "take": number,
         "seed": seed,
-        "tempo": score.tempo_map.bpm_at(0),
+        "tempo": version.bpm,
         "bars": score.bars,
         "duration": score.duration,
-        "notes": {track.name: len(track.notes) for track in score.tracks},
+        "notes": {part.name: len(part.notes) for part in version.parts},
         "markers": dict(Counter(marker.kind for marker in score.markers)),
     }

@@ -130,7 +130,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     piece = source.score
     options = _options(piece, source.home, request)
     metadata = read_metadata(source.home / METADATA_NAME) if is_there(source.home / METADATA_NAME) else None
-    base = request.base or (source.take.midi if source.take and source.take.facts.edited else None)
+    base = request.base or _edited_midi(request, source)
     edited = read_edited(base) if base is not None else None
     control = None
     if metadata is not None:
@@ -194,6 +194,16 @@ def _source(request: RegenerateRequest) -> _Source:
     if path.is_file() and path.suffix.lower() != ".json":
         raise ScoreError(f"{path} has no score yet.", hint=f"Make one: cmt-bridge score {path.name!r}.")
     return _Source(read_score(path), find_score(path).parent.absolute(), None, None)
+
+
+def _edited_midi(request: RegenerateRequest, source: _Source) -> Path | None:
+    """Give the MIDI file that says more than the score beside it, where somebody has edited it."""
+    from cmt_bridge.outputs.midi import midi_bytes
+
+    if source.take is not None:
+        return source.take.midi if source.take.facts.edited else None
+    found = sorted(source.home.glob("*.mid")) if request.path.is_dir() else []
+    return found[0] if len(found) == 1 and found[0].read_bytes() != midi_bytes(source.score) else None
 
 
 def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:

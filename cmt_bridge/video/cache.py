@@ -89,7 +89,7 @@ def load(path: Path) -> Measurement | None:
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
             arrays = {name: file[name] for name in ARRAYS}
-        source = head["source"] | {"frame_rate": tuple(head["source"]["frame_rate"])}
+        source = head["source"] | {name: tuple(head["source"][name]) for name in ("frame_rate", "nominal_rate")}
         found = Measurement(
             source=VideoSource(**source),
             time_base=Fraction(*head["time_base"]),

@@ -137,7 +137,7 @@ def measuring(
 
 
 def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
-    rate = stream.frame_rate
+    rate, nominal = stream.frame_rate, stream.nominal_rate
     return VideoSource(
         name=shown_name(path),
         sha256=sha256,
@@ -147,6 +147,8 @@ def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
         frame_rate=(rate.numerator, rate.denominator),
         frames=stream.decoded,
         offset=stream.offset,
+        nominal_rate=(nominal.numerator, nominal.denominator),
+        timecode=stream.timecode,
     )
 
 

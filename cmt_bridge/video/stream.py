@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +17,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from cmt_bridge.media.reel import USUAL_RATE, Reel
 from cmt_bridge.video.bars import GLIMPSES, WHOLE, Active, active_area
+from cmt_bridge.video.labels import nominal_rate, own_timecode
 
 __all__ = ["LINES", "SIGHT", "THUMB", "Frame", "VideoStream"]
 
@@ -81,6 +83,7 @@ class VideoStream:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.length = 0
+        self._steps: Counter[int] = Counter()  # from picture to picture, by their length
         self.offset = 0.0
         self.rotation = 0  # degrees clockwise
         self.width = self.height = 0
@@ -125,6 +128,16 @@ class VideoStream:
             return stated
         return counted.limit_denominator(1001)
 
+    @property
+    def nominal_rate(self) -> Fraction:
+        """The rate at which pictures follow each other where none is left out."""
+        return nominal_rate(self._reel.stream, self.time_base, self._steps, self.frame_rate)
+
+    @property
+    def timecode(self) -> str:
+        """The label that the file gives to its beginning, empty where it gives none."""
+        return own_timecode(self._reel.stream.container, self._reel.stream)
+
     def __enter__(self) -> VideoStream:
         return self
 
@@ -136,13 +149,16 @@ class VideoStream:
     def __iter__(self) -> Iterator[Frame]:
         reel = self._reel
         nearest = NEAREST / self.time_base
-        used = None
+        used = last = None
         scaler = _Scaler(active_area(_gray(each) for each in reel.glimpses(GLIMPSES)))
         for picture, shown in reel.pictures():
             if used is None:
                 self._adopt(picture)
                 self._origin, self.offset = shown, reel.offset(shown)
             time = shown - self._origin
+            if last is not None:
+                self._steps[time - last] += 1
+            last = time
             share = float(time * self.time_base) / self._stated if self._stated else reel.share
             self._position = max(self._position, min(1.0, share))
             if used is not None and time - used < nearest:

@@ -4,7 +4,7 @@
 // since Bitwig lets a script do that only there; all that takes time goes on by scheduled tasks.
 
 /* global loadAPI, host, Java */
-loadAPI(10);
+loadAPI(15); // of Bitwig Studio 4.1, since which a script can read the arranger's loop
 
 host.defineController("cmt-bridge", "cmt-bridge", "1.0", "7a1c9d4e-52f3-4f0b-9c85-3b1f0c6f2b90", "cmt-bridge");
 host.defineMidiPorts(0, 0);

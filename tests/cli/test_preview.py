@@ -59,6 +59,15 @@ def test_without_a_video_the_sound_is_written(run: Any, folder: Path) -> None:
     assert loud[-10:].max() < 0.001  # faded out where it is cut
 
 
+def test_a_folder_sounds_as_its_midi_file_which_may_be_edited(run: Any, folder: Path) -> None:
+    score = Score(TempoMap.constant(120), (Track(Instrument.PIANO, 0, (Note(8, 60, 4, 110),)),), 1, 2.0)
+    write_midi(score, folder / "film.mid")
+    out = run("preview", folder, "--renderer", "symusic")[1]
+    with wave.open(out.strip()) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2) / 32768
+    assert 0.999 < np.argmax(np.abs(samples).max(axis=1) > 0.05) / 48_000 < 1.02
+
+
 def test_with_a_video_its_picture_gets_the_sound(run: Any, folder: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
     for score, name in ((folder / "film.mid", "clip.preview.mp4"), (folder, "clip.preview take 2.mp4")):

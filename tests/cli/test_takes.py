@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import mido
 import pytest
 
 from cmt_bridge.core.instruments import Instrument
@@ -14,6 +15,7 @@ from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
+from tests.live.edited import edited, saved
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -89,6 +91,32 @@ def test_what_differs_is_told(run: Run, video: Path) -> None:
     assert "same notes" in err
     code, out, _ = run("diff", video, 1, 3, "--json")
     assert [track["bars"] for track in json.loads(out)["tracks"]] == [[1, 2, 3, 4, 5, 6]]
+
+
+def test_what_differs_in_an_edited_take_is_told_of_all_its_tracks(run: Run, video: Path) -> None:
+    project = Project(video.with_suffix(".cmt"))
+    facts = Facts("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
+    file = edited()
+    project.add([Draft(piece(60), facts, None, saved(file))])
+    for message in file.tracks[2]:
+        if message.is_cc(64) and message.value == 0:
+            message.value = 1
+    file.tracks[0].insert(1, mido.MetaMessage("marker", text="Verse"))
+    project.add([Draft(piece(60), facts, None, saved(file))])
+    code, out, err = run("diff", video, 4, 5)
+    assert (code, out) == (0, "Piano: controllers in bars 1-6; the notes are the same\nmarkers: bars 1\n")
+    assert "same notes" in err
+    for message in file.tracks[3]:
+        if message.type == "note_on":
+            message.velocity = 99
+    project.add([Draft(piece(60), facts, None, saved(file))])
+    code, out, _ = run("diff", video, 5, 6)
+    assert (code, out) == (0, "SFX: bars 1-6 (6 notes only in 5, 6 only in 6)\n")
+    code, out, _ = run("diff", video, 4, 6, "--json")
+    assert [(each["track"], each["only_second"], each["also"]) for each in json.loads(out)["tracks"]] == [
+        ("Piano", 0, {"controllers": [1, 2, 3, 4, 5, 6]}),
+        ("SFX", 6, {}),
+    ]
 
 
 @pytest.mark.parametrize(

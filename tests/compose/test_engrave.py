@@ -66,15 +66,43 @@ def test_velocities_stay_in_range() -> None:
     assert 1 <= loudest[0] <= 127
 
 
+def test_a_score_counts_as_its_film_does() -> None:
+    source = VideoSource("a", "", 1, 1, 0, (1964, 100), 1, offset=2.0, nominal_rate=(25, 1), timecode="10:20:30:12")
+    metadata = VideoMetadata(source, 4.0, 120.0, "given", (), (), (0.1, 0.1))
+    notes = encode(np.array([[0, PIANO, 60, 1, 80]]), 2)
+    score = engrave(notes, control((4, 4), 32), ComposeOptions(), metadata=metadata)
+    assert (score.frame_rate, score.timecode) == ((25, 1), "10:20:32:12")  # of the first picture, 2 s into the file
+    assert VideoMetadata.from_json(metadata.to_json()) == metadata
+    assert Score.from_json(score.to_json()) == score
+
+
+def test_hits_without_a_film_are_called_alike() -> None:
+    beats = (ControlBeat(4, 7), ControlBeat(8, 2), ControlBeat(12, 4))
+    score = engrave(encode(np.array([[0, PIANO, 60, 1, 80]]), 2), control((4, 4), 32, beats), ComposeOptions())
+    assert [m.text for m in score.markers if m.kind == "beat"] == ["Hit 1 · very strong", "Hit 2 · strong"]
+
+
 def test_markers_name_sections_cuts_and_strong_beats() -> None:
     source = VideoSource("a", "", 1, 1, 0, (25, 1), 1)
     metadata = VideoMetadata(
-        source, 4.0, 120.0, "given", (VisualBeat(0.5, 0.95), VisualBeat(1.0, 0.1)), (Cut(1.5, 0.9),), (0.1, 0.1)
+        source,
+        4.0,
+        120.0,
+        "given",
+        (VisualBeat(2.5, 0.99), VisualBeat(0.5, 0.95), VisualBeat(1.0, 0.1), VisualBeat(2.0, 0.95)),
+        (Cut(1.5, 0.9),),
+        (0.1, 0.1),
     )
     score = engrave(
         encode(np.array([[0, PIANO, 60, 1, 80]]), 2), control((4, 4), 32), ComposeOptions(), metadata=metadata
     )
-    assert [(m.seconds, m.kind) for m in score.markers] == [(0.0, "section"), (0.5, "beat"), (1.5, "cut")]
+    assert [(m.seconds, m.text) for m in score.markers if m.kind != "section"] == [
+        (0.5, "Hit 1 · strong"),
+        (1.5, "Cut 1"),
+        (2.0, "Hit 2 · strong"),
+        (2.5, "Hit 3 · very strong"),
+    ]
+    assert [m.seconds for m in score.markers if m.kind == "section"] == [0.0]
     assert score.duration == 4.0
-    assert score.frame_rate == (25, 1)
+    assert (score.frame_rate, score.timecode) == ((25, 1), "")
     assert all(isinstance(note, Note) for _, note in score.notes())

@@ -75,6 +75,33 @@ def bitwig(script: Path, video: Path, run: Run) -> Iterator[Bitwig]:
     run("daemon", "stop", "--all")
 
 
+API = json.loads(HARNESS.with_name("api.json").read_text(encoding="utf-8"))
+
+
+def opened(script: Path) -> subprocess.CompletedProcess[str]:
+    """Load a script as Bitwig does when its controller is added."""
+    given = {"tracks": [], "settings": {}, "loop": [0, BAR], "playing": False, "press": []}
+    node = shutil.which("node")
+    assert node, "Node is not installed, which reads the script for Bitwig: apt install nodejs"
+    words = [node, str(HARNESS), str(script), json.dumps(given)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def test_the_script_loads_the_oldest_api_that_has_all_it_calls(tmp_path: Path) -> None:
+    done = opened(SCRIPT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["loaded"] == max(found["used"].values())
+    older = tmp_path / "older.control.js"
+    text = SCRIPT.read_text(encoding="utf-8")
+    older.write_text(text.replace(f"loadAPI({found['loaded']})", f"loadAPI({found['loaded'] - 1})"), encoding="utf-8")
+    refused = opened(older)
+    assert refused.returncode != 0
+    assert "came in with API 15, and the script loads 14" in refused.stderr
+    page = (ROOT / "docs" / "hosts" / "bitwig.md").read_text(encoding="utf-8")
+    assert f"It needs Bitwig Studio {API['bitwig'][str(found['loaded'])]} or newer" in page
+
+
 def last(found: Any) -> str:
     return str(found["shown"][-1])
 
@@ -91,6 +118,7 @@ def test_a_film_is_scored_into_a_scene_and_takes_go_into_others(bitwig: Bitwig, 
         read = version_of(Path(track["slots"]["0"]), "")
         assert (read.parts, read.time, read.length) == ((part,), heard.time, heard.length)
     assert found["called"] == []
+    assert found["loaded"] >= max(found["used"].values())
 
     # All in one session: the loop is composed anew, and takes are chosen by their scenes.
     bitwig.settings |= {"Tracks to regenerate": "bass, Strings", "Scenes of takes": "{}"}

@@ -194,6 +194,18 @@ def desk(tmp_path: Path, film: Path, lua: str) -> Desk:
     return Desk(tmp_path, film, lua)
 
 
+def test_the_page_asks_for_the_reaper_whose_functions_the_scripts_are_held_to() -> None:
+    """The imitation knows what that REAPER has; a newer function would have to be read in a newer list first."""
+    version = re.search(r"REAPER (\d+\.\d+)'s own help page", json.loads(API.read_text(encoding="utf-8"))["source"])
+    assert version
+    page = (ROOT / "docs" / "hosts" / "reaper.md").read_text(encoding="utf-8")
+    assert f"They need REAPER {version[1]} or newer" in page
+    called = set(
+        re.findall(r"\breaper\.(\w+)\s*\(", "".join(f.read_text(encoding="utf-8") for f in SCRIPTS.rglob("*.lua")))
+    )
+    assert called <= json.loads(API.read_text(encoding="utf-8"))["functions"].keys()
+
+
 # The score in the session
 
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from pathlib import Path
 
+import mido
 import pytest
 
 from cmt_bridge.errors import InputError, MissingError, UsageError
@@ -13,9 +15,12 @@ from cmt_bridge.live.conductor import held_name
 from cmt_bridge.live.learn import Learned
 from cmt_bridge.live.request import StreamRequest
 from cmt_bridge.live.sheet import Sheet
+from cmt_bridge.takes.project import Project
+from cmt_bridge.takes.take import Draft, Facts
 from cmt_bridge.takes.whereabouts import project_of
 from tests.e2e.conftest import write_metadata
 from tests.jack import Server, hanging, recorder, transport
+from tests.live.edited import edited, saved, timed
 from tests.live.playing import piece, playing, project, struck, written
 
 pytestmark = pytest.mark.slow
@@ -47,6 +52,63 @@ def test_the_current_take_is_played_to_its_end(jack: Server, tmp_path: Path) -> 
         assert not hanging(heard)
         assert stream.said[0]["take"] == 2
         assert stream.conductor.state["underruns"] == 0
+
+    run(test)
+
+
+def edited_project(folder: Path, clip: Path, file: mido.MidiFile) -> Project:
+    """Give the project of a clip whose one take was edited elsewhere."""
+    facts = Facts("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
+    return Project.create(folder / "clip.cmt", clip.name, "abc", [Draft(piece(2), facts, None, saved(file))])
+
+
+def test_an_edited_take_is_played_with_all_it_says(jack: Server, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"a video")
+    file = edited(tempos=((0, 300_000),), bars=2)
+    edited_project(tmp_path, clip, file)
+
+    async def test() -> None:
+        with recorder(jack) as ear:
+            async with playing(StreamRequest(clip, wait=True)) as stream:
+                await stream.hear("ready")
+                ear.listen(MUSIC)
+                stream.conductor.request = StreamRequest(clip)
+                stream.conductor.turn({"play": True})
+                await stream.end()
+            heard = ear.stop()
+        assert not hanging(heard)
+        meant = Counter(data for _, data in timed(file))
+        assert Counter(each.data for each in heard if each.data in meant) == meant | {b"\xb0\x40\x00": 5}
+
+    run(test)
+
+
+@pytest.mark.usefixtures("jack")
+def test_more_is_composed_after_an_edited_take_on_the_channels_that_it_has(tmp_path: Path, tiny_model: Path) -> None:
+    clip = write_metadata(tmp_path / "clip.json", 12.0)
+    file = edited(tempos=((0, 250_000),), bars=12)
+    for message in file.tracks[2]:
+        if not message.is_meta:
+            message.channel = 7
+    edited_project(tmp_path, clip, file)
+
+    async def test() -> None:
+        async with playing(StreamRequest(clip, {"model": str(tiny_model)}, loop=(0, 2))) as stream:
+            await stream.hear("ready")
+            await stream.hear("state", bar=1)
+            before = dict(stream.conductor._sheet.bars)
+            stream.conductor.turn({"density": 4})
+            kept = await stream.hear("take", take=2)
+            sheet = stream.conductor._sheet.bars
+            assert Path(kept["project"]) == tmp_path / "clip.cmt"
+            assert [sheet[bar] for bar in range(2)] == [before[bar] for bar in range(2)]
+            entries = [entry for bar in range(4, 12) for entry in sheet[bar]]
+            channels = {entry[2] for entry in entries if not isinstance(entry[1], str)}
+            assert channels <= {9, 7, 1, 2, 3}
+            told = {int(entry[1][1], 16) for entry in entries if isinstance(entry[1], str)}
+            assert told == channels & {1, 2, 3}
+            assert stream.conductor.state["rolling"]
 
     run(test)
 

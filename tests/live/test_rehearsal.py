@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cmt_bridge.live.music import Music
 from cmt_bridge.live.rehearsal import rehearse
 from cmt_bridge.live.request import StreamRequest
 from tests.live.playing import piece
@@ -13,7 +14,7 @@ CLIP = Path("clip.mp4")
 
 
 def test_every_note_has_its_time_and_its_place() -> None:
-    found = list(rehearse(piece(2, bpm=120.0, length=3), StreamRequest(CLIP)))
+    found = list(rehearse(Music.of_score(piece(2, bpm=120.0, length=3)), StreamRequest(CLIP)))
     ons = [each for each in found if each.kind == "note on" and each.track == "piano"]
     assert [each.seconds for each in ons] == [0.5 * number for number in range(8)]
     assert [each.position for each in ons] == [f"{bar}|{beat}|000" for bar in (1, 2) for beat in (1, 2, 3, 4)]
@@ -34,7 +35,7 @@ def test_every_note_has_its_time_and_its_place() -> None:
 
 
 def test_who_leads_is_heard_too() -> None:
-    found = list(rehearse(piece(2, bpm=120.0), StreamRequest(CLIP, lead=("clock",))))
+    found = list(rehearse(Music.of_score(piece(2, bpm=120.0)), StreamRequest(CLIP, lead=("clock",))))
     sync = [each for each in found if each.track == "sync"]
     assert Counter(each.kind for each in sync)["start"] == 1
     clocks = [each.seconds for each in sync if each.kind == "clock"]
@@ -43,7 +44,9 @@ def test_who_leads_is_heard_too() -> None:
 
 
 def test_a_loop_is_shown_once_and_what_is_silent_not_at_all() -> None:
-    found = list(rehearse(piece(4, bpm=120.0), StreamRequest(CLIP, loop=(1, 3), mute=("drums", "bass"))))
+    found = list(
+        rehearse(Music.of_score(piece(4, bpm=120.0)), StreamRequest(CLIP, loop=(1, 3), mute=("drums", "bass")))
+    )
     ons = [each for each in found if each.kind == "note on"]
     assert {each.track for each in ons} == {"piano", "guitar", "strings"}
     assert [each.position for each in ons if each.track == "piano"][::4] == ["2|1|000", "3|1|000"]
@@ -52,6 +55,6 @@ def test_a_loop_is_shown_once_and_what_is_silent_not_at_all() -> None:
 
 def test_what_sounds_late_is_sent_early() -> None:
     request = StreamRequest(CLIP, latency={"strings": 30.0})
-    ons = [each for each in rehearse(piece(1, bpm=120.0), request) if each.kind == "note on"]
+    ons = [each for each in rehearse(Music.of_score(piece(1, bpm=120.0)), request) if each.kind == "note on"]
     first = {each.track: each.seconds for each in reversed(ons)}
     assert first["piano"] - first["strings"] == pytest.approx(0.03)

@@ -13,6 +13,14 @@ def test_only_what_has_changed_is_given_again() -> None:
     assert sheet.bars == {0: [NOTE], 1: [NOTE]}
 
 
+def test_the_velocity_of_an_end_counts_where_both_have_one() -> None:
+    sheet = Sheet()
+    sheet.put([(0, [NOTE]), (1, [[*NOTE, 30]])])
+    assert sheet.put([(0, [[*NOTE, 64]]), (1, [[*NOTE, 31]])]) == [(1, [[*NOTE, 31]])]
+    assert sheet.put([(0, [[0, "c005"], NOTE])]) == [(0, [[0, "c005"], NOTE])]
+    assert sheet.put([(0, [[0, "c006"], NOTE])]) == [(0, [[0, "c006"], NOTE])]
+
+
 def test_bars_in_hand_end_at_a_gap() -> None:
     sheet = Sheet()
     sheet.put([(0, []), (1, []), (3, [])])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap, bpm_to_uspq
 from cmt_bridge.errors import OutputError
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.midi.song import read_song
-from cmt_bridge.outputs.midi import midi_bytes, timecode_rate, write_midi
+from cmt_bridge.outputs.midi import midi_bytes, write_midi
 
 TEMPOS = TempoMap.of([(0, bpm_to_uspq(97.3)), (64, 611_111), (400, bpm_to_uspq(143)), (1604, 731_337)])
 
@@ -77,7 +78,7 @@ def test_everything_comes_back_through_two_other_libraries(tmp_path: Path) -> No
 
 
 def test_the_conductor_track_carries_name_provenance_and_timecode() -> None:
-    file = mido.MidiFile(file=io.BytesIO(midi_bytes(make_score(), hours=1)), charset="utf-8")
+    file = mido.MidiFile(file=io.BytesIO(midi_bytes(replace(make_score(), timecode="14:22:07;18"))), charset="utf-8")
     assert file.type == 1
     meta = {message.type: message for message in file.tracks[0]}
     assert meta["track_name"].name == "Été à Zürich ☀"
@@ -85,7 +86,8 @@ def test_the_conductor_track_carries_name_provenance_and_timecode() -> None:
     provenance = bytes(meta["sequencer_specific"].data)
     assert provenance.startswith(b"\x7dcmt-bridge {")
     assert b'"seed":7' in provenance
-    assert (meta["smpte_offset"].frame_rate, meta["smpte_offset"].hours) == (29.97, 1)
+    offset = meta["smpte_offset"]
+    assert (offset.frame_rate, offset.hours, offset.minutes, offset.seconds, offset.frames) == (29.97, 14, 22, 7, 18)
     assert [track[0].name for track in file.tracks[1:]] == ["Drums", "Piano", "Guitar", "Bass", "Strings"]
     assert {message.channel for message in file.tracks[1] if not message.is_meta} == {9}
 
@@ -119,13 +121,32 @@ def test_equal_scores_give_equal_bytes() -> None:
         ((30, 1), 30),
         ((60, 1), 30),
         ((10, 1), 30),
-        ((1506, 125), 30),
+        ((2998, 100), 29.97),
         ((0, 1), None),
         ((0, 0), None),
     ],
 )
 def test_timecode_of_a_frame_rate(frame_rate: tuple[int, int], timecode: float | None) -> None:
-    assert timecode_rate(frame_rate) == timecode
+    file = mido.MidiFile(file=io.BytesIO(midi_bytes(replace(make_score(), frame_rate=frame_rate))), charset="utf-8")
+    assert next((m.frame_rate for m in file.tracks[0] if m.type == "smpte_offset"), None) == timecode
+
+
+@pytest.mark.parametrize(
+    ("frame_rate", "own", "wanted"),
+    [
+        ((25, 1), "10:20:30:12", (25, 10, 20, 30, 12, 0)),
+        ((50, 1), "10:20:30:37", (25, 10, 20, 30, 18, 50)),
+        ((60000, 1001), "01:01:00;05", (29.97, 1, 1, 0, 2, 50)),
+        ((30000, 1001), "01:01:00:01", (30, 1, 1, 0, 1, 0)),
+    ],
+)
+def test_a_file_states_the_label_of_the_first_picture(
+    frame_rate: tuple[int, int], own: str, wanted: tuple[float, ...]
+) -> None:
+    score = replace(make_score(), frame_rate=frame_rate, timecode=own)
+    (offset,) = (m for m in mido.MidiFile(file=io.BytesIO(midi_bytes(score))).tracks[0] if m.type == "smpte_offset")
+    label = offset.hours, offset.minutes, offset.seconds, offset.frames, offset.sub_frames
+    assert (offset.frame_rate, *label) == wanted
 
 
 def one_track(*notes: Note) -> Score:

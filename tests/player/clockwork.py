@@ -9,7 +9,7 @@ from fractions import Fraction
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.ruler import Domain, Ruler
-from cmt_bridge.player.sequencer import CUT, HALT, Event, Note, Program, Sequencer, prepare
+from cmt_bridge.player.sequencer import CUT, HALT, Entry, Event, Program, Sequencer, prepare
 
 RATE = 48_000
 STEADY = TempoMap.constant(120)  # a tick lasts 6000 frames, a bar 96 000
@@ -18,7 +18,7 @@ BENT = TempoMap.of([(0, 500_000), (19, 431_777), (40, 722_221), (64, 333_333)])
 
 
 def sequencer(
-    bars: Iterable[Sequence[Note]] = (),
+    bars: Iterable[Sequence[Entry]] = (),
     *,
     tempo_map: TempoMap = STEADY,
     domain: Domain = "time",
@@ -32,7 +32,7 @@ def sequencer(
     return found
 
 
-def feed(sequencer: Sequencer, bar: int, notes: Sequence[Note]) -> None:
+def feed(sequencer: Sequencer, bar: int, notes: Sequence[Entry]) -> None:
     sequencer.feed(prepare(sequencer.ruler, bar, notes))
 
 

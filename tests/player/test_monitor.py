@@ -17,6 +17,7 @@ from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead import leader
 from cmt_bridge.player.listener import JackListener, SystemListener
 from cmt_bridge.player.monitor import Monitor, describe
+from cmt_bridge.player.order import Picture
 from cmt_bridge.player.ruler import Ruler
 from tests.jack import PATIENCE, Server, server
 from tests.player.clockwork import RATE, STEADY
@@ -27,7 +28,7 @@ COMMAND = [sys.executable, "-m", "cmt_bridge", "monitor"]
 
 
 def led(kind: str, seconds: int, tempo_map: TempoMap = STEADY) -> list[tuple[int, bytes]]:
-    found = leader(kind, rate=RATE, ruler=Ruler("time", tempo_map), start="01:00:00:00", frame_rate=(25, 1))
+    found = leader(kind, rate=RATE, ruler=Ruler("time", tempo_map), start="01:00:00:00", picture=Picture((25, 1)))
     found.change(Change(Course(1000, 0, SPEED)), "start")
     return found.render(seconds * RATE)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.ledger import Ledger
 from cmt_bridge.player.outlet import Due, Outlet
-from cmt_bridge.player.sequencer import Note, Program
+from cmt_bridge.player.sequencer import Entry, Note, Program
 from tests.player.clockwork import BAR, BENT, RATE, TICK, feed, hold, offs, ons, periods, roll, sequencer, stand
 
 MS = RATE // 1000
@@ -243,8 +243,14 @@ def test_after_silence_has_left_the_ledger_is_empty() -> None:
 # Whatever happens
 
 
-def dense(bar: int, seed: int) -> list[Note]:
+def dense(bar: int, seed: int) -> list[Entry]:
     dice = random.Random(seed)
+    said = ["b0407f", "b04000", "b1427f", "b10101", "c005", "e90040", "f07e7f0901f7"]
+    messages = [[bar * 16 + dice.random() * 15, dice.choice(said)] for _ in range(dice.randrange(4))]
+    return [*messages, *_notes(bar, dice)]
+
+
+def _notes(bar: int, dice: random.Random) -> list[Note]:
     return [
         (bar * 16 + tick, dice.randint(1, 40), channel, dice.randint(60, 70), 80)
         for tick in range(16)
@@ -277,6 +283,7 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
     )
     heart = played.sequencer
     now, sounding, sent = 0, set(), 0
+    down: dict[bytes, int] = {}
     for deed, a, b in [*deeds, ("stop", 0, 0), ("wait", 0, 2000), ("wait", 0, 2000)]:
         course = heart.course_at(now)
         position, speed = course.position_at(now), heart.ruler.speed(RATE)
@@ -284,6 +291,7 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
             case "wait":
                 messages = play(played, now, now + b * 10, (256, 64, 1024))
                 hold(messages, sounding)
+                down |= {data[:2]: data[2] for _, data in messages if data[:2] in (b"\xb0\x40", b"\xb1\x42")}
                 sent += len(ons(messages))
                 now += b * 10
             case "late":
@@ -308,6 +316,7 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
                 hold([(now, data) for data in played.silence() if data[0] < 0xB0], sounding)
                 assert not sounding
     assert not sounding
+    assert not any(down.values()), "a pedal is down"
     assert played.sounding == 0
     assert played.sent == sent
     assert ledger.sounding() == ()

@@ -12,7 +12,7 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.ruler import NANOSECONDS
-from cmt_bridge.player.sequencer import CUT, HALT, Note, Program, prepare
+from cmt_bridge.player.sequencer import CUT, HALT, Event, Note, Program, prepare
 from tests.player.clockwork import (
     BAR,
     BENT,
@@ -578,3 +578,109 @@ def test_under_small_corrections_every_note_is_played_once(deeds: Sequence[tuple
     assert sorted((channel, pitch) for _, channel, pitch in ons(events)) == sorted(each[1:] for each in wanted)
     assert not hold(events)
     assert not played.passed
+
+
+# Messages that are no notes
+
+
+def message(tick: float, data: str) -> list[object]:
+    return [tick, data]
+
+
+def said(events: Sequence[Event]) -> list[tuple[int, str]]:
+    """Give time and hex of each message that is no note and ends none."""
+    return [(time, data.hex()) for time, data in events if data not in (CUT, HALT) and data[0] & 0xE0 != 0x80]
+
+
+def test_each_message_comes_at_its_time_between_the_ticks_too_and_in_its_order() -> None:
+    bar = [[0, "b0407f"], [0, 1, 0, 60, 80], [16 / 3, "e00050"], [16 / 3, 1 / 3, 0, 61, 80, 17], [16 / 3, "b04000"]]
+    played = sequencer([bar])
+    played.end(1)
+    roll(played)
+    events = [(time, data.hex()) for time, data in play(played, 0, BAR) if data]
+    third = BAR // 3
+    assert events == [
+        (0, "b0407f"),
+        (0, "903c50"),
+        (TICK, "803c40"),
+        (third, "e00050"),
+        (third, "903d50"),
+        (third, "b04000"),
+        (third + TICK // 3, "803d11"),
+    ]
+
+
+def test_where_the_music_is_entered_it_is_set_as_if_it_had_been_played() -> None:
+    bars = [[message(0, "c005"), message(2, "b0407f"), message(9, "e00050")], [message(20, "b04000")], []]
+    played = sequencer(bars, programs=[Program(0, 1), Program(1, 2)])
+    roll(played, 17, 0)
+    assert said(play(played, 0, TICK)) == [(0, "c102"), (0, "c005"), (0, "b0407f"), (0, "e00050")]
+    roll(played, 33, TICK)
+    assert said(play(played, TICK, 2 * TICK)) == [(TICK, "c102"), (TICK, "c005"), (TICK, "e00050"), (TICK, "b04000")]
+
+
+def test_what_is_not_set_yet_where_the_music_goes_is_brought_back() -> None:
+    played = sequencer([[message(1, "b0407f"), message(1, "e00050"), message(1, "b00740"), message(3, "d009")], []])
+    roll(played, 16, 0)
+    play(played, 0, TICK)
+    roll(played, 0, TICK)
+    assert said(play(played, TICK, TICK + 100)) == [(TICK, "b04000"), (TICK, "d000"), (TICK, "e00040")]
+
+
+def test_a_loop_begins_each_time_as_it_begins_the_first_time() -> None:
+    played = sequencer([[message(0, "c005")], [message(20, "b0407f"), message(28, "c006")], []])
+    played.loop((1, 2))
+    roll(played, 16, 0)
+    events = said(play(played, 0, 3 * BAR))
+    turns = [(turn * BAR, data) for turn in (1, 2) for data in ("b04000", "c005")]
+    each = [(turn * BAR + at * TICK, data) for turn in range(3) for at, data in ((4, "b0407f"), (12, "c006"))]
+    assert events == sorted([(0, "c005"), *turns, *each])
+
+
+def test_where_it_stops_a_pedal_that_is_down_is_lifted_and_where_it_goes_on_it_is_down_again() -> None:
+    played = sequencer([[message(0, "b0407f"), message(0, "b00101")], []])
+    roll(played)
+    play(played, 0, TICK)
+    stand(played, TICK)
+    assert said(play(played, TICK, 2 * TICK)) == [(TICK, "b04000")]
+    roll(played, 4, 2 * TICK)
+    assert said(play(played, 2 * TICK, 3 * TICK)) == [(2 * TICK, "b0407f"), (2 * TICK, "b00101")]
+
+
+def test_another_take_is_set_from_the_next_bar_line_on() -> None:
+    played = sequencer([[message(0, "c005"), message(2, "b0407f")], [message(17, "b00740")], []])
+    roll(played)
+    events = play(played, 0, 8 * TICK)
+    feed(played, 0, [message(0, "c006")])
+    events += play(played, 8 * TICK, 3 * BAR)
+    assert said(events) == [
+        (0, "c005"),
+        (2 * TICK, "b0407f"),
+        (BAR, "b04000"),
+        (BAR, "c006"),
+        (BAR + TICK, "b00740"),
+    ]
+
+
+def test_bars_that_come_while_it_plays_repeat_nothing() -> None:
+    played = sequencer([[message(0, "c005"), message(1, "b0407f")]])
+    roll(played)
+    events = play(played, 0, 8 * TICK)
+    feed(played, 1, [message(16, "b04000")])
+    feed(played, 2, [message(33, "b0407f")])
+    assert said(events + play(played, 8 * TICK, 3 * BAR)) == [
+        (0, "c005"),
+        (TICK, "b0407f"),
+        (BAR, "b04000"),
+        (2 * BAR + TICK, "b0407f"),
+    ]
+
+
+def test_a_correction_of_the_course_leaves_out_notes_and_no_message() -> None:
+    played = sequencer([[message(tick, f"b0{tick:02x}01") for tick in range(16)]])
+    roll(played)
+    events = play(played, 0, TICK)
+    position = played.course.position_at(TICK)
+    played.change(Change(Course(TICK, position + 8 * played.ruler.of(1), played.course.speed), jump=False))
+    events += play(played, TICK, BAR)
+    assert [data for _, data in said(events)] == [f"b0{tick:02x}01" for tick in range(16)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.projects.arrangement import Arrangement, Film, arranged, version_of
@@ -49,7 +50,8 @@ def arrangement_of(
     takes: int = 3,
     current: int = 1,
     frame_rate: tuple[int, int] = (24000, 1001),
-    start: int = 0,
+    own: str = "",
+    start: str = "",
     film: str | None = "clip – 1.mp4",
     edited: bool = False,
     offset: float = 0.0,
@@ -70,9 +72,8 @@ def arrangement_of(
         current,
         markers=MARKERS,
         duration=8.0,
-        frame_rate=frame_rate,
-        film=None if film is None else Film(folder / film, 8.0, frame_rate, 1280, 720, offset),
-        start=start,
+        counting=counting_of(frame_rate, own, offset=offset, start=start),
+        film=None if film is None else Film(folder / film, 8.0, 1280, 720, offset),
     )
 
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.errors import InputError
 from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.edited import read_edited
@@ -175,7 +176,7 @@ def places(arrangement: Arrangement) -> list[int]:
 
 @pytest.mark.parametrize("edited", [False, True])
 def test_ardour_finds_every_note_tempo_and_marker(tmp_path: Path, edited: bool) -> None:
-    arrangement = arrangement_of(tmp_path, edited=edited, start=3600)
+    arrangement = arrangement_of(tmp_path, edited=edited, start="01:00:00")
     folder = tmp_path / "Der Film"
     folder.mkdir()
     write_session(arrangement, folder, name="Der Film")
@@ -195,37 +196,47 @@ def test_ardour_finds_every_note_tempo_and_marker(tmp_path: Path, edited: bool) 
 
 
 RATES = {
-    (24000, 1001): ("timecode_23976", "TC23976"),
-    (24, 1): ("timecode_24", "TC24"),
-    (25, 1): ("timecode_25", "TC25"),
-    (50, 1): ("timecode_25", "TC25"),
-    (30000, 1001): ("timecode_2997drop", "TC2997DF"),
-    (30, 1): ("timecode_30", "TC30"),
-    (15, 1): ("timecode_30", "TC30"),
-    (60000, 1001): ("timecode_5994", "TC5994"),
-    (60, 1): ("timecode_60", "TC60"),
-    (0, 1): ("timecode_30", "TC30"),
-    (17, 1): ("timecode_30", "TC30"),
+    ((24000, 1001), ":"): ("timecode_23976", "TC23976"),
+    ((24, 1), ":"): ("timecode_24", "TC24"),
+    ((25, 1), ":"): ("timecode_25", "TC25"),
+    ((50, 1), ":"): ("timecode_25", "TC25"),
+    ((25, 2), ":"): ("timecode_25", "TC25"),
+    ((30000, 1001), ";"): ("timecode_2997drop", "TC2997DF"),
+    ((30000, 1001), ":"): ("timecode_2997", "TC2997"),
+    ((2998, 100), ";"): ("timecode_2997drop", "TC2997DF"),
+    ((30, 1), ":"): ("timecode_30", "TC30"),
+    ((15, 1), ":"): ("timecode_30", "TC30"),
+    ((60000, 1001), ";"): ("timecode_2997drop", "TC2997DF"),
+    ((60000, 1001), ":"): ("timecode_5994", "TC5994"),
+    ((60, 1), ":"): ("timecode_60", "TC60"),
+    ((0, 1), ":"): ("timecode_30", "TC30"),
 }
 
 
+def there(rate: tuple[int, int], mark: str, frame: int) -> int:
+    """Give the frame in Ardour's label: where it counts every second one, half of it."""
+    return frame // 2 if (rate, mark) in (((50, 1), ":"), ((60000, 1001), ";")) else frame
+
+
 def test_the_picture_begins_with_the_label_that_was_asked_for(tmp_path: Path) -> None:
-    labels = ((0, 0), (1, 0), (10, 3))  # hours and minutes
+    labels = ((0, 0, 0), (1, 0, 6), (10, 3, 8))  # hours, minutes, frames
     lines = [
-        f'tell("label", ARDOUR.LuaAPI.timecode_to_sample(Timecode.TimecodeFormat.{name}, 48000, {at}, 0, 0))'
-        for _, name in RATES.values()
-        for at in (f"{hours}, {minutes}" for hours, minutes in labels)
+        f'tell("label", ARDOUR.LuaAPI.timecode_to_sample(Timecode.TimecodeFormat.{name}, 48000, {at}))'
+        for (rate, mark), (_, name) in RATES.items()
+        for at in (f"{hours}, {minutes}, 0, {there(rate, mark, frame)}" for hours, minutes, frame in labels)
     ]
     folder = tmp_path / "x"
     folder.mkdir()
-    write_session(arrangement_of(tmp_path, start=3600), folder, name="x")
+    write_session(arrangement_of(tmp_path, start="01:00:00"), folder, name="x")
     found = ask(folder, tmp_path / "home", [], "\n".join(lines))
     theirs = [int(line.partition("\t")[2]) for line in found["output"].splitlines() if line.startswith("@label")]
     ours = []
-    for rate, (name, _) in RATES.items():
-        timecode = timecode_of(rate)
-        assert timecode.name == name
-        ours += [round(timecode.frames.seconds(3600 * hours + 60 * minutes) * 48000) for hours, minutes in labels]
+    for (rate, mark), (name, _) in RATES.items():
+        for hours, minutes, frame in labels:
+            said = counting_of(rate, start=f"{hours:02}:{minutes:02}:00{mark}{frame:02}")
+            found_name, start = timecode_of(said)
+            assert found_name == name
+            ours.append(round((start.time - start.part / start.rate.frames) * 48000))
     assert ours == [pytest.approx(sample, abs=1) for sample in theirs]
     options = {each.get("name"): each.get("value") for each in tree(folder).iterfind("Config/Option")}
     assert options["timecode-format"] == "timecode_23976"
@@ -341,7 +352,9 @@ def test_times_between_ardours_ticks_go_to_the_nearest(tmp_path: Path) -> None:
     ]
     path = tmp_path / "x.mid"
     path.write_bytes(file_of(0, 1000, [chunk_of([*events, (2000, meta_event(END_OF_TRACK))])]))
-    arrangement = arranged("x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, frame_rate=(25, 1))
+    arrangement = arranged(
+        "x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((25, 1))
+    )
     folder = tmp_path / "x"
     folder.mkdir()
     write_session(arrangement, folder, name="x")
@@ -375,7 +388,9 @@ def test_whatever_was_played_arrives(division: int, deltas: list[tuple[int, tupl
         events += [(tick, bytes(data)) for tick, (_, data) in zip(ticks, deltas, strict=True)]
         path = Path(place) / "x.mid"
         path.write_bytes(file_of(0, division, [chunk_of([*events, (events[-1][0], meta_event(END_OF_TRACK))])]))
-        arrangement = arranged("x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, frame_rate=(25, 1))
+        arrangement = arranged(
+            "x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((25, 1))
+        )
         folder = Path(place) / "session"
         folder.mkdir()
         write_session(arrangement, folder, name="x")
@@ -423,7 +438,9 @@ def test_a_bar_that_is_cut_short_has_a_metre_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "x.mid"
     note = [(0, b"\x90\x3c\x50"), (480, b"\x80\x3c\x50"), end]
     path.write_bytes(file_of(1, 480, [chunk_of([*heads, end]), chunk_of(note)]))
-    arrangement = arranged("x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, frame_rate=(25, 1))
+    arrangement = arranged(
+        "x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((25, 1))
+    )
     folder = tmp_path / "x"
     folder.mkdir()
     write_session(arrangement, folder, name="x")

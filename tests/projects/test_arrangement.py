@@ -8,6 +8,7 @@ import pytest
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.score import Marker, Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.errors import MidiError
 from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import MIDI_TICKS_PER_QUARTER, write_midi
@@ -49,7 +50,7 @@ def test_a_take_arrives_as_its_score_says(score: Score, tmp_path: Path) -> None:
 def test_times_are_those_of_the_tempo_map(score: Score, tmp_path: Path) -> None:
     write_midi(score, tmp_path / "film.mid")
     version = version_of(tmp_path / "film.mid", "take 1")
-    arrangement = arranged("Film", [version], 0, markers=MARKERS, duration=8.0, frame_rate=(24000, 1001))
+    arrangement = arranged("Film", [version], 0, markers=MARKERS, duration=8.0, counting=counting_of((24000, 1001)))
     for tick in (0, 23, 24, 25, 40, 63):
         assert arrangement.seconds(tick * STEP) == TEMPOS.seconds(tick)
         assert arrangement.ticks(TEMPOS.seconds(tick)) == tick * STEP
@@ -59,26 +60,45 @@ def test_times_are_those_of_the_tempo_map(score: Score, tmp_path: Path) -> None:
 def test_sections_follow_each_other_to_the_end(score: Score, tmp_path: Path) -> None:
     write_midi(score, tmp_path / "film.mid")
     version = version_of(tmp_path / "film.mid", "take 1")
-    arrangement = arranged("Film", [version], 0, markers=MARKERS, duration=8.0, frame_rate=(0, 1))
+    arrangement = arranged("Film", [version], 0, markers=MARKERS, duration=8.0, counting=counting_of((0, 1)))
     assert arrangement.sections == (Span(0.0, 4.0, "Section A"), Span(4.0, 8.0, "Section B"))
     assert [mark.text for mark in arrangement.markers] == ["Cut 1", "Hit 0.95"]
-    assert arranged("Film", [version], 0, markers=(), duration=8.0, frame_rate=(0, 1)).sections == ()
+    assert arranged("Film", [version], 0, markers=(), duration=8.0, counting=counting_of((0, 1))).sections == ()
 
 
-def test_takes_of_another_tempo_are_left_out(score: Score, tmp_path: Path) -> None:
-    other = Score(TempoMap.constant(90), score.tracks, bars=4)
+def test_takes_of_another_tempo_keep_their_times(score: Score, tmp_path: Path) -> None:
+    other = Score(TempoMap.of([(0, 666_667), (16, 480_000)]), score.tracks, bars=4)
     paths = [tmp_path / f"{number}.mid" for number in range(3)]
     for path, each in zip(paths, (other, score, score), strict=True):
         write_midi(each, path)
     versions = [version_of(path, path.stem) for path in paths]
-    arrangement = arranged("Film", versions, 2, markers=(), duration=8.0, frame_rate=(0, 1))
-    assert [version.name for version in arrangement.versions] == ["1", "2"]
-    assert arrangement.version.name == "2"
-    piano = arrangement.version.parts[1]
-    assert [(number, part.name if part else None) for number, part in arrangement.others(piano)] == [
-        (0, "Piano"),
-        (1, "Piano"),
-    ]
+    arrangement = arranged("Film", versions, 2, markers=(), duration=8.0, counting=counting_of((0, 1)))
+    moved, same, heard = arrangement.versions
+    assert arrangement.version is heard
+    assert [version.is_moved for version in arrangement.versions] == [True, False, False]
+    assert (moved.time, same) == (heard.time, versions[1])
+    half = Fraction(600_000, 1_000_000 * 480 * 2)  # half a tick of the slowest tempo
+    for before, after in zip(versions[0].parts, moved.parts, strict=True):
+        assert (after.name, after.channel, after.program) == (before.name, before.channel, before.program)
+        assert [message for _, message in after.events] == [message for _, message in before.events]
+        for (was, _), (now, _) in zip(before.events, after.events, strict=True):
+            assert abs(versions[0].line.seconds(was) - arrangement.seconds(now)) <= half
+    assert len(moved.parts[1].notes) == len(NOTES)
+
+
+def test_a_take_that_another_daw_wrote_in_other_ticks_at_the_same_tempo_is_not_moved(tmp_path: Path) -> None:
+    def written(division: int, name: str) -> Path:
+        head = [(0, meta_event(0x51, (500_000).to_bytes(3))), (4 * division, meta_event(0x51, (431_655).to_bytes(3)))]
+        part = [(0, b"\x90\x3c\x50"), (division // 4, b"\x80\x3c\x00"), (6 * division, b"\x90\x3c\x50")]
+        end = [(8 * division, b"\x80\x3c\x00"), (8 * division, meta_event(END_OF_TRACK))]
+        path = tmp_path / name
+        path.write_bytes(file_of(1, division, [chunk_of([*head, end[1]]), chunk_of([*part, *end])]))
+        return path
+
+    versions = [version_of(written(division, f"{division}.mid"), str(division)) for division in (480, 960)]
+    arrangement = arranged("Film", versions, 0, markers=(), duration=8.0, counting=counting_of((25, 1)))
+    assert not arrangement.versions[1].is_moved
+    assert arrangement.versions[1].parts == versions[0].parts
 
 
 def test_what_was_edited_elsewhere_stays_event_by_event(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import xmlschema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event
 from cmt_bridge.projects.arrangement import Arrangement, Part, arranged, version_of
 from cmt_bridge.projects.dawproject import dawproject_bytes
@@ -189,7 +190,7 @@ def test_releases_are_as_they_were_played_and_a_note_of_no_length_sounds(tmp_pat
     ]
     path = tmp_path / "edited.mid"
     path.write_bytes(file_of(1, 96, [chunk_of(events)]))
-    arrangement = arranged("", [version_of(path, "take 1")], 0, markers=(), duration=1.0, frame_rate=(0, 1))
+    arrangement = arranged("", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((0, 1)))
     notes = [
         (int(note.attrib["key"]), round(number(note, "duration") * 96), round(number(note, "rel") * 127, 1))
         for note in project(arrangement, None).iter("Note")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -10,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import opentimelineio as otio
 import pytest
 
+from cmt_bridge.core.score import Marker
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import InputError
 from cmt_bridge.projects.hits import hits_csv, hits_edl
@@ -20,7 +22,7 @@ ORDERED = sorted(MARKERS)
 
 
 def test_the_table_has_every_hit_with_its_time_and_place(tmp_path: Path) -> None:
-    arrangement = arrangement_of(tmp_path, tempos=TempoMap.constant(120), frame_rate=(25, 1), start=3600)
+    arrangement = arrangement_of(tmp_path, tempos=TempoMap.constant(120), frame_rate=(25, 1), start="01:00:00")
     rows = list(csv.DictReader(io.StringIO(hits_csv(arrangement))))
     assert [row["name"] for row in rows] == [mark.text for mark in ORDERED]
     assert [row["kind"] for row in rows] == [mark.kind for mark in ORDERED]
@@ -57,7 +59,7 @@ EVENT = re.compile(r"(\d{3})  AX +V +C +([\d:;]{11}) ([\d:;]{11}) ([\d:;]{11}) (
 
 @pytest.mark.parametrize("rate", [(24000, 1001), (25, 1), (30000, 1001), (60, 1)])
 def test_the_list_has_every_shot_and_every_hit(tmp_path: Path, rate: tuple[int, int]) -> None:
-    arrangement = arrangement_of(tmp_path, frame_rate=rate, start=3600)
+    arrangement = arrangement_of(tmp_path, frame_rate=rate, start="01:00:00")
     text = hits_edl(arrangement, "films/clip – 1.mp4")
     dropping = rate == (30000, 1001)
     assert f"FCM: {'' if dropping else 'NON-'}DROP FRAME\n" in text
@@ -72,8 +74,9 @@ def test_the_list_has_every_shot_and_every_hit(tmp_path: Path, rate: tuple[int, 
     hour = frame("01:00:00;00" if dropping else "01:00:00:00")
     bounds = [0, *cuts, round(8 * speed)]
     assert shots == [(a, b, hour + a, hour + b) for a, b in pairwise(bounds)]
-    locators = re.findall(r"^\* LOC: ([\d:;]{11}) (\w+) +(.*)$", text, re.MULTILINE)
-    assert [(frame(label) - hour, name) for label, _, name in locators] == [
+    locators = re.findall(r"^\* LOC: (\d\d:\d\d:\d\d:\d\d) (\w+) +(.*)$", text, re.MULTILINE)  # as OTIO reads them
+    mark = ";" if dropping else ":"
+    assert [(frame(f"{label[:8]}{mark}{label[9:]}") - hour, name) for label, _, name in locators] == [
         (round(mark.seconds * speed), mark.text) for mark in ORDERED
     ]
     assert text.count("* FROM CLIP NAME: clip – 1.mp4") == len(shots)
@@ -129,7 +132,7 @@ def test_sources_count_from_the_beginning_of_the_file_and_records_from_the_pictu
 
 @pytest.mark.parametrize("rate", [(24000, 1001), (25, 1), (30000, 1001), (0, 1)])
 def test_a_timeline_is_read_by_opentimelineio(tmp_path: Path, rate: tuple[int, int]) -> None:
-    arrangement = arrangement_of(tmp_path, frame_rate=rate, start=3600)
+    arrangement = arrangement_of(tmp_path, frame_rate=rate, start="01:00:00")
     timeline = otio.adapters.read_from_string(timeline_text(arrangement, "Film & Ton/clip – 1.mp4"), "otio_json")
     assert timeline.name == "Der Film"
     speed = rate[0] / rate[1] or 1000.0
@@ -160,3 +163,53 @@ def test_a_timeline_without_the_film_says_that_it_is_missing(tmp_path: Path) -> 
     text = timeline_text(arrangement_of(tmp_path), None)
     timeline = otio.adapters.read_from_string(text, "otio_json")
     assert all(clip.media_reference.is_missing_reference for clip in timeline.tracks[0])
+
+
+def test_sources_are_labelled_as_the_film_counts_itself(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=(25, 1), own="10:20:30:12", start="01:00:00:05")
+    events = EVENT.findall(hits_edl(arrangement, "clip.mp4"))
+    assert events[0][1:] == ("10:20:30:12", "10:20:31:18", "01:00:00:05", "01:00:01:11")
+    rows = list(csv.DictReader(io.StringIO(hits_csv(arrangement))))
+    assert [(row["timecode"], row["source"], row["frame"]) for row in rows[:2]] == [
+        ("01:00:00:05", "10:20:30:12", "0"),
+        ("01:00:01:11", "10:20:31:18", "31"),
+    ]
+    timeline = otio.adapters.read_from_string(timeline_text(arrangement, "clip.mp4"), "otio_json")
+    first, second, *_ = timeline.find_clips()
+    assert otio.opentime.to_timecode(timeline.global_start_time, 25) == "01:00:00:05"
+    assert otio.opentime.to_timecode(first.media_reference.available_range.start_time, 25) == "10:20:30:12"
+    assert first.media_reference.available_range.duration.to_frames() == 200
+    assert otio.opentime.to_timecode(second.source_range.start_time, 25) == "10:20:31:18"
+
+
+def test_a_film_that_begins_in_drop_frame_begins_so_everywhere(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=(30000, 1001), own="14:22:07;18")
+    text = hits_edl(arrangement, "clip.mp4")
+    assert "FCM: DROP FRAME" in text
+    assert EVENT.findall(text)[0][1:] == ("14:22:07;18", "14:22:08;25", "14:22:07;18", "14:22:08;25")
+    assert "* LOC: 14:22:07:18 CYAN    Section A (calm)" in text
+    timeline = otio.adapters.read_from_string(timeline_text(arrangement, "clip.mp4"), "otio_json")
+    assert timeline.global_start_time.value == 1_550_276
+    assert next(iter(timeline.find_clips())).source_range.start_time.value == 1_550_276
+
+
+def test_film_and_session_may_count_differently(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=(30000, 1001), own="14:22:07;18", start="01:00:00:00")
+    text = hits_edl(arrangement, "clip.mp4")
+    assert EVENT.findall(text)[0][1:] == ("14:22:07;18", "14:22:08;25", "01:00:00:00", "01:00:01:07")
+    assert "FCM: NON-DROP FRAME" in text
+
+
+def test_a_picture_that_begins_late_in_its_file_has_its_label_there(tmp_path: Path) -> None:
+    arrangement = arrangement_of(tmp_path, frame_rate=(25, 1), own="10:00:02:00", offset=2.0)
+    timeline = otio.adapters.read_from_string(timeline_text(arrangement, "clip.mp4"), "otio_json")
+    first = next(iter(timeline.find_clips()))
+    assert otio.opentime.to_timecode(first.source_range.start_time, 25) == "10:00:02:00"
+    assert otio.opentime.to_timecode(first.media_reference.available_range.start_time, 25) == "10:00:00:00"
+
+
+def test_names_in_the_list_are_ascii(tmp_path: Path) -> None:
+    arrangement = replace(arrangement_of(tmp_path), markers=(Marker(1.0, "beat", "Hit 3 · strong"),))
+    assert re.search(r"\* LOC: 00:00:01:00 YELLOW  Hit 3 - strong$", hits_edl(arrangement, None), re.MULTILINE)
+    assert "Hit 3 · strong" in hits_csv(arrangement)
+    assert "Hit 3 · strong" in timeline_text(arrangement, None)

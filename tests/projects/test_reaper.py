@@ -18,11 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.errors import InputError
 from cmt_bridge.midi.events import END_OF_TRACK, chunk_of, file_of, meta_event, number_bytes
-from cmt_bridge.projects.arrangement import Arrangement, Part, Version, version_of
+from cmt_bridge.outputs.midi import midi_bytes
+from cmt_bridge.projects.arrangement import Arrangement, Part, Version, arranged, version_of
 from cmt_bridge.projects.reaper import added, reaper_text
-from tests.projects.films import arrangement_of, renamed
+from tests.projects.films import MARKERS, arrangement_of, renamed, score_of
 
 SAMPLE = 1 / 192_000
 MARKS = "\"'`"
@@ -145,6 +147,24 @@ def test_every_note_of_every_take_is_there_and_all_that_goes_with_it(tmp_path: P
             assert word_list(item.takes[number][1], "HASDATA") == ["1", str(version.division), "QN"]
 
 
+def test_a_take_of_another_tempo_sounds_when_it_did(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.mid", tmp_path / "other.mid"
+    mine.write_bytes(midi_bytes(score_of()))
+    other.write_bytes(midi_bytes(score_of(TempoMap.of([(0, 700_000), (20, 450_000)]), 3)))
+    versions = [version_of(other, "take 1"), version_of(mine, "take 2")]
+    arrangement = arranged("Film", versions, 1, markers=MARKERS, duration=8.0, counting=counting_of((25, 1)), film=None)
+    project = read(reaper_text(arrangement, None))
+    for track, part in zip(blocks(project, "TRACK"), versions[0].parts, strict=True):
+        (item,) = map(Takes, blocks(track, "ITEM"))
+        assert [name for name, _ in item.takes] == ["take 1", "take 2"]
+        assert item.active == 1
+        *events, _ = item.events(0)
+        found = [(seconds_at(project, tick / 480), message) for tick, message in events]
+        for (tick, message), (seconds, said) in zip(part.events, found, strict=True):
+            assert said == message.ljust(3, b"\0")
+            assert seconds == pytest.approx(float(versions[0].line.seconds(tick)), abs=0.001)
+
+
 def word_list(element: Any, name: str) -> list[str]:
     (found,) = words(element, name)
     return found
@@ -183,7 +203,7 @@ def test_a_long_piece_does_not_drift(tmp_path: Path) -> None:
 
 
 def test_the_film_is_on_a_track_of_its_own_on_time(tmp_path: Path) -> None:
-    arrangement = arrangement_of(tmp_path, start=3600)
+    arrangement = arrangement_of(tmp_path, start="01:00:00")
     project = read(reaper_text(arrangement, "../Film & Ton/clip – 1.mp4"))
     track = blocks(project, "TRACK")[0]
     assert (word(track, "NAME"), word(track, "BEAT")) == ("Video", "0")
@@ -214,15 +234,19 @@ def test_the_film_is_played_from_its_first_picture_on(tmp_path: Path) -> None:
         ((30000, 1001), ["30", "1"], 3599.9964),
         ((2997, 100), ["30", "1"], 3599.9964),
         ((30, 1), ["30", "0"], 3600),
-        ((60000, 1001), ["60", "2"], 3599.9964),
+        ((60000, 1001), ["30", "1"], 3599.9964),
+        ((48000, 1001), ["24", "2"], 3603.6),
+        ((50, 1), ["50", "0"], 3600),
+        ((25, 2), ["25", "0"], 3600),
+        ((2998, 100), ["30", "1"], 3599.9964),
         ((0, 1), ["30", "0"], 3600),
-        ((12, 1), ["12", "0"], 3600),
+        ((12, 1), ["24", "0"], 3600),
     ],
 )
 def test_frames_are_counted_as_the_film_does_from_an_hour_on(
     tmp_path: Path, rate: tuple[int, int], wanted: list[str], start: float
 ) -> None:
-    arrangement = arrangement_of(tmp_path, frame_rate=rate, takes=1, current=0, start=3600)
+    arrangement = arrangement_of(tmp_path, frame_rate=rate, takes=1, current=0, start="01:00:00")
     project = read(reaper_text(arrangement, None))
     assert words(project, "TIMEMODE")[0][3:5] == wanted
     ((offset, *rest),) = words(project, "PROJOFFS")

@@ -97,8 +97,8 @@ class MemoryDesk:
         self._note("arrangement", path, take)
         return dict(MUSIC)
 
-    async def export(self, path: str, project: str, take: int | None) -> Json:
-        self._note("export", path, project, take)
+    async def export(self, path: str, project: str, take: int | None, start: str | None, rate: str | None) -> Json:
+        self._note("export", path, project, take, start, rate)
         return {"files": [{"format": project, "path": path, "fresh": True}]}
 
     async def stream(self, request: Json) -> Json:

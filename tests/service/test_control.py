@@ -129,6 +129,8 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
     assert _ask(served, "GET", "/v1/arrangement?path=clip.mp4")[2]["division"] == 480
     assert _ask(served, "GET", "/v1/arrangement?path=clip.mp4&take=2")[0] == 200
     assert _ask(served, "POST", "/v1/export", {"path": "clip.mp4", "project": "reaper", "take": 2})[0] == 200
+    labelled = {"path": "clip.mp4", "project": "edl", "start": "01:00:00:00", "rate": "25"}
+    assert _ask(served, "POST", "/v1/export", labelled)[0] == 200
     assert _ask(served, "GET", "/v1/openapi.json")[2] == document()
     stream = {"path": "clip.mp4", "follow": "mtc", "to": ["synth"], "latency": {"drums": 5}, "options": {"seed": 3}}
     assert _ask(served, "POST", "/v1/stream", stream)[::2] == (202, {"playing": "clip.mp4"})
@@ -155,7 +157,8 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
         ("diff", "clip.mp4", 1, 2),
         ("arrangement", "clip.mp4", None),
         ("arrangement", "clip.mp4", 2),
-        ("export", "clip.mp4", "reaper", 2),
+        ("export", "clip.mp4", "reaper", 2, None, None),
+        ("export", "clip.mp4", "edl", None, "01:00:00:00", "25"),
         ("stream", stream),
         ("stream_status",),
         ("stream_control", wanted),

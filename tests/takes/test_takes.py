@@ -15,8 +15,9 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
+from cmt_bridge.midi.events import END_OF_TRACK, TRACK_NAME, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.takes.difference import difference
+from cmt_bridge.takes.difference import Difference, difference
 from cmt_bridge.takes.drop import drop
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
@@ -278,11 +279,92 @@ def test_clips_of_one_name_have_projects_of_their_own(project: Project) -> None:
 # What differs
 
 
-def test_bars_and_tracks_that_differ() -> None:
+def test_bars_and_tracks_that_differ(project: Project) -> None:
     before = piece()
     piano = next(track for track in before.tracks if track.instrument is Instrument.PIANO)
     moved = replace(piano, notes=tuple(replace(n, pitch=n.pitch + (16 <= n.onset < 48)) for n in piano.notes))
     after = replace(before, tracks=tuple(moved if t is piano else t for t in before.tracks))
-    (found,) = difference(before, after)
+    project.add([replace(draft(), score=after)])
+    (found,) = difference(project.take(1), project.take(2)).tracks
     assert (found.track, found.bars, found.only_first, found.only_second) == ("Piano", (2, 3), 8, 8)
-    assert difference(before, before) == []
+    assert found.also == {}
+    same = difference(project.take(1), project.take(1))
+    assert (same.tracks, same.also, same.tempo) == ((), {}, (120.0, 120.0))
+
+
+def midi(*events: tuple[int, str], division: int = 480, name: str = "Piano", head: str = "") -> bytes:
+    """Give a MIDI file of one track: events as file tick and hex."""
+    told = [(0, bytes.fromhex(head))] if head else []
+    titled = (0, meta_event(TRACK_NAME, name.encode()))
+    end = (max((tick for tick, _ in events), default=0), meta_event(END_OF_TRACK))
+    return file_of(1, division, [chunk_of([titled, *told, *((t, bytes.fromhex(data)) for t, data in events), end])])
+
+
+def compared(project: Project, first: bytes, second: bytes) -> Difference:
+    takes = [project.add([replace(draft(key=str(data)), midi=data)])[0] for data in (first, second)]
+    return difference(*takes)
+
+
+NOTES = ((160, "903c50"), (220, "803c00"), (2000, "903e50"), (2400, "803e00"))
+
+
+def test_takes_that_say_the_same_in_other_ticks_do_not_differ(project: Project) -> None:
+    finer = tuple((2 * tick, data) for tick, data in NOTES)
+    found = compared(project, midi(*NOTES), midi(*finer, division=960))
+    assert (found.tracks, found.also) == ((), {})
+
+
+def test_notes_that_differ_by_less_than_a_sixteenth_differ(project: Project) -> None:
+    (found,) = compared(project, midi(*NOTES), midi((161, "903c50"), *NOTES[1:])).tracks
+    assert (found.bars, found.only_first, found.only_second) == ((1,), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("events", "kind", "bars"),
+    [
+        (((160, "b0407f"), (2200, "b04000")), "controllers", (1, 2)),
+        (((1921, "e00050"),), "pitch bends", (2,)),
+        (((0, "c005"),), "programs", (1,)),
+        (((2000, "d020"),), "pressure", (2,)),
+        (((2000, "a03c20"),), "key pressure", (2,)),
+        (((2000, "f0027ef7"),), "system exclusives", (2,)),
+    ],
+)
+def test_what_is_no_note_differs_by_its_kind(
+    project: Project, events: tuple[tuple[int, str], ...], kind: str, bars: tuple[int, ...]
+) -> None:
+    (found,) = compared(project, midi(*NOTES), midi(*sorted((*NOTES, *events)))).tracks
+    assert (found.bars, found.only_first, found.only_second, found.also) == ((), 0, 0, {kind: bars})
+
+
+def test_a_program_that_is_there_already_is_no_difference(project: Project) -> None:
+    assert compared(project, midi(*NOTES), midi((0, "c000"), *NOTES)).tracks == ()
+
+
+def test_tracks_that_only_one_take_has_are_named(project: Project) -> None:
+    (lost, won) = compared(project, midi(*NOTES, name="Piano"), midi(*NOTES, name="SFX")).tracks
+    assert (lost.track, lost.only_first, lost.only_second) == ("Piano", 2, 0)
+    assert (won.track, won.only_first, won.only_second, won.bars) == ("SFX", 0, 2, (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("head", "also"),
+    [
+        ("ff510309 27c1".replace(" ", ""), {"tempo": (1,)}),
+        ("ff580403021808", {"metre": (1,)}),
+        ("ff0605" + b"Verse".hex(), {"markers": (1,)}),
+    ],
+)
+def test_tempo_metre_and_markers_that_differ_are_told(
+    project: Project, head: str, also: dict[str, tuple[int, ...]]
+) -> None:
+    found = compared(project, midi(*NOTES), midi(*NOTES, head=head))
+    assert (found.tracks, found.also) == ((), also)
+
+
+def test_bars_are_counted_in_the_metre_of_the_file(project: Project) -> None:
+    three = "ff580403021808"
+    (found,) = compared(project, midi(*NOTES, head=three), midi(*NOTES[:2], head=three)).tracks
+    assert found.bars == (2,)
+    (found,) = compared(project, midi(*NOTES[2:], (4300, "903c50"), head=three), midi(*NOTES[2:], head=three)).tracks
+    assert found.bars == (3,)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import mido
 import pytest
 
 from cmt_bridge.config import Outputs
@@ -135,7 +137,23 @@ def test_an_edited_take_is_exported_as_it_was_edited(clip: Path) -> None:
     assert part["name"] == "Lead – 1"
     assert part["notes"] == [[7, 961, 2, 60, 81], [961, 3500, 2, 60, 82]]
     assert [5, "b20b40"] in part["events"]
-    assert [version.name for version in arrangement_of(clip)[0].versions] == ["take 4"]
+    versions = arrangement_of(clip)[0].versions
+    assert [(version.name, version.is_moved) for version in versions] == [
+        ("take 1", True),
+        ("take 3", True),
+        ("take 4", False),
+    ]
+    for name in ("reaper", "ardour"):
+        (made,) = export(clip, [name])
+        assert made.notes == (
+            "take 1 and take 3 have another tempo than take 4: "
+            "every note is where its time is in the film, off the bars.",
+        )
+    assert export(clip, ["csv"])[0].notes == ()
+    (made,) = export(clip, ["dawproject"])
+    assert made.to_json()["notes"] == [
+        "A DAWproject holds one take, which is take 4: choose another, or name it by --take, for the others."
+    ]
 
 
 def test_music_is_given_note_by_note(clip: Path) -> None:
@@ -179,12 +197,24 @@ def test_the_command_line_writes_where_it_is_told(run: Run, clip: Path, tmp_path
     assert [Path(line).name for line in printed.splitlines()] == ["Der Film.RPP", "Der Film hits.csv"]
     text = (out / "Der Film.RPP").read_text()
     assert "PROJOFFS 3600 0 0" in text
+    for name in ("midi", "logic", "live", "garageband"):
+        code, printed, said = run("export", clip, "--project", name, "--start", "01:00:00:05", "-o", out / name)
+        assert (code, said) == (0, "")
+        (offset,) = (m for track in mido.MidiFile(printed.strip()).tracks for m in track if m.type == "smpte_offset")
+        assert (offset.frame_rate, offset.hours, offset.frames) == (25, 1, 5)
+    code, printed, said = run("export", clip, "--project", "dawproject", "--start", "01:00:00:05", "-o", out)
+    assert "no place for timecode: that it begins at 01:00:00:05 is not in it" in said
+    code, printed, said = run("export", clip, "--project", "edl,midi", "--rate", "50", "-o", out)
+    assert said.strip() == "MIDI does not count 50 frames a second, but 25: a label for every 2 pictures."
     assert 'FILE "../My films/Der Film.mp4"' in text
     code, printed, said = run("export", clip, "--project", "all", "-o", out, "--take", "1", "--json")
     found = json.loads(printed)["files"]
     assert {each["format"] for each in found} == FORMATS.keys()
     assert "take 1" in next(each["path"] for each in found if each["format"] == "reaper")
-    assert run("export", clip, "--project", "csv", "--start", "25:00:00")[0] == 2
+    for wrong in (["--start", "25:00:00"], ["--start", "00:00:01:25"], ["--start", "01:00:00;00"], ["--rate", "12.5"]):
+        code, _, said = run("export", clip, "--project", "csv", *wrong)
+        assert (code, said.count("Traceback")) == (2, 0)
+        assert wrong[1] in said
     assert run("export", clip, "--project", "word")[0] == 2
     assert run("export", clip, "--project", "reaper", "--take", "9")[0] == 2
     assert run("export", clip)[0] == 2
@@ -208,6 +238,23 @@ def test_a_folder_may_want_projects_of_every_take(clip: Path) -> None:
     (clip.parent.parent / "Drop").write_text("a file, not a folder")
     with pytest.raises(Exception, match="Drop"):
         dropped(project, replace(outputs, projects=()))
+
+
+def test_a_folder_may_say_in_which_timecode_its_projects_count(run: Run, clip: Path) -> None:
+    config = clip.parent / "cmt-bridge.toml"
+    config.write_text('[outputs]\nstart = "01:00:00;00"\nrate = 29.97\n')
+    (made,) = export(clip, ["reaper"])
+    assert re.search(r"PROJOFFS 3599\.9964\d* 0 0\n +TIMEMODE 1 5 -1 30 1 0 -1", made.path.read_text())
+    _, printed, _ = run("export", clip, "--project", "edl", "--start", "10:00:00:00", "--rate", "24")
+    assert "10:00:00:00 10:00:01:06\n" in Path(printed.strip()).read_text()
+    for said, why in (
+        ('start = "noon"', "outputs.start"),
+        ("start = 1", "outputs.start"),
+        ("rate = 12.5", "outputs.rate"),
+    ):
+        config.write_text(f"[outputs]\n{said}\n")
+        with pytest.raises(UsageError, match=why):
+            export(clip, ["reaper"])
 
 
 @pytest.mark.parametrize("said", ['project = "word"', "project = 3", 'project = ["reaper", 1]'])

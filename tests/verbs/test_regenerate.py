@@ -22,6 +22,7 @@ from cmt_bridge.takes.take import Draft, Facts
 from cmt_bridge.verbs.export import arrangement_of
 from cmt_bridge.verbs.outcome import Outcome
 from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
+from tests.live.edited import edited, saved
 
 BARS = 8
 METADATA = VideoMetadata(
@@ -319,3 +320,27 @@ def test_a_plain_score_folder_goes_on_as_folders(model: str, tmp_path: Path) -> 
     )
     assert [Path(take["folder"]).name for take in outcome.takes] == ["film score take 2"]
     assert outcome.project is None
+
+
+def test_a_folder_with_an_edited_file_goes_on_from_that(model: str, tmp_path: Path) -> None:
+    from cmt_bridge.pipeline import write_take
+
+    base = edited_file(tmp_path / "edited.mid", tempos=((0, 500_000),))
+    folder = write_take(replace(piece(), title="film"), None, "film", tmp_path / "film", midi=base.read_bytes())
+    outcome = regenerate(
+        RegenerateRequest(folder, bars="2", tracks=("bass",), model=model, seed=1, candidates=1), lambda *_: None
+    )
+    made = Path(outcome.takes[0]["folder"])
+    before, after = events(base), events(made / "film.mid")
+    assert after[:3] == before[:3]
+
+
+def test_what_is_told_of_a_take_is_what_its_file_has(project: Project, model: str, tmp_path: Path) -> None:
+    file = edited(bars=BARS, tempos=((0, 500_000), (480 * 4, 400_000)))
+    base = tmp_path / "edited.mid"
+    base.write_bytes(saved(file))
+    outcome = run(project, model, bars="3", tracks=("bass",), base=base)
+    (take,) = outcome.takes
+    assert take["tempo"] == 120
+    assert take["notes"] | {"Bass": 0} == {"Drums": BARS * 12, "Piano": BARS * 2, "SFX": BARS, "Bass": 0}
+    assert take["bars"] >= BARS

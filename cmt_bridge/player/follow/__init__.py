@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from cmt_bridge.player.course import Change
+from cmt_bridge.player.order import NOTHING, Picture
 from cmt_bridge.player.ruler import Ruler
 
 __all__ = ["Follower", "follower"]
@@ -27,12 +28,12 @@ class Follower(Protocol):
         """For people: whether it is there and rolls, its tempo, its jitter."""
 
 
-def follower(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate: tuple[int, int] = (0, 1)) -> Follower:
+def follower(kind: str, *, rate: int, ruler: Ruler, start: str = "", picture: Picture = NOTHING) -> Follower:
     """Give a follower of a kind (`FOLLOWS` of `order`); `rate` in units of device time a second.
 
-    `start` is the timecode of the first bar, empty for the whole hour before it; `frame_rate` is the picture's, as
-    numerator and denominator. Raises `MissingError` where a package that it needs is not installed, `UsageError` for a
-    timecode that is none.
+    `start` is the timecode of the first bar, empty for the picture's own where what is heard lies in the picture, and
+    for the whole hour before it else. Raises `MissingError` where a package that it needs is not
+    installed, `UsageError` for a timecode that is none.
     """
     match kind:
         case "clock":
@@ -46,7 +47,7 @@ def follower(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate:
         case "mtc":
             from cmt_bridge.player.follow.timecode import TimecodeFollower
 
-            return TimecodeFollower(rate, start=start, frame_rate=frame_rate)
+            return TimecodeFollower(rate, start=start, picture=picture)
         case "link":
             from cmt_bridge.player.follow.link import LinkFollower
 

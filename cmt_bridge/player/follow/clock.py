@@ -1,16 +1,17 @@
 """Follow MIDI clock: Start, Stop, Continue, song position, and 24 clocks a quarter.
 
 A clock says that a 24th of a quarter has passed, and when. Times come with jitter, up to half a period of the sender or
-several clocks at once, so `Pace` tells when a clock was meant. What counts is how many came: only where they come well
-in time is one that is missing between two counted too.
+several clocks at once, so `Pace` tells when a clock was meant. What counts is how many came. Where some do not come
+when they are due the music goes on at their pace, since that is where the sender is; if they do not come for long, it
+waits. `Arrears` tells afterwards whether they were late or lost: only lost ones are counted too, until they come.
 """
 
 from __future__ import annotations
 
-from math import remainder
 from typing import Any, Final
 
 from cmt_bridge.player.course import Change, Course
+from cmt_bridge.player.follow.arrears import Arrears, is_off
 from cmt_bridge.player.follow.pace import Pace
 from cmt_bridge.player.ruler import Ruler
 
@@ -23,16 +24,10 @@ FLUSHES: Final = (120, 123)  # controllers by which hosts ask for silence before
 CLOCKS_PER_SIXTEENTH: Final = 6
 CLOCKS_PER_QUARTER: Final = 24
 SECONDS_PER_MINUTE: Final = 60
-IN_TIME: Final = 0.02  # of a clock, the deviation up to which one that is missing is told from one that is late
-WHOLE: Final = 0.25  # of a clock, by which a gap may differ from whole clocks and still be some that got lost
-KNOWN: Final = 5  # clocks after which that can be told
-PERIOD: Final = (
-    256  # units of device time; who sends at whole multiples of that sends when it can, and is late at times
-)
-MOST_MISSING: Final = 3
 LOST: Final = 5  # clocks that do not come
 LEAST_LOST: Final = 0.080  # s
 SMOOTH: Final = 0.1  # of a new error, in the mean of them
+LEAP: Final = 1.0  # sixteenths from which on a position that is put right is another place
 
 
 class ClockFollower:
@@ -49,7 +44,8 @@ class ClockFollower:
         self._number = 0  # of the last clock, since the beginning of the song
         self._next: int | None = None  # number of the next one, where that is not the one after the last
         self._last: int | None = None  # device time of the last clock
-        self._missing = 0  # clocks that were counted before the last one, though they did not come
+        self._arrears: Arrears | None = None  # while clocks that were due are waited for
+        self._counted = 0  # clocks that were lost and are counted all the same, since the last locate
         self._jitter = 0.0
         self._rolling = False
         self._lost = False
@@ -83,6 +79,8 @@ class ClockFollower:
         if time - self._last <= self._patience:
             return []
         self._lost = True
+        if self._arrears is None:
+            self._arrears = Arrears(self._pace, self._number, self._counted)
         return [Change(Course(time, self._number / CLOCKS_PER_SIXTEENTH), note="lost")]
 
     @property
@@ -116,59 +114,56 @@ class ClockFollower:
 
     def _clock(self, time: int) -> list[Change]:
         if not self._rolling:
-            self._tick(time)
+            if self._last is None or time - self._last > self._patience:
+                self._begin_pace(time)
+            else:
+                self._add(time)
             return []
         if self._next is not None:
             self._number, self._next = self._next, None
             self._lost = False
             self._begin_pace(time)
             return [Change(self._course(time))]
-        if self._lost:
-            return self._found(time)
-        self._number += 1 + self._tick(time)
+        self._number += 1
+        if self._arrears is None and is_off(self._pace, time, early=self._counted > 0):
+            self._arrears = Arrears(self._pace, self._number - 1, self._counted)
+        if self._arrears is not None:
+            return self._wait(self._arrears, time)
+        self._add(time)
         return [Change(self._course(time), jump=False)]
 
-    def _found(self, time: int) -> list[Change]:
-        """Join clocks that come again: the sender has gone on meanwhile, by whole clocks."""
-        assert self._last is not None
-        self._number += max(1, round((time - self._last) / self._pace.interval))
-        self._lost = False
-        self._begin_pace(time)
-        return [Change(self._course(time), note="found")]
+    def _wait(self, arrears: Arrears, time: int) -> list[Change]:
+        """Take a clock while it is open whether those that were due are late or lost."""
+        self._last = time
+        arrears.add(time)
+        verdict = arrears.judge(self._number)
+        before = arrears.due(time) / CLOCKS_PER_SIXTEENTH
+        if verdict is None:
+            found = self._lost
+            if found and not arrears.fits(self._number):
+                return []
+            self._lost = False  # what rolls goes on as it was
+            course = Course(time, before, 1.0 / (CLOCKS_PER_SIXTEENTH * self._pace.interval))
+            return [Change(course, jump=found, note="found" if found else "")]
+        self._counted += verdict.number - self._number
+        self._number = verdict.number
+        arrears.settle(self._pace, verdict)
+        self._arrears = None
+        if self._lost:
+            self._lost = False
+            return [Change(self._course(time), note="found")]
+        course = self._course(time)
+        return [Change(course, jump=abs(course.position - before) >= LEAP)]
 
     def _begin_pace(self, time: int) -> None:
         self._pace.begin(time)
-        self._last, self._missing = time, 0
+        self._last, self._arrears, self._counted = time, None, 0
 
-    def _tick(self, time: int) -> int:
-        """Take in the next clock; give how many more there are than it, which may be less than none."""
-        last, pace = self._last, self._pace
-        if last is None or time - last > self._patience:
-            self._begin_pace(time)
-            return 0
+    def _add(self, time: int) -> None:
+        """Take the next clock on the line."""
         self._last = time
-        gap, missing = time - last, self._missing
-        self._missing = 0
-        if missing and abs(gap - pace.interval * (missing + 1)) < WHOLE * pace.interval:
-            pace.forget(1)  # as far apart again: none was missing, the tempo is another one
-            pace.interval = float(gap)
-            pace.add(time)
-            return -missing
-        self._missing = self._lacks(gap)
-        for number in range(self._missing):
-            pace.add(last + gap * (number + 1) / (self._missing + 1))
-        pace.add(time)
-        self._jitter += SMOOTH * (abs(time - pace.meant) - self._jitter)
-        return self._missing
-
-    def _lacks(self, gap: int) -> int:
-        """Give how many clocks are missing in a gap, where that can be told."""
-        pace = self._pace
-        if pace.count < KNOWN or pace.off > IN_TIME * pace.interval or abs(remainder(pace.interval, PERIOD)) < 1:
-            return 0
-        whole = round(gap / pace.interval)
-        fits = abs(gap / pace.interval - whole) < WHOLE
-        return whole - 1 if fits and 1 < whole <= MOST_MISSING + 1 else 0
+        self._pace.add(time)
+        self._jitter += SMOOTH * (abs(time - self._pace.meant) - self._jitter)
 
     @property
     def _patience(self) -> float:

@@ -50,6 +50,8 @@ class Pace:
         """Device time at which the last clock was meant to come."""
         self.off = 0.0
         """By how much device time a clock is off, as a standard deviation."""
+        self.through = 1
+        """How many clocks the line goes through."""
         self._finest = FINEST * rate
         self._sure = sure
         self._shortest, self._longest = SHORTEST * rate, LONGEST * rate
@@ -76,6 +78,7 @@ class Pace:
         self._times.clear()
         self._times.append(time)
         self.meant = time
+        self.through = 1
 
     def add(self, time: float) -> None:
         """Take the next clock."""
@@ -93,12 +96,13 @@ class Pace:
         else:
             self._lay()
 
-    def forget(self, kept: int) -> None:
-        """Leave out all clocks but the last few."""
-        times = list(self._times)[-kept:]
-        self.begin(times[0])
-        for time in times[1:]:
-            self.add(time)
+    def carry(self, times: Sequence[float]) -> None:
+        """Take clocks, of which there are two or more, in place of all before."""
+        self._times.clear()
+        self._times.extend(times[:-1])
+        if len(times) <= WINDOWS[0]:  # too few to lay a line on the way
+            self.interval = self._bounded((times[-1] - times[0]) / (len(times) - 1))
+        self.add(times[-1])
 
     def _meet(self) -> None:
         """Judge the first interval: that which was known, or another."""
@@ -106,6 +110,7 @@ class Pace:
         if not self._sure and abs(gap - self.interval) > AGREES * self.off + FAMILIAR * self.interval:
             self.interval = self._bounded(gap)
         self.meant = self._times[-1]
+        self.through = len(self._times)
 
     def _lay(self) -> None:
         """Lay the longest line with which all shorter ones agree."""
@@ -128,6 +133,7 @@ class Pace:
             if lows[0] > highs[0] or lows[1] > highs[1]:
                 break
             self.meant = last + found[0]
+            self.through = count
             self.interval = self._bounded(found[1])
 
     def _bounded(self, interval: float) -> float:

@@ -11,20 +11,12 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, Final
 
+from cmt_bridge.core.timecode import Rate, Timecode, counting_of, read_label
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.pace import Pace
+from cmt_bridge.player.order import NOTHING, Picture
 from cmt_bridge.player.ruler import NANOSECONDS
-from cmt_bridge.player.timecode import (
-    PAIR,
-    PIECES,
-    QUARTERS,
-    RATES,
-    Rate,
-    Timecode,
-    quarter_frame,
-    rate_of,
-    read_timecode,
-)
+from cmt_bridge.player.timecode import PAIR, PIECES, QUARTERS, RATES, code_of, quarter_frame, rate_of
 
 __all__ = ["TimecodeFollower"]
 
@@ -36,6 +28,7 @@ SUBFRAMES: Final = 100
 PAIRS: Final = 8  # that the first quarter frame can tell from each other
 SOON: Final = 4  # frames after the first bar, with which some begin that have begun there
 SILENT: Final = 4  # quarter frames that do not come when it has stopped
+OVERTAKING: Final = 2  # pieces ahead of the last one is one that came before its turn
 SLACK: Final = 0.016  # s, by which they may be late
 ELSEWHERE: Final = 0.100  # s, from which on a label is another place, and not the same a little late
 EXACT: Final = 0.75  # of a unit of device time, by which a quarter frame may be off and be none the less on time
@@ -43,32 +36,37 @@ FASTER: Final = 0.12  # by which it may run faster or slower than it should
 SLOWED: Final = Fraction(1001, 1000)  # in 23.976 and 29.97 frames a second without drop, which MTC calls 24 and 30
 TELLING: Final = 0.0003  # by which a speed may be off and be told from that
 SETTLED: Final = 96  # quarter frames after which the speed is measured
+STRAIGHT: Final = 48  # of them that the line has to go through meanwhile
 LAST_MINUTE: Final = 59
+MINUTE: Final = 60  # seconds
 
 
 class TimecodeFollower:
     """Turn MTC into a course by time; positions are nanoseconds since the first bar.
 
-    `start` is the timecode of the first bar; where it is empty, that is the whole hour before what is heard, or the
-    next one where it begins in the last minute before that. `frame_rate` is the picture's: MTC does not tell 23.976
-    from 24 frames a second nor 29.97 without drop from 30, but how fast its quarter frames come does.
+    `start` is the timecode of the first bar; where it is empty, that is the one that the picture gives itself if what
+    is heard lies in the picture, or in the minute before; else the whole hour before what is heard, or the next one
+    where it begins in the last minute before that. MTC does not tell 23.976 from 24 frames a second nor 29.97 without
+    drop from 30, but how fast its quarter frames come does.
     """
 
-    def __init__(self, rate: int, *, start: str = "", frame_rate: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, rate: int, *, start: str = "", picture: Picture = NOTHING) -> None:
         self._rate = rate
-        self._start_text = start
-        read_timecode(start, RATES[3] if start else RATES[0])  # so that one that is none is refused at once
-        self._kind: Rate = rate_of(frame_rate)
-        picture = frame_rate[0] / (frame_rate[1] or 1)
-        slowed = picture * float(SLOWED)
-        self._slowed = {0} if abs(slowed - round(slowed)) < abs(picture - round(picture)) else set()  # by number
+        self._start_text, self._length = start, picture.duration
+        self._own = counting_of(picture.frame_rate, picture.timecode).own if picture.timecode else None
+        if start:
+            read_label(start, RATES[3], strict=False)  # so that one that is none is refused at once
+        counted = rate_of(picture.frame_rate)
+        self._kind: Rate = RATES[code_of(counted)]
+        self._slowed = {0, 3} if counted.frames.denominator != 1 else set()  # by number
         self._start = 0  # count of the first bar
         self._hours: int | None = None  # of the first bar, where no timecode was given for it
         self._nibbles: list[int | None] = [None] * PIECES
         self._piece: int | None = None
+        self._passed: int | None = None  # the piece that the last one has overtaken, or that got lost before it
         self._base: int | None = None  # count of the frame of the first piece
         self._parity = 0  # of the frames whose labels are sent
-        self._believed: int | None = None  # count that a full frame has told, before the first piece
+        self._believed: int | None = None  # in quarter frames, what a full frame has told before the first piece
         self._sure = False  # whether eight have said so
         self._last: int | None = None
         self._course = Course(0, 0.0)
@@ -103,19 +101,23 @@ class TimecodeFollower:
     def state(self) -> dict[str, Any]:
         """Tell whether it rolls, its rate, the label, and its jitter in ms."""
         label = str(self._kind.label(self._base + (self._piece or 0) // QUARTERS)) if self._base is not None else ""
-        slowed = {0: "23.976", 3: "29.97"} if self._kind.code in self._slowed else {}
+        slowed = {0: "23.976", 3: "29.97"} if self._code in self._slowed else {}
         return {
             "rolling": self._course.rolls,
             "lost": False,
-            "rate": slowed.get(self._kind.code, self._kind.name) if self._heard else "",
+            "rate": slowed.get(self._code, self._kind.name) if self._heard else "",
             "timecode": label,
             "jitter_ms": round(1000 * self._jitter / self._rate, 3),
         }
 
     @property
+    def _code(self) -> int:
+        return code_of(self._kind)
+
+    @property
     def _frames(self) -> Fraction:
         """Frames of a second."""
-        return self._kind.frames / SLOWED if self._kind.code in self._slowed else self._kind.frames
+        return self._kind.frames / SLOWED if self._code in self._slowed else self._kind.frames
 
     @property
     def _interval(self) -> float:
@@ -127,13 +129,20 @@ class TimecodeFollower:
     def _quarter(self, piece: int, nibble: int, time: int) -> list[Change]:
         before, self._piece = self._piece, piece
         self._last, late = time, self._last
+        passed, self._passed = self._passed, None
         gap = round((time - late) / self._interval) if late is not None and self._rolling else 1
         if before is None or not self._rolling:
             self._nibbles = [None] * PIECES
             self._nibbles[piece] = nibble
             return self._first(piece, nibble, time)
+        if piece == passed:  # a network has brought it after the next one, which told where it is
+            self._piece = before
+            return []
         ahead = (piece - before) % PIECES
-        if ahead != 1 and ahead != gap % PIECES:  # back, or anywhere: no playing
+        overtook = ahead == OVERTAKING and gap <= OVERTAKING
+        if overtook:
+            self._passed = (before + 1) % PIECES
+        if ahead not in (1, gap % PIECES) and not overtook:  # back, or anywhere: no playing
             changes = self._stand(time) if ahead > PIECES // 2 else []
             self._nibbles = [None] * PIECES
             self._base = self._believed = None
@@ -144,7 +153,7 @@ class TimecodeFollower:
             self._base += PAIR
         self._nibbles[piece] = nibble
         if piece == 0 and self._base is not None and not self._sure:
-            base = self._guess(self._base, piece, nibble)
+            base = self._guess(self._base * QUARTERS, piece, nibble)
             if base is not None and base != self._base:
                 self._base = base
                 return self._roll(time)
@@ -165,8 +174,8 @@ class TimecodeFollower:
         if self._believed is not None:
             base = self._guess(self._believed, piece, nibble)
         elif not (self._heard or piece or nibble > SOON):  # who was never heard begins at the first bar
-            self._start = read_timecode(self._start_text, self._kind).count if self._start_text else 0
-            found = self._guess(self._start, piece, nibble)
+            self._start = self._said(self._kind) or (self._own.at(self._kind).count if self._own else 0)
+            found = self._guess(self._start * QUARTERS, piece, nibble)
             base = found if found is not None and found - self._start <= SOON else None
         if base is None:
             self._rolling = False
@@ -174,13 +183,13 @@ class TimecodeFollower:
         self._base, self._sure = base, False
         return self._roll(time)
 
-    def _guess(self, count: int, piece: int, nibble: int) -> int | None:
-        """Give the first frame of the pair that a quarter frame belongs to, soon after a frame that was told."""
+    def _guess(self, told: int, piece: int, nibble: int) -> int | None:
+        """Give the first frame of the pair that a quarter frame belongs to, soon after what was told, in quarters."""
         step = PAIR if piece else 1  # the first piece tells the frame
+        count = told // QUARTERS
         first = count - (count - self._parity) % step
         for base in range(first, first + PAIR * PAIRS, step):
-            late = base * QUARTERS + piece >= count * QUARTERS
-            if late and quarter_frame(self._kind.label(base), piece)[1] & 0x0F == nibble:
+            if base * QUARTERS + piece >= told and quarter_frame(self._kind.label(base), piece)[1] & 0x0F == nibble:
                 return base
         return None
 
@@ -219,18 +228,21 @@ class TimecodeFollower:
 
     def _measure(self) -> None:
         """Tell by the speed a rate from that which is slower by a thousandth and has the same number."""
-        pace, count = self._pace, self._quarters - SETTLED
+        pace = self._pace
+        if pace.through < STRAIGHT:  # late ones have bent the line
+            self._quarters = min(self._quarters, SETTLED)
+        count = self._quarters - SETTLED
         if count <= 0:
             self._settled = pace.meant
             return
         usual = float(self._rate / (self._kind.frames * QUARTERS))
-        if pace.off > TELLING * usual * count or self._kind.code not in (0, 3):
+        if pace.off > TELLING * usual * count or self._code not in (0, 3):
             return
         speed = (pace.meant - self._settled) / (count * usual)
         if abs(speed - float(SLOWED)) < TELLING:
-            self._slowed.add(self._kind.code)
+            self._slowed.add(self._code)
         elif abs(speed - 1) < TELLING:
-            self._slowed.discard(self._kind.code)
+            self._slowed.discard(self._code)
 
     def _place(self, frames: Fraction) -> int:
         """Give the position of a count of frames; a little before the first bar it is below 0."""
@@ -252,16 +264,24 @@ class TimecodeFollower:
 
     def _read(self, kind: Rate, hours: int, minutes: int, seconds: int, frame: int) -> Timecode | None:
         label = Timecode(kind, hours & 0x1F, minutes & 0x3F, seconds & 0x3F, frame & 0x1F)
-        if label.hours > 23 or label.minutes > 59 or label.seconds > 59 or label.frame >= kind.counted:
+        if label.hours > 23 or label.minutes > 59 or label.seconds > 59 or label.frame >= kind.base:
             return None
         self._kind, self._heard = kind, True
         if self._start_text:
-            self._start = read_timecode(self._start_text, kind).count
+            self._start = self._said(kind)
         elif not (self._rolling and self._sure):  # a run may go on into the next hour
             early = label.minutes == LAST_MINUTE and label.hours != self._hours
             self._hours = label.hours + early
             self._start = Timecode(kind, self._hours, 0, 0, 0).count
+            if self._own is not None:
+                own = self._own.at(kind).count
+                since = (label.count - own + MINUTE * kind.base) % kind.day
+                self._start = own if since <= (MINUTE + self._length) * kind.base else self._start
         return label
+
+    def _said(self, kind: Rate) -> int:
+        """Give the count of the first bar that was said, 0 where none was."""
+        return read_label(self._start_text, kind, strict=False).count if self._start_text else 0
 
     # Full frames and MMC
 
@@ -274,7 +294,7 @@ class TimecodeFollower:
                 return self._stand(time)
             if command[:3] == LOCATE and len(command) >= 8:
                 stated = RATES[command[3] >> 5 & 3]  # some leave out the rate, which then reads as 24
-                known = self._heard or not stated.code
+                known = self._heard or not code_of(stated)
                 return self._turn(self._kind if known else stated, command[3:7], command[7], time)
         return []
 
@@ -286,7 +306,7 @@ class TimecodeFollower:
             self._rolling = rolled
             return []
         exact = found.count + Fraction(min(part, SUBFRAMES - 1), SUBFRAMES)
-        self._believed = ceil(exact)
+        self._believed = ceil(exact) * QUARTERS
         self._base = self._piece = None
         self._course = Course(time, self._place(exact))
         return [Change(self._course)]
@@ -299,7 +319,7 @@ class TimecodeFollower:
         position: float = round(self._course.position_at(time))
         if self._base is not None:
             position = self._position()
-            self._believed = ceil(self._base + Fraction(self._piece or 0, QUARTERS))
+            self._believed = self._base * QUARTERS + (self._piece or 0)
         self._base = self._piece = None
         self._course = Course(time, position)
         return [Change(self._course)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from cmt_bridge.player.course import Change
+from cmt_bridge.player.order import NOTHING, Picture
 from cmt_bridge.player.ruler import Ruler
 
 __all__ = ["Leader", "Told", "leader"]
@@ -26,10 +27,10 @@ class Leader(Protocol):
         """Give what is due before a device time and was not given yet."""
 
 
-def leader(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate: tuple[int, int] = (0, 1)) -> Leader:
+def leader(kind: str, *, rate: int, ruler: Ruler, start: str = "", picture: Picture = NOTHING) -> Leader:
     """Give a leader of a kind (`LEADS` of `order`, but for JACK's transport, which is the device's own business).
 
-    `start` is the timecode of the first bar, `frame_rate` that of the picture. Raises `MissingError` where a package
+    `start` is the timecode of the first bar, empty for the picture's own. Raises `MissingError` where a package
     that it needs is not installed, `UsageError` for a timecode that is none.
     """
     match kind:
@@ -40,11 +41,11 @@ def leader(kind: str, *, rate: int, ruler: Ruler, start: str = "", frame_rate: t
         case "mtc":
             from cmt_bridge.player.lead.timecode import TimecodeLeader
 
-            return TimecodeLeader(ruler, rate, frame_rate=frame_rate, start=start)
+            return TimecodeLeader(ruler, rate, picture=picture, start=start)
         case "mmc":
             from cmt_bridge.player.lead.mmc import MmcLeader
 
-            return MmcLeader(ruler, rate, frame_rate=frame_rate, start=start)
+            return MmcLeader(ruler, rate, picture=picture, start=start)
         case _:
             from cmt_bridge.player.lead.link import LinkLeader
 

@@ -6,10 +6,12 @@ from fractions import Fraction
 from math import floor
 from typing import Final
 
+from cmt_bridge.core.timecode import MIDI, counting_of
 from cmt_bridge.player.lead.pulse import Pacer
 from cmt_bridge.player.lead.timecode import SLACK, frame_at
+from cmt_bridge.player.order import NOTHING, Picture
 from cmt_bridge.player.ruler import Ruler
-from cmt_bridge.player.timecode import Timecode, rate_of, read_timecode
+from cmt_bridge.player.timecode import code_of
 
 __all__ = ["MmcLeader", "mmc"]
 
@@ -22,10 +24,10 @@ SUBFRAMES: Final = 100
 class MmcLeader(Pacer):
     """Send whoever turns with us to where the music is, and let him play from there."""
 
-    def __init__(self, ruler: Ruler, rate: int, *, frame_rate: tuple[int, int] = (0, 1), start: str = "") -> None:
+    def __init__(self, ruler: Ruler, rate: int, *, picture: Picture = NOTHING, start: str = "") -> None:
         super().__init__(ruler, rate)
-        self._frames = rate_of(frame_rate)
-        self._start = read_timecode(start, self._frames).count
+        first = counting_of(picture.frame_rate, picture.timecode, start=start).fitted(MIDI).start
+        self._frames, self._start = first.rate, first.count + first.part
 
     def _place_of(self, count: int) -> Fraction:
         return Fraction(count)
@@ -46,8 +48,8 @@ class MmcLeader(Pacer):
 
     def _locate(self, place: Fraction) -> bytes:
         frame, part = divmod(frame_at(place, self._frames) + self._start + SLACK, 1)
-        label: Timecode = self._frames.label(frame)
-        hours = label.hours | label.rate.code << 5
+        label = self._frames.label(frame)
+        hours = label.hours | code_of(label.rate) << 5
         return mmc(*LOCATE, hours, label.minutes, label.seconds, label.frame, floor(part * SUBFRAMES))
 
 

@@ -6,9 +6,11 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
+from cmt_bridge.core.timecode import MIDI, Rate, counting_of
 from cmt_bridge.player.lead.pulse import Pacer
+from cmt_bridge.player.order import NOTHING, Picture
 from cmt_bridge.player.ruler import NANOSECONDS, Ruler
-from cmt_bridge.player.timecode import PAIR, PIECES, QUARTERS, Rate, full_frame, quarter_frame, rate_of, read_timecode
+from cmt_bridge.player.timecode import PAIR, PIECES, QUARTERS, full_frame, ns, quarter_frame
 
 __all__ = ["SLACK", "TimecodeLeader", "frame_at"]
 
@@ -17,19 +19,22 @@ SLACK: Final = Fraction(1, 1000)
 
 
 class TimecodeLeader(Pacer):
-    """Send the timecode of the picture, whose first bar is at `start`, at the rate that fits the picture's.
+    """Send the timecode of the picture, whose first bar is at `start`, or at the timecode of its own.
+
+    It counts at the picture's rate where MTC has that, else at a part of it: 50 frames a second in 25. MTC calls 23.976
+    frames a second 24, and 29.97 without drop frame 30; they are sent at their true speed.
 
     The eight quarter frames carry the label of the even frame at which the first of them is sent. A start between two
     of those begins with the quarter frame that is next there, so that others roll with it and wait for none.
     """
 
-    def __init__(self, ruler: Ruler, rate: int, *, frame_rate: tuple[int, int] = (0, 1), start: str = "") -> None:
+    def __init__(self, ruler: Ruler, rate: int, *, picture: Picture = NOTHING, start: str = "") -> None:
         super().__init__(ruler, rate)
-        self._frames = rate_of(frame_rate)
-        self._start = read_timecode(start, self._frames).count
+        first = counting_of(picture.frame_rate, picture.timecode, start=start).fitted(MIDI).start
+        self._frames, self._start = first.rate, first.count + first.part
 
     def _place_of(self, count: int) -> Fraction:
-        return self._frames.ns(Fraction(count, QUARTERS) - self._start)
+        return ns(self._frames, Fraction(count, QUARTERS) - self._start)
 
     def _pulse(self, count: int) -> list[bytes]:
         return [quarter_frame(self._frames.label(count // PIECES * PAIR), count % PIECES)]

@@ -4,7 +4,8 @@
 //
 // GIVEN is JSON: {tracks, settings, loop, playing, press: [label, …]}. A button is pressed when all that the one before
 // had begun is over. What the project is then, what was shown and what was called is printed as JSON. As in the
-// program, things are created and buttons heard only in init, and no value is read that nobody said to be interested in.
+// program, things are created and buttons heard only in init, no value is read that nobody said to be interested in, and
+// nothing can be called that came in after the version of the API that the script loads (api.json says when it did).
 
 "use strict";
 const fs = require("fs");
@@ -14,7 +15,9 @@ const vm = require("vm");
 const given = JSON.parse(process.argv[3]);
 const tracks = given.tracks.map((name) => made(name));
 const settings = {}, signals = {}, shown = [], called = [];
-let initialised = false, tempo = 110, pending = 0;
+const since = JSON.parse(fs.readFileSync(path.join(__dirname, "api.json"), "utf8")).since;
+const used = {};
+let initialised = false, tempo = 110, pending = 0, loaded = 0;
 
 function made(name) {
   return { name, slots: {} };
@@ -25,12 +28,18 @@ function fail(text) {
   process.exit(1);
 }
 
-// An object that has what is listed and nothing else, each with its number of arguments.
+// An object that has what is listed and nothing else, each with its number of arguments; `kind` names the interfaces of
+// the API whose functions these are, with spaces.
 function only(kind, members) {
+  const interfaces = kind.split(" ");
   return new Proxy(members, {
     get(target, name) {
       if (typeof name === "symbol" || name === "then") return undefined;
       if (!(name in target)) fail(`${kind} has no ${name}`);
+      const key = interfaces.map((each) => `${each}.${name}`).find((each) => each in since);
+      if (key === undefined) fail(`nobody knows since when there is ${kind}.${name}`);
+      if (since[key] > loaded) fail(`${key} came in with API ${since[key]}, and the script loads ${loaded}`);
+      used[key] = since[key];
       const call = target[name];
       return (...words) => {
         if (words.length !== call.length) fail(`${kind}.${name} takes ${call.length} arguments, not ${words.length}`);
@@ -44,40 +53,39 @@ function inInit(what) {
   if (initialised) fail(`${what} after init`);
 }
 
-function value(kind, get, more = {}) {
+function value(label, kind, get, more = {}) {
   let interested = false;
-  return only(kind, {
-    markInterested() { inInit(`${kind}.markInterested`); interested = true; },
-    get() { if (!interested) fail(`${kind} is read, and nobody was interested`); return get(); },
-    getRaw() { if (!interested) fail(`${kind} is read, and nobody was interested`); return get(); },
+  const read = { get() { if (!interested) fail(`${label} is read, and nobody was interested`); return get(); } };
+  if (kind.includes("RangedValue")) read.getRaw = read.get;
+  return only(`Value ${kind}`, {
+    markInterested() { inInit(`${label}.markInterested`); interested = true; },
+    ...read,
     ...more,
   });
 }
 
-function setting(label, first) {
+function setting(label, kind, first) {
   if (label in settings) fail(`two settings are called ${label}`);
   settings[label] = label in given.settings ? given.settings[label] : first;
-  return value(label, () => settings[label], {
-    set(text) { settings[label] = text; },
-    hide() {},
-  });
+  const set = kind.includes("Settable") ? { set(text) { settings[label] = text; } } : {};
+  return value(label, `${kind} Setting`, () => settings[label], { ...set, hide() {} });
 }
 
 const bankOf = {};
 
 function slotsOf(index) {
   const slots = {};
-  return only("ClipLauncherSlotBank", {
+  return only("Bank ClipLauncherSlotOrSceneBank ClipLauncherSlotBank", {
     getItemAt(row) {
       if (!slots[row]) {
-        const held = value("hasContent", () => index < tracks.length && row in tracks[index].slots);
+        const held = value("hasContent", "BooleanValue", () => index < tracks.length && row in tracks[index].slots);
         const point = only("InsertionPoint", {
           insertFile(name) {
             if (!fs.statSync(name).isFile()) fail(`there is no ${name}`);
             tracks[index].slots[row] = name;
           },
         });
-        slots[row] = only("ClipLauncherSlot", { hasContent: () => held, replaceInsertionPoint: () => point });
+        slots[row] = only("ClipLauncherSlotOrScene ClipLauncherSlot", { hasContent: () => held, replaceInsertionPoint: () => point });
       }
       return slots[row];
     },
@@ -86,12 +94,12 @@ function slotsOf(index) {
 }
 
 function trackOf(index) {
-  const exists = value("exists", () => index < tracks.length);
-  const name = value("name", () => (index < tracks.length ? tracks[index].name : ""), {
+  const exists = value("exists", "BooleanValue", () => index < tracks.length);
+  const name = value("name", "StringValue SettableStringValue", () => (index < tracks.length ? tracks[index].name : ""), {
     set(text) { tracks[index].name = text; },
   });
   const bank = slotsOf(index);
-  return only("Track", { exists: () => exists, name: () => name, clipLauncherSlotBank: () => bank });
+  return only("ObjectProxy DeviceChain Channel Track", { exists: () => exists, name: () => name, clipLauncherSlotBank: () => bank });
 }
 
 function created(what, result) {
@@ -100,9 +108,9 @@ function created(what, result) {
 }
 
 const transport = only("Transport", {
-  isPlaying: (() => { const it = value("isPlaying", () => given.playing); return () => it; })(),
-  arrangerLoopStart: (() => { const it = value("arrangerLoopStart", () => given.loop[0]); return () => it; })(),
-  arrangerLoopDuration: (() => { const it = value("arrangerLoopDuration", () => given.loop[1]); return () => it; })(),
+  isPlaying: (() => { const it = value("isPlaying", "BooleanValue", () => given.playing); return () => it; })(),
+  arrangerLoopStart: (() => { const it = value("arrangerLoopStart", "DoubleValue", () => given.loop[0]); return () => it; })(),
+  arrangerLoopDuration: (() => { const it = value("arrangerLoopDuration", "DoubleValue", () => given.loop[1]); return () => it; })(),
   tempo: () => only("Parameter", { value: () => only("SettableRangedValue", { setRaw(bpm) { tempo = bpm; } }) }),
 });
 
@@ -119,18 +127,18 @@ const host = only("ControllerHost", {
       setTimeout(() => { pending -= 1; tracks.push(made("Inst")); }, 50); // Bitwig does it a while later
     },
   })),
-  createMainTrackBank: (count, sends, scenes) => created("createMainTrackBank", only("TrackBank", {
+  createMainTrackBank: (count, sends, scenes) => created("createMainTrackBank", only("Bank TrackBank", {
     getItemAt(index) {
       if (index < 0 || index >= count) fail(`the bank has no track ${index}`);
       return (bankOf[index] = bankOf[index] || trackOf(index));
     },
   })),
-  getDocumentState: () => created("getDocumentState", only("DocumentState", {
-    getStringSetting: (label, category, length, first) => created(label, setting(label, first)),
-    getNumberSetting: (label, category, least, most, step, unit, first) => created(label, setting(label, first)),
+  getDocumentState: () => created("getDocumentState", only("Settings DocumentState", {
+    getStringSetting: (label, category, length, first) => created(label, setting(label, "StringValue SettableStringValue", first)),
+    getNumberSetting: (label, category, least, most, step, unit, first) => created(label, setting(label, "RangedValue SettableRangedValue", first)),
     getEnumSetting(label, category, options, first) {
       if (!options.includes(first)) fail(`${first} is none of the options`);
-      return created(label, setting(label, first));
+      return created(label, setting(label, "EnumValue", first));
     },
     getSignalSetting(label, category, action) {
       inInit(label);
@@ -168,7 +176,7 @@ const JAVA = {
 };
 
 const world = {
-  loadAPI(version) { if (version !== 10) fail("another API"); },
+  loadAPI(version) { loaded = version; },
   host,
   Java: { type: (name) => JAVA[name] || fail(`there is no ${name}`) },
 };
@@ -186,7 +194,7 @@ function go() {
     for (const each of Array.isArray(label) ? label : [label]) signals[each](); // several: without waiting
     setTimeout(go, 20);
   } else {
-    process.stdout.write(JSON.stringify({ tracks, settings, shown, called, tempo, labels: Object.keys(signals) }));
+    process.stdout.write(JSON.stringify({ tracks, settings, shown, called, tempo, labels: Object.keys(signals), loaded, used }));
   }
 }
 go();

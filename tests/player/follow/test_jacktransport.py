@@ -131,3 +131,21 @@ def test_where_nobody_states_bars_the_music_stands_until_somebody_does() -> None
     assert change.jump
     assert change.course.rolls
     assert jack.follower.state["there"]
+
+
+@pytest.mark.parametrize("by_bars", [False, True])
+@pytest.mark.parametrize("lag", [0, 700, 5000, 48_000])
+def test_a_device_that_was_away_leaves_nothing_behind(lag: int, by_bars: bool) -> None:
+    """Whether the transport went on meanwhile or fell behind: each cycle says where it is, so nothing adds up."""
+    jack = Timebase(by_bars=by_bars)
+    jack.rolls = True
+    changes = jack.periods(100)
+    for _ in range(40):
+        jack.time += 9_600
+        jack.frame += 9_600 - lag
+        jack.beats += (9_600 - lag) / RATE * jack.tempo / 60
+        jack.beats = max(0.0, jack.beats)
+        jack.frame = max(0, jack.frame)
+        changes += jack.periods(30)
+    course, right = changes[-1].course, jack.beats * 4 if by_bars else jack.frame * 1e9 / RATE
+    assert course.position_at(jack.time) == pytest.approx(right, abs=0.03 if by_bars else 1.0)

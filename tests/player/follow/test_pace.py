@@ -60,12 +60,16 @@ def test_a_first_interval_that_is_other_than_the_known_one_is_believed_unless_th
     assert sure.interval == 400
 
 
-def test_what_is_forgotten_has_no_part_any_more() -> None:
-    pace = paced([*range(0, 20_000, 1000), 20_300, 21_600])
-    pace.forget(2)
+def test_clocks_that_are_carried_over_take_the_place_of_all_before() -> None:
+    pace = paced(range(0, 20_000, 1000))
+    pace.carry([20_300, 21_600])
     assert pace.count == 2
     assert pace.gap == 1300
+    assert pace.interval == 1300
     assert pace.meant == 21_600
+    pace.carry([number * 1200 for number in range(40)])
+    assert pace.count == 40
+    assert pace.interval == pytest.approx(1200)
 
 
 @pytest.mark.parametrize(

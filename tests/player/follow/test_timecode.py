@@ -6,10 +6,12 @@ from fractions import Fraction
 
 import pytest
 
+from cmt_bridge.core.timecode import Rate, read_label
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.timecode import TimecodeFollower
-from cmt_bridge.player.timecode import RATES, Rate, full_frame, quarter_frame
+from cmt_bridge.player.order import Picture
+from cmt_bridge.player.timecode import RATES, full_frame, ns, quarter_frame
 
 RATE = 48000
 PERIOD = 256
@@ -55,7 +57,7 @@ class Sender:
     def ns(self, frames: Fraction) -> float:
         """Give the position of a frame: whole hours are taken off."""
         hour = self.kind.label(int(frames)).hours
-        return float(self.kind.ns(frames - hour * (self.kind.day // 24)))
+        return float(ns(self.kind, frames - hour * (self.kind.day // 24)))
 
 
 @pytest.mark.parametrize("kind", RATES, ids=lambda kind: kind.name)
@@ -213,21 +215,21 @@ def test_quarter_frames_that_come_several_at_once_do_not_cut_the_music(period: i
 def test_timecode_a_thousandth_too_slow_is_of_the_rate_that_has_the_same_number(code: int, rate: str) -> None:
     kind = RATES[code]
     sender = Sender(kind)
-    sender.turn(60 * kind.counted)
-    for number in range(60 * kind.counted * 4, 60 * kind.counted * 4 + 400):
+    sender.turn(60 * kind.base)
+    for number in range(60 * kind.base * 4, 60 * kind.base * 4 + 400):
         sender.run(1, number)
         sender.time += float(RATE / kind.frames / 4) / 1000
     assert sender.follower.state["rate"] == rate
-    place = 60 * 1.001 + 400 * 1.001 / 4 / kind.counted
+    place = 60 * 1.001 + 400 * 1.001 / 4 / kind.base
     assert sender.course.position_at(sender.time) == pytest.approx(place * SECOND, abs=0.1 * MS)
-    assert sender.turn(600 * kind.counted)[0].course.position == pytest.approx(600.6 * SECOND)
+    assert sender.turn(600 * kind.base)[0].course.position == pytest.approx(600.6 * SECOND)
 
 
 def test_a_picture_of_23_976_frames_a_second_says_what_24_means() -> None:
-    follower = TimecodeFollower(RATE, frame_rate=(24000, 1001))
+    follower = TimecodeFollower(RATE, picture=Picture((24000, 1001)))
     (change,) = follower.hear(full_frame(RATES[0].label(24_000)), 0)
     assert change.course.position == 1001 * SECOND
-    follower = TimecodeFollower(RATE, frame_rate=(24, 1))
+    follower = TimecodeFollower(RATE, picture=Picture((24, 1)))
     (change,) = follower.hear(full_frame(RATES[0].label(24_000)), 0)
     assert change.course.position == 1000 * SECOND
 
@@ -252,6 +254,26 @@ def test_hours_before_the_first_bar_are_taken_off_or_said() -> None:
     assert Sender(RATES[3], "01:00:10:00").turn(hour + 30)[0].course.position == -9 * SECOND
     with pytest.raises(UsageError, match="25:00:00:00"):
         TimecodeFollower(RATE, start="25:00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("heard", "position"),
+    [
+        ("10:20:30:12", 0),
+        ("10:20:40:12", 10 * SECOND),
+        ("10:20:00:12", -30 * SECOND),
+        ("10:21:30:12", 60 * SECOND),
+        ("01:00:10:00", 10 * SECOND),  # a session of its own hour
+        ("10:30:00:00", 30 * 60 * SECOND),
+    ],
+)
+def test_the_films_own_timecode_is_where_it_begins_if_the_session_is_there(heard: str, position: int) -> None:
+    follower = TimecodeFollower(RATE, picture=Picture((25, 1), "10:20:30:12", 100.0))
+    (change,) = follower.hear(full_frame(read_label(heard, RATES[1])), 0)
+    assert change.course.position == position
+    said = TimecodeFollower(RATE, start="10:20:40:12", picture=Picture((25, 1), "10:20:30:12", 100.0))
+    (change,) = said.hear(full_frame(read_label("10:20:40:12", RATES[1])), 0)
+    assert change.course.position == 0
 
 
 def test_a_run_goes_on_over_a_full_hour() -> None:

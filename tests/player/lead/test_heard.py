@@ -11,6 +11,7 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow import Follower, follower
 from cmt_bridge.player.lead import Leader, leader
+from cmt_bridge.player.order import Picture
 from cmt_bridge.player.ruler import Ruler
 from tests.player.clockwork import RATE, periods
 
@@ -51,12 +52,12 @@ def journey(led: Leader, heard: Follower, seed: int) -> Iterator[tuple[int, Cour
         yield until, ours, theirs
 
 
-@pytest.mark.parametrize("frame_rate", [(24, 1), (25, 1), (30000, 1001), (30, 1)])
+@pytest.mark.parametrize("frame_rate", [(24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1)])
 @pytest.mark.parametrize("seed", range(4))
 def test_by_mtc_he_is_there_in_50_ms_to_the_sample(seed: int, frame_rate: tuple[int, int]) -> None:
     ruler = Ruler("time", TEMPOS)
-    led = leader("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", frame_rate=frame_rate)
-    heard = follower("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", frame_rate=frame_rate)
+    led = leader("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", picture=Picture(frame_rate))
+    heard = follower("mtc", rate=RATE, ruler=ruler, start="01:00:00:00", picture=Picture(frame_rate))
     for until, ours, theirs in journey(led, heard, seed):
         if until - ours.time > RATE // 20:
             assert theirs.rolls == ours.rolls

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead import leader
+from cmt_bridge.player.order import Picture
 from cmt_bridge.player.ruler import Ruler
 from tests.player.clockwork import RATE, STEADY
 
@@ -14,7 +15,7 @@ def locate(hours: int, minutes: int, seconds: int, frame: int, part: int = 0, *,
 
 
 def test_it_sends_others_where_the_music_is() -> None:
-    led = leader("mmc", rate=RATE, ruler=Ruler("time", STEADY), start="01:00:00:00", frame_rate=(25, 1))
+    led = leader("mmc", rate=RATE, ruler=Ruler("time", STEADY), start="01:00:00:00", picture=Picture((25, 1)))
     led.change(Change(Course(100, 0, SPEED)), "start")
     assert led.render(200) == [(100, locate(1, 0, 0, 0)), (100, PLAY)]
     led.change(Change(Course(RATE, 61 * 10**9, SPEED)), "locate")

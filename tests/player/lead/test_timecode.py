@@ -8,8 +8,9 @@ import pytest
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead.timecode import TimecodeLeader
+from cmt_bridge.player.order import Picture
 from cmt_bridge.player.ruler import Ruler
-from cmt_bridge.player.timecode import RATES, rate_of, read_timecode
+from cmt_bridge.player.timecode import RATES, rate_of
 from tests.player.clockwork import BENT, RATE, periods
 from tests.player.lead.reading import FRAMES, labels, read_full, read_pieces
 
@@ -19,7 +20,7 @@ Told = list[tuple[int, bytes]]
 
 
 def leader(code: int, start: str = "") -> TimecodeLeader:
-    return TimecodeLeader(Ruler("time", BENT), RATE, frame_rate=PICTURES[code], start=start)
+    return TimecodeLeader(Ruler("time", BENT), RATE, picture=Picture(PICTURES[code]), start=start)
 
 
 def at_frame(frame: Fraction | int, code: int) -> int:
@@ -145,7 +146,7 @@ def test_small_corrections_break_no_eight() -> None:
     ("picture", "name"),
     [
         ((24, 1), "24"),
-        ((24000, 1001), "24"),
+        ((24000, 1001), "23.976"),
         ((25, 1), "25"),
         ((50, 1), "25"),
         ((25, 2), "25"),
@@ -155,7 +156,8 @@ def test_small_corrections_break_no_eight() -> None:
         ((30, 1), "30"),
         ((60, 1), "30"),
         ((120, 1), "30"),
-        ((17, 1), "30"),
+        ((2998, 100), "29.97 drop"),
+        ((17, 1), "23.976"),
         ((0, 1), "30"),
     ],
 )
@@ -166,4 +168,39 @@ def test_a_picture_counts_in_the_rate_that_fits(picture: tuple[int, int], name: 
 @pytest.mark.parametrize("text", ["1", "24:00:00:00", "00:60:00:00", "00:00:00:30", "00:01:00;00", "a:b:c:d"])
 def test_a_timecode_that_is_none_is_told(text: str) -> None:
     with pytest.raises(UsageError, match="timecode"):
-        read_timecode(text, RATES[2])
+        leader(2, text)
+
+
+@pytest.mark.parametrize(
+    ("picture", "start", "code", "speed"),
+    [
+        ((24000, 1001), "01:00:00:00", 0, Fraction(24000, 1001)),
+        ((30000, 1001), "01:00:00:00", 3, Fraction(30000, 1001)),
+        ((30000, 1001), "01:00:00;00", 2, Fraction(30000, 1001)),
+        ((60000, 1001), "01:00:00;00", 2, Fraction(30000, 1001)),
+        ((50, 1), "01:00:00:00", 1, Fraction(25)),
+    ],
+)
+def test_labels_go_by_as_fast_as_the_films_own(
+    picture: tuple[int, int], start: str, code: int, speed: Fraction
+) -> None:
+    """Whoever counts the film in them is where it is, however long that goes on."""
+    led = TimecodeLeader(Ruler("time", BENT), RATE, picture=Picture(picture), start=start)
+    led.change(Change(Course(0, 0, SPEED)), "start")
+    found = read_pieces(led.render(700 * RATE))
+    hour = 108_000 if code == 3 else round(3600 * FRAMES[code])
+    for number, (time, stated, label) in enumerate(found):
+        assert stated == code
+        assert label == next(islice(labels(code), hour, None)) if not number else True
+        assert abs(time - 2 * number * RATE / speed) <= 1
+
+
+def test_without_a_start_it_is_the_films_own_timecode() -> None:
+    led = TimecodeLeader(Ruler("time", BENT), RATE, picture=Picture((50, 1), "10:20:30:37"))
+    led.change(Change(Course(0, 0)), "stop")
+    ((_, told),) = led.render(RATE)
+    assert read_full(told) == (1, (10, 20, 30, 18))
+    led.change(Change(Course(RATE, 0, SPEED)), "start")
+    time, _, label = read_pieces(led.render(2 * RATE))[0]
+    assert label == (10, 20, 30, 20)
+    assert time == RATE + round(1.5 / 25 * RATE)  # the film begins in the middle of the frame
