@@ -170,6 +170,10 @@ ROWS: dict[str, tuple[Callable[[Place], object], str]] = {
     ),
     "link: the folder of parts": (lambda place: place.link("clip parts", place.outside), "is a link to another folder"),
     "link: the film": (lambda place: place.link("clip.mp4"), ""),
+    "a version without end": (
+        lambda place: place.edit("project.json", lambda data: data.update(format_version=float("inf"))),
+        "is damaged",
+    ),
     "film: above": (_named("../outside/secret.txt"), "is damaged"),
     "film: absolute": (_named("/etc/passwd"), "is damaged"),
     "film: on another system": (_named("..\\..\\secret.txt", "C:\\x.mp4"), "is damaged"),

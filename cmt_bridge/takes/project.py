@@ -74,7 +74,7 @@ class Project:
             if int(data.get("format_version", 0)) > VERSION:
                 raise ScoreError(f"{self.folder} was made by a newer cmt-bridge.", hint="Update cmt-bridge.")
             return [_video(video["name"], video["sha256"]) for video in data["videos"]]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ScoreError(
                 f"{self.folder / PROJECT} is damaged: {fault_of(error)}.", hint="Move the folder away."
             ) from error
