@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cmt_bridge.cli.statusline import StatusLine
 from cmt_bridge.settings import MOST_VARIATIONS, SCORE_SETTINGS, Setting, Settings, as_text, option_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Progress",
+    "clock",
     "json_option",
     "print_json",
     "print_outcome",
@@ -77,6 +80,14 @@ def shown(path: str | Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) and path != here else str(path)
 
 
+def clock(seconds: float) -> str:
+    """Give a length or a moment as people read it: 1:02.5, and hours where there are any."""
+    minutes, tenths = divmod(round(seconds * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    rest = f"{tenths // 10:02}.{tenths % 10}"
+    return f"{hours}:{minutes:02}:{rest}" if hours else f"{minutes}:{rest}"
+
+
 def print_json(data: Any) -> None:
     """Print data as JSON on stdout."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
@@ -104,26 +115,46 @@ def print_outcome(outcome: Outcome, as_json: bool, sentences: Sequence[str]) -> 
         talk(", ".join(f"{name} {value:.1f} s" for name, value in outcome.seconds.items()))
 
 
+SAY_EVERY = 5.0  # s between lines, where stderr is no terminal
+SHOW_EVERY = 0.1  # s between looks of the line on a terminal
+BAR = 30  # columns
+WORTH_A_GUESS = 0.02  # the share from which on the time left can be told
+
+
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """Show a bar with the time left while the body runs; only on a terminal.
+    """Show the share done and the time left while the body runs: on a terminal on one line, else a line now and then.
 
     >>> with progress("Measuring") as done:
     ...     done(0.5)
     """
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    steps = 1000
-    with click.progressbar(length=steps, label=label, file=sys.stderr, show_eta=True, width=30) as bar:
+    began = time.monotonic()
+    line = StatusLine() if sys.stderr.isatty() else None
+    last = -SHOW_EVERY if line is not None else began
 
-        def done(share: float) -> None:
-            ahead = int(steps * min(1.0, share)) - bar.pos
-            if ahead > 0:
-                bar.update(ahead)
+    def done(share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < (SAY_EVERY if line is None else SHOW_EVERY):
+            return
+        last = now
+        share = min(1.0, max(0.0, share))
+        parts = [label, f"{share:.0%}"]
+        if share >= WORTH_A_GUESS:
+            parts.append(f"{clock((now - began) * (1 - share) / share).partition('.')[0]} left")
+        if line is None:
+            talk(", ".join(parts))
+        else:
+            full = int(BAR * share)
+            line.show([*parts, f"[{'#' * full}{'-' * (BAR - full)}]"])
 
+    if line is not None:
+        done(0.0)
+    try:
         yield done
-        done(1.0)
+    finally:
+        if line is not None:
+            line.end()
 
 
 LABELS = {"measure": "Measuring", "compose": "Composing"}
@@ -131,7 +162,7 @@ LABELS = {"measure": "Measuring", "compose": "Composing"}
 
 @contextmanager
 def stages() -> Iterator[Told]:
-    """Show a bar for each stage that takes a while; only on a terminal."""
+    """Show how far each stage is that takes a while."""
     with ExitStack() as bars:
         now = ""
         done: Progress = lambda _: None  # noqa: E731

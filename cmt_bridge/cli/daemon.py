@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.group import Group
 
 if TYPE_CHECKING:
     from cmt_bridge.service.client import Client
@@ -26,12 +27,12 @@ SAID = "daemon.err"  # in the state folder: what the daemon's libraries say, and
 FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=".")
 
 
-@click.group()
+@click.group(cls=Group)
 def daemon() -> None:
     """Watch folders in the background."""
 
 
-@daemon.command()
+@daemon.command(short_help="Begin to watch a folder.")
 @FOLDER
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
 @click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
@@ -88,7 +89,7 @@ def _apart() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-@daemon.command()
+@daemon.command(short_help="End the daemon of a folder.")
 @FOLDER
 @click.option("--all", "every", is_flag=True, help="All daemons of yours.")
 def stop(folder: Path, every: bool) -> None:
@@ -128,7 +129,7 @@ def _wait_for_end(instance: Instance) -> None:
         time.sleep(PAUSE)
 
 
-@daemon.command()
+@daemon.command(short_help="Show what waits, runs, is done and has failed.")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @json_option
 def status(folder: Path | None, as_json: bool) -> None:
@@ -172,7 +173,7 @@ def _jobs(client: Client, state: str) -> list[dict[str, Any]]:
     return list(client.request("GET", "/v1/jobs", query={"state": state, "limit": 20})["jobs"])
 
 
-@daemon.command()
+@daemon.command(short_help="Show the last lines of the log.")
 @FOLDER
 @click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
 def logs(folder: Path, lines: int) -> None:

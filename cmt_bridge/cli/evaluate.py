@@ -24,7 +24,7 @@ PAPER_MUSIC = {
 PAPER_CONTROL = {"density": 0.107, "strength": 0.001, "time": 0.028}
 
 
-@click.command()
+@click.command(short_help="Measure what a model is worth.")
 @click.argument("checkpoint")
 @click.option("--data", "dataset", required=True, type=click.Path(path_type=Path), help="Dataset with held-out songs.")
 @click.option("--baseline", help="Another model to measure beside it: a name or a path.")

@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 CLOCK = re.compile(r"(\d{1,2}):([0-5]\d):([0-5]\d)(?:[:;]00)?")
 
 
-@click.command()
+@click.command(short_help="Write a project that your DAW opens.")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option(
     "--project",

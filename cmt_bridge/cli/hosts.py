@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.group import Group
 
 __all__ = ["hosts"]
 
@@ -16,12 +17,12 @@ FOLDER = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def hosts() -> None:
     """Put cmt-bridge's verbs inside of your DAW."""
 
 
-@hosts.command("list")
+@hosts.command("list", short_help="List the DAWs, and what is installed for each.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the DAWs, what there is for each, and what is installed.
@@ -42,7 +43,7 @@ def list_(as_json: bool) -> None:
         click.echo(f"{each['host']:<11} {state:<20} {each['page']}")
 
 
-@hosts.command()
+@hosts.command(short_help="Copy the scripts for a DAW to where it looks.")
 @HOST
 @FOLDER
 def install(host: str, folder: Path | None) -> None:
@@ -61,7 +62,7 @@ def install(host: str, folder: Path | None) -> None:
     talk(host_of(host).step)
 
 
-@hosts.command()
+@hosts.command(short_help="Remove what `install` wrote.")
 @HOST
 @FOLDER
 def remove(host: str, folder: Path | None) -> None:

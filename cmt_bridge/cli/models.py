@@ -7,16 +7,17 @@ from pathlib import Path
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.group import Group
 
 __all__ = ["models"]
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """List and import the models that compose."""
 
 
-@models.command("list")
+@models.command("list", short_help="List the models at hand.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the models at hand; the first of a name is the one used."""
@@ -46,7 +47,7 @@ def list_(as_json: bool) -> None:
         )
 
 
-@models.command("import")
+@models.command("import", short_help="Import weights: the original's, or your own.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--name", help="Name to use it by; the file's name else.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence of the weights, for the manifest.")

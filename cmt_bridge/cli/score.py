@@ -15,7 +15,7 @@ from cmt_bridge.settings import SCORE_SETTINGS
 __all__ = ["score"]
 
 
-@click.command()
+@click.command(short_help="Compose music for a clip: the next take.")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write, instead of the next take.")
 @project_option

@@ -7,18 +7,19 @@ from pathlib import Path
 import click
 
 from cmt_bridge.cli.common import talk
+from cmt_bridge.cli.group import Group
 
 __all__ = ["service"]
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=".")
 
 
-@click.group()
+@click.group(cls=Group)
 def service() -> None:
     """Watch folders whenever you are logged in."""
 
 
-@service.command()
+@service.command(short_help="Have a folder watched whenever you log in.")
 @FOLDER
 def install(folder: Path) -> None:
     """Write a systemd user unit or a launchd agent that watches FOLDER, and say how to begin.
@@ -38,7 +39,7 @@ def install(folder: Path) -> None:
     talk(f"begin: {unit.begin}")
 
 
-@service.command()
+@service.command(short_help="Remove what `install` wrote.")
 @FOLDER
 def remove(folder: Path) -> None:
     """Remove what `install` wrote for FOLDER, and say how to end what it started.

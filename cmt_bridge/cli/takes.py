@@ -15,7 +15,7 @@ __all__ = ["accept", "choose", "diff", "redo", "reject", "takes", "undo"]
 VIDEO = click.argument("video", type=click.Path(path_type=Path))
 
 
-@click.command()
+@click.command(short_help="List the takes of a clip.")
 @VIDEO
 @json_option
 def takes(video: Path, as_json: bool) -> None:
@@ -73,7 +73,7 @@ def _chosen(video: Path, verb: str, number: int | None, as_json: bool) -> None:
         talk(f"for your session: {shown(path)}")
 
 
-@click.command()
+@click.command(short_help="Make another take the current one.")
 @VIDEO
 @click.argument("take", type=click.IntRange(1))
 @json_option
@@ -87,7 +87,7 @@ def choose(video: Path, take: int, as_json: bool) -> None:
     _chosen(video, "choose", take, as_json)
 
 
-@click.command()
+@click.command(short_help="Mark a take as accepted.")
 @VIDEO
 @click.argument("take", type=click.IntRange(1), required=False)
 @json_option
@@ -102,7 +102,7 @@ def accept(video: Path, take: int | None, as_json: bool) -> None:
     _chosen(video, "accept", take, as_json)
 
 
-@click.command()
+@click.command(short_help="Mark a take as rejected, and go to another.")
 @VIDEO
 @click.argument("take", type=click.IntRange(1), required=False)
 @json_option
@@ -116,7 +116,7 @@ def reject(video: Path, take: int | None, as_json: bool) -> None:
     _chosen(video, "reject", take, as_json)
 
 
-@click.command()
+@click.command(short_help="Take back the last choice or new take.")
 @VIDEO
 @json_option
 def undo(video: Path, as_json: bool) -> None:
@@ -129,7 +129,7 @@ def undo(video: Path, as_json: bool) -> None:
     _chosen(video, "undo", None, as_json)
 
 
-@click.command()
+@click.command(short_help="Make the choice again that was undone.")
 @VIDEO
 @json_option
 def redo(video: Path, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def redo(video: Path, as_json: bool) -> None:
     _chosen(video, "redo", None, as_json)
 
 
-@click.command()
+@click.command(short_help="Show where two takes differ.")
 @VIDEO
 @click.argument("first", metavar="A", type=click.IntRange(1))
 @click.argument("second", metavar="B", type=click.IntRange(1))

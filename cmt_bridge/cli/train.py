@@ -14,7 +14,7 @@ __all__ = ["train"]
 DEBUG = "debug"
 
 
-@click.command()
+@click.command(short_help="Train a network on a dataset.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Dataset, made by `data build`.")
 @click.option("-n", "--name", required=True, help="Name of the run: exp/NAME, logs/NAME. `debug` saves nothing.")
 @click.option("-p", "--path", "start", type=click.Path(path_type=Path), help="Start from the weights of a checkpoint.")

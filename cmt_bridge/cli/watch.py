@@ -9,7 +9,7 @@ import click
 __all__ = ["watch"]
 
 
-@click.command()
+@click.command(short_help="Score what comes into a folder, until Ctrl-C.")
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
 @click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")

@@ -100,12 +100,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def fresh_path(path: Path) -> Path:
-    """Give `path` where nothing is there yet, else the first of `NAME take 2`, `NAME take 3`, … that is free."""
-    take = 1
+    """Give `path` where nothing is there yet, else the first of `NAME (2)`, `NAME (3)`, … that is free."""
+    number = 1
     candidate = path
     while candidate.exists():
-        take += 1
-        candidate = path.with_name(f"{path.stem} take {take}{path.suffix}")
+        number += 1
+        candidate = path.with_name(f"{path.stem} ({number}){path.suffix}")
     return candidate
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from cmt_bridge.core.files import fresh_path, sha256_of
+from cmt_bridge.errors import ScoreError
 from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
 
-__all__ = ["home_of", "project_of", "projects_in"]
+__all__ = ["home_of", "project_of", "projects_in", "scored_project"]
 
 
 def projects_in(folder: Path) -> list[Project]:
@@ -35,6 +36,17 @@ def project_of(path: Path) -> Project | None:
         return None
     sha256 = sha256_of(path)
     return next((each for each in others if any(video["sha256"] == sha256 for video in each.videos())), None)
+
+
+def scored_project(path: Path) -> Project:
+    """Give the project that a path means. Raises `ScoreError` where it has none, with what to do about it."""
+    project = project_of(path)
+    if project is not None:
+        return project
+    if path.is_file():
+        raise ScoreError(f"{path} has no takes yet.", hint=f"Make one: cmt-bridge score {path.name!r}.")
+    what = f"{path} has no takes." if path.exists() else f"There is no {path}."
+    raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
 
 
 def _named(video: Path) -> tuple[Path, Path]:

@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.config import read_config
-from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.errors import UsageError
 from cmt_bridge.verbs.delivery import dropped
 
 if TYPE_CHECKING:
-    from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["CHOICES", "choose", "compare", "list_takes"]
+__all__ = ["CHOICES", "choose", "compare", "list_markers", "list_takes"]
 
 CHOICES: Final = ("choose", "accept", "reject", "undo", "redo")
 
 
 def list_takes(path: Path) -> dict[str, Any]:
     """Give the takes of what a path means, a video or its project, as data. Raises `ScoreError` where it has none."""
-    project = _project(path)
+    from cmt_bridge.takes.whereabouts import scored_project
+
+    project = scored_project(path)
     history, current = project.history(), project.current()
     return {
         "project": str(project.folder),
@@ -46,7 +47,9 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
 
     Raises `ScoreError` where the path has no takes, `UsageError` where the choice cannot be made.
     """
-    project = _project(path)
+    from cmt_bridge.takes.whereabouts import scored_project
+
+    project = scored_project(path)
     if verb in ("undo", "redo") and number is not None:
         raise UsageError(f"{verb} takes no number of a take.", hint="Use `choose` to go to a take.")
     if verb == "choose" and number is None:
@@ -73,8 +76,9 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
 def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     """Give which bars of which tracks two takes differ in. Raises `UsageError` where there is no such take."""
     from cmt_bridge.takes.difference import difference
+    from cmt_bridge.takes.whereabouts import scored_project
 
-    project = _project(path)
+    project = scored_project(path)
     before, after = project.take(first).score(), project.take(second).score()
     return {
         "project": str(project.folder),
@@ -86,11 +90,27 @@ def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     }
 
 
-def _project(path: Path) -> Project:
-    from cmt_bridge.takes.whereabouts import project_of
+def list_markers(path: Path, number: int | None = None) -> dict[str, Any]:
+    """Give the markers of a take, the current one where none is named, as data; bars and beats count from 1.
 
-    project = project_of(path)
-    if project is None:
-        what = f"{path} has no takes." if path.exists() else f"There is no {path}."
-        raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
-    return project
+    Raises `ScoreError` where the path has no takes, `UsageError` where there is no such take.
+    """
+    from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER
+    from cmt_bridge.takes.whereabouts import scored_project
+
+    project = scored_project(path)
+    take = project.current() if number is None else project.take(number)
+    score = take.score()
+    found = []
+    for marker in sorted(score.markers):
+        tick = score.tempo_map.ticks(marker.seconds)
+        found.append(
+            {
+                "name": marker.text,
+                "kind": marker.kind,
+                "seconds": marker.seconds,
+                "bar": int(tick // TICKS_PER_BAR) + 1,
+                "beat": int(tick % TICKS_PER_BAR // TICKS_PER_QUARTER) + 1,
+            }
+        )
+    return {"project": str(project.folder), "take": take.number, "markers": found}

@@ -43,20 +43,17 @@ def delivered(
 
 
 def _previewed(take: Take, video: Path, name: str) -> list[str]:
-    """Put the music of a take under its video, once; give a sentence where that cannot be."""
-    from cmt_bridge.outputs import audio
-    from cmt_bridge.outputs.preview import measure_picture, write_preview
+    """Put the music of a take under its video, once; return a sentence where that cannot be."""
+    from cmt_bridge.verbs.preview import PreviewOptions, under_film
 
     if any(take.folder.glob("*.preview.*")):
         return []
     try:
-        picture = measure_picture(video)
-        sound = audio.render(take.midi.read_bytes(), audio.find_soundfont(None), renderer="auto")
-        sound = audio.level(audio.fit(sound, picture.seconds))
-        write_preview(video, picture, sound, take.folder / f"{name}.preview", exact=False, progress=lambda _: None)
+        target = take.folder / f"{name}.preview"
+        made = under_film(take.midi.read_bytes(), video, target, PreviewOptions(), progress=lambda _: None)
     except (MissingError, VideoError) as error:
         return [f"No preview: {error}"]
-    return []
+    return list(made.notes)
 
 
 def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
 from cmt_bridge.core.hosts import HOSTS
-from cmt_bridge.errors import InputError, ScoreError, UsageError
+from cmt_bridge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -79,12 +79,9 @@ def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tu
     Raises `ScoreError` where there are no takes, `UsageError` where there is none of that number.
     """
     from cmt_bridge.projects.arrangement import arranged, version_of
-    from cmt_bridge.takes.whereabouts import project_of
+    from cmt_bridge.takes.whereabouts import scored_project
 
-    project = project_of(path)
-    if project is None:
-        what = f"{path} has no takes." if path.exists() else f"There is no {path}."
-        raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
+    project = scored_project(path)
     heard = project.current() if take is None else project.take(take)
     marks = project.history().marks
     kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]

@@ -56,8 +56,8 @@ def test_takes_count_up(tmp_path: Path) -> None:
     path = tmp_path / "clip.mid"
     assert fresh_path(path) == path
     path.touch()
-    (tmp_path / "clip take 2.mid").touch()
-    assert fresh_path(path).name == "clip take 3.mid"
+    (tmp_path / "clip (2).mid").touch()
+    assert fresh_path(path).name == "clip (3).mid"
 
 
 def test_a_folder_that_was_moved_does_not_come_back(tmp_path: Path) -> None:
