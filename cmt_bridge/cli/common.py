@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,21 +99,38 @@ def talk(message: str) -> None:
     click.echo(message, err=True)
 
 
-def print_outcome(outcome: Outcome, as_json: bool, sentences: Sequence[str]) -> None:
-    """Say what a request came to: a sentence for each take and its folder, the notes, the files for the session."""
+def print_outcome(outcome: Outcome, as_json: bool, sentences: Sequence[str], video: Path) -> None:
+    """Say what a request for a video came to: each take and its folder, the notes, the files, and what comes next."""
     for note in outcome.notes:
         talk(note)
     if as_json:
         print_json(outcome.to_json())
         return
+    several = len(outcome.takes) > 1
     for take, sentence in zip(outcome.takes, sentences, strict=True):
-        if sentence:
-            talk(sentence)
+        number = f"take {take['take']}" if take["take"] else ""
+        head = f"{number}, the current one" if number and several and take.get("current") else number
+        if said := ": ".join(filter(None, (head, sentence))):
+            talk(said)
         click.echo(shown(take["folder"]))
     for path in outcome.dropped:
         talk(f"for your session: {shown(path)}")
-    if outcome.seconds:
-        talk(", ".join(f"{name} {value:.1f} s" for name, value in outcome.seconds.items()))
+    talk(f"next: {_next(outcome, video)}")
+
+
+def _next(outcome: Outcome, video: Path) -> str:
+    """Say what one does with what was made."""
+    if outcome.project is None:
+        return f"cmt-bridge preview {_typed(outcome.takes[0]['folder'])}"
+    clip = _typed(video)
+    if len(outcome.takes) > 1:
+        return f"cmt-bridge preview {clip} --take all, then cmt-bridge choose {clip} N"
+    return f"cmt-bridge preview {clip}, or cmt-bridge export {clip} --project reaper"
+
+
+def _typed(path: str | Path) -> str:
+    """Return a path as it is typed in a shell."""
+    return shlex.quote(shown(path))
 
 
 SAY_EVERY = 5.0  # s between lines, where stderr is no terminal

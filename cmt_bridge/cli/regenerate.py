@@ -82,7 +82,7 @@ def regenerate(
     kinds = kinds_of(projects, request.output)
     with stages() as told:
         outcome = with_projects(carried(request, told), kinds)
-    print_outcome(outcome, as_json, ["" for _ in outcome.takes])
+    print_outcome(outcome, as_json, ["" for _ in outcome.takes], video)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -38,20 +38,20 @@ def score(video: Path, output: Path | None, projects: str, as_json: bool, **give
       cmt-bridge score clip.mp4 --tempo 96 --control 1 -o music
     """
     from cmt_bridge.cli.carry import carried
+    from cmt_bridge.config import read_config
     from cmt_bridge.errors import UsageError
-    from cmt_bridge.settings import analysis_options, compose_options
-    from cmt_bridge.verbs.score import ScoreRequest
+    from cmt_bridge.verbs.score import ScoreRequest, check_settings
 
     if output is not None and output.name in ("", ".."):
         raise UsageError(
             f"-o needs the name of a folder to make, not {str(output)!r}.", hint="Give one such as -o music."
         )
     settings = settings_of(given)
-    analysis_options(settings), compose_options(settings)  # what cannot be is refused before anything is begun
+    check_settings({**read_config(video.absolute().parent).score, **settings})  # before anything is begun
     kinds = kinds_of(projects, output)
     with stages() as told:
         outcome = with_projects(carried(ScoreRequest(video, settings, output, _elsewhere(video)), told), kinds)
-    print_outcome(outcome, as_json, [_sentence(take) for take in outcome.takes])
+    print_outcome(outcome, as_json, [_sentence(take) for take in outcome.takes], video)
 
 
 def _elsewhere(video: Path) -> Path | None:
@@ -60,5 +60,8 @@ def _elsewhere(video: Path) -> Path | None:
 
 
 def _sentence(take: dict[str, Any]) -> str:
-    notes = ", ".join(f"{name} {count}" for name, count in take["notes"].items())
-    return f"{take['bars']} bars at {take['tempo']:.2f} BPM, seed {take['seed']}: {notes} notes"
+    from cmt_bridge.core.key import key_title
+
+    notes = ", ".join(f"{name} {count}" for name, count in take["notes"].items() if count or name in take["asked"])
+    key = f" in {key_title(take['heard_key'])}" if take["heard_key"] else ""
+    return f"{take['bars']} bars at {take['tempo']:.2f} BPM{key}, seed {take['seed']}\n  notes: {notes}"

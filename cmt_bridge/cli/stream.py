@@ -90,10 +90,14 @@ def stream(
       cmt-bridge stream clip.mp4 --lead clock,mtc --loop 5-8
       cmt-bridge stream clip.mp4 --dry-run
     """
+    from cmt_bridge.config import read_config
     from cmt_bridge.live.request import asked
+    from cmt_bridge.verbs.score import check_settings
 
     said = _said(given)
     request = asked(video, said)
+    if request.settings:  # what cannot be is refused before anything is loaded
+        check_settings({**read_config(video.absolute().parent).score, **request.settings})
     if dry_run:
         _rehearse(request, as_json)
         return

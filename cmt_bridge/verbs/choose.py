@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.config import read_config
-from cmt_bridge.errors import UsageError
+from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.delivery import dropped
 
 if TYPE_CHECKING:
@@ -19,8 +19,11 @@ __all__ = ["CHOICES", "choose", "compare", "list_markers", "list_takes"]
 CHOICES: Final = ("choose", "accept", "reject", "undo", "redo")
 
 
-def list_takes(path: Path) -> dict[str, Any]:
-    """Give the takes of what a path means, a video or its project, as data. Raises `ScoreError` where it has none."""
+def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
+    """Give the takes of what a path means, a video or its project, as data; with `figures` what is in each of them.
+
+    Raises `ScoreError` where it has none.
+    """
     from cmt_bridge.takes.whereabouts import scored_project
 
     project = scored_project(path)
@@ -36,10 +39,33 @@ def list_takes(path: Path) -> dict[str, Any]:
                 "folder": str(take.folder),
                 "mark": history.marks.get(take.number, ""),
                 **{name: value for name, value in take.facts.to_json().items() if not name.startswith("format")},
+                **(_figures(take) if figures else {}),
             }
             for take in project.takes()
         ],
     }
+
+
+def _figures(take: Take) -> dict[str, Any]:
+    """Return what is in a take, and the settings it differs by from the usual ones; nothing where it is damaged."""
+    from cmt_bridge.model.registry import DEFAULT
+    from cmt_bridge.settings import PRECISIONS, differing
+    from cmt_bridge.verbs.outcome import asked_of, summary
+
+    try:
+        score = take.score()
+    except ScoreError as error:
+        return {"damaged": str(error)}
+    options = asked_of(score)
+    settings = dict(differing(options)) if options is not None else {}
+    made, precision = score.provenance.model, score.provenance.options.get("precision", PRECISIONS[0])
+    settings |= {"model": made} if made not in ("", DEFAULT) else {}
+    settings |= {"precision": str(precision)} if precision != PRECISIONS[0] else {}
+    asked = take.facts.request
+    settings |= {name: str(asked[name]) for name in ("tempo", "tempo_range", "cut_sensitivity") if name in asked}
+    figures = summary(score, take.folder, take.facts.seed)
+    wanted = ("tempo", "bars", "duration", "notes", "heard_key", "asked_key")
+    return {name: figures[name] for name in wanted} | {"settings": settings}
 
 
 def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:

@@ -32,8 +32,13 @@ def delivered(
     if "preview" in outputs.files and video is not None:
         notes = [*notes, *(note for take in takes for note in _previewed(take, video, project.name))]
     files, left = dropped(project, outputs)
+    current = project.current().number
+    made = [
+        summary(take.score(), take.folder, take.facts.seed, take.number) | {"current": take.number == current}
+        for take in takes
+    ]
     return Outcome(
-        [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes],
+        made,
         project=str(project.folder),
         dropped=files,
         notes=[*notes, *left],

@@ -16,13 +16,14 @@ from cmt_bridge.verbs.outcome import Outcome, Told, summary
 from cmt_bridge.verbs.score import now, precision_of
 
 if TYPE_CHECKING:
+    from cmt_bridge.core.anew import Request
     from cmt_bridge.core.control import ControlTrack
     from cmt_bridge.core.instruments import Instrument
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.score import Score
     from cmt_bridge.outputs.edited import Edited
-    from cmt_bridge.regeneration import Regenerated, Request
+    from cmt_bridge.regeneration import Regenerated
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Draft, Take
 
@@ -111,11 +112,11 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     Raises `UsageError` where the score has no such bars, and the errors of what it uses.
     """
     from cmt_bridge.compose.plan import plan
+    from cmt_bridge.model.knowledge import knowledge_of
+    from cmt_bridge.model.registry import find_model
     from cmt_bridge.outputs.edited import read_edited
     from cmt_bridge.outputs.scorefile import METADATA_NAME, read_metadata
     from cmt_bridge.pipeline import Timings, load_engine
-    from cmt_bridge.regeneration import control_of
-    from cmt_bridge.regeneration import regenerate as run
 
     source = _source(request)
     if source.project is not None and request.output is None:
@@ -139,13 +140,20 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         edited.check(wanted.bars)
         piece = replace(piece, tracks=edited.tracks(wanted.bars, wanted.instruments))
     wanted.check(piece)
+    precision = precision_of(request.precision)
+    model = request.model or _model_of(piece, source.home)
+    knowledge_of(find_model(model).path).check(options)  # all that can be refused is, before torch is loaded
+
+    from cmt_bridge.regeneration import control_of
+    from cmt_bridge.regeneration import regenerate as run
+
     control = control_of(piece) if control is None else _fitted(control, piece)
     if request.density:
         lively = tuple(max(1, min(16, density + request.density)) for density in control.density)
         control = replace(control, density=lively)
     told("compose", 0.0)
     with timings.part("load"):
-        entry, engine = load_engine(request.model or _model_of(piece, source.home), precision_of(request.precision))
+        entry, engine = load_engine(model, precision)
     note = {"model": entry.name, "model_sha256": entry.sha256, "precision": request.precision, **_said(request)}
     with timings.part("compose"):
         found = run(
@@ -205,7 +213,7 @@ def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
 
 
 def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequest) -> Request:
-    from cmt_bridge.regeneration import Request
+    from cmt_bridge.core.anew import Request
     from cmt_bridge.settings import instruments_of
     from cmt_bridge.verbs.bars import bars_of
 
