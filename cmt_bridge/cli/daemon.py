@@ -36,7 +36,8 @@ def daemon() -> None:
 @FOLDER
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
 @click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
-def start(folder: Path, port: int, osc: int) -> None:
+@json_option
+def start(folder: Path, port: int, osc: int, as_json: bool) -> None:
     """Begin to watch FOLDER, this one else, and go on when this terminal is closed.
 
     \b
@@ -72,8 +73,12 @@ def start(folder: Path, port: int, osc: int) -> None:
     while time.monotonic() < until and process.poll() is None:
         instance = instance_for(folder)
         if instance is not None and instance.port and (client := Client.for_path(folder)) is not None:
-            talk(f"watching {client.instance.folder}: process {client.instance.pid}, port {client.instance.port}")
-            click.echo(client.instance.pid)
+            found = client.instance
+            if as_json:
+                print_json({"folder": str(found.folder), "pid": found.pid, "port": found.port, "log": str(log)})
+                return
+            talk(f"watching {found.folder}: process {found.pid}, port {found.port}")
+            click.echo(found.pid)
             return
         time.sleep(PAUSE)
     if process.poll() is None:
@@ -92,7 +97,8 @@ def _apart() -> dict[str, Any]:
 @daemon.command(short_help="End the daemon of a folder.")
 @FOLDER
 @click.option("--all", "every", is_flag=True, help="All daemons of yours.")
-def stop(folder: Path, every: bool) -> None:
+@json_option
+def stop(folder: Path, every: bool, as_json: bool) -> None:
     """End the daemon that watches FOLDER, in order: what it is at is taken up again when it is started.
 
     \b
@@ -105,15 +111,19 @@ def stop(folder: Path, every: bool) -> None:
     from cmt_bridge.service.instance import instances
 
     errors = []
+    stopped = []
     for instance in instances() if every else [_instance(folder)]:
         try:
             Client(instance).request("POST", "/v1/stop")
             _wait_for_end(instance)
             talk(f"{instance.folder} is not watched any more")
+            stopped.append(str(instance.folder))
         except CmtBridgeError as error:
             errors.append(error)
     if errors:
         raise errors[0]
+    if as_json:
+        print_json({"stopped": stopped})
 
 
 def _wait_for_end(instance: Instance) -> None:
@@ -176,7 +186,8 @@ def _jobs(client: Client, state: str) -> list[dict[str, Any]]:
 @daemon.command(short_help="Show the last lines of the log.")
 @FOLDER
 @click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
-def logs(folder: Path, lines: int) -> None:
+@json_option
+def logs(folder: Path, lines: int, as_json: bool) -> None:
     """Show the last lines of the log of the daemon that watches FOLDER, or that watched it.
 
     \b
@@ -193,6 +204,9 @@ def logs(folder: Path, lines: int) -> None:
         raise UsageError(
             f"There is no log for {folder.absolute()}.", hint="`watch` says it on its terminal; `daemon start` has one."
         )
+    if as_json:
+        print_json({"log": str(path), "lines": last_lines(path, lines)})
+        return
     for line in last_lines(path, lines):
         click.echo(line)
     talk(f"log: {path}")

@@ -46,7 +46,8 @@ def list_(as_json: bool) -> None:
 @hosts.command(short_help="Copy the scripts for a DAW to where it looks.")
 @HOST
 @FOLDER
-def install(host: str, folder: Path | None) -> None:
+@json_option
+def install(host: str, folder: Path | None, as_json: bool) -> None:
     """Copy the scripts for HOST to where it looks for them, and say what is left to do there.
 
     \b
@@ -57,15 +58,20 @@ def install(host: str, folder: Path | None) -> None:
     from cmt_bridge.verbs.hosts import install as carry_out
 
     done = carry_out(host, folder)
+    step = host_of(host).step
+    if as_json:
+        print_json({"host": host, "folder": str(done.folder), "files": list(done.files), "step": step})
+        return
     for name in done.files:
         click.echo(done.folder / name)
-    talk(host_of(host).step)
+    talk(step)
 
 
 @hosts.command(short_help="Remove what `install` wrote.")
 @HOST
 @FOLDER
-def remove(host: str, folder: Path | None) -> None:
+@json_option
+def remove(host: str, folder: Path | None, as_json: bool) -> None:
     """Remove what `install` wrote for HOST; what was changed since is left.
 
     \b
@@ -75,6 +81,9 @@ def remove(host: str, folder: Path | None) -> None:
     from cmt_bridge.verbs.hosts import remove as carry_out
 
     done = carry_out(host, folder)
+    if as_json:
+        print_json({"host": host, "folder": str(done.folder), "removed": list(done.files), "left": list(done.left)})
+        return
     for name in done.files:
         click.echo(done.folder / name)
     for name in done.left:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cmt_bridge.cli.common import talk
+from cmt_bridge.cli.common import json_option, print_json, talk
 from cmt_bridge.cli.group import Group
 
 __all__ = ["service"]
@@ -21,7 +21,8 @@ def service() -> None:
 
 @service.command(short_help="Have a folder watched whenever you log in.")
 @FOLDER
-def install(folder: Path) -> None:
+@json_option
+def install(folder: Path, as_json: bool) -> None:
     """Write a systemd user unit or a launchd agent that watches FOLDER, and say how to begin.
 
     \b
@@ -35,13 +36,17 @@ def install(folder: Path) -> None:
         raise UsageError(f"{folder} is not a folder.", hint="Give the folder whose videos shall be scored.")
     unit = unit_for(folder)
     unit.install()
+    if as_json:
+        print_json({"unit": str(unit.path), "begin": unit.begin, "end": unit.end})
+        return
     click.echo(unit.path)
     talk(f"begin: {unit.begin}")
 
 
 @service.command(short_help="Remove what `install` wrote.")
 @FOLDER
-def remove(folder: Path) -> None:
+@json_option
+def remove(folder: Path, as_json: bool) -> None:
     """Remove what `install` wrote for FOLDER, and say how to end what it started.
 
     \b
@@ -52,5 +57,8 @@ def remove(folder: Path) -> None:
 
     unit = unit_for(folder)
     unit.remove()
+    if as_json:
+        print_json({"unit": str(unit.path), "end": unit.end})
+        return
     click.echo(unit.path)
     talk(f"end: {unit.end}")
