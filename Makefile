@@ -55,6 +55,7 @@ $(WHEEL): | $(VENV)/.installed
 
 build/demo.mp4: examples/demo_clip.py $(WHEEL) | $(VENV)/.installed
 	@echo "Cutting the clip …"
+	@rm -f $@
 	@$(BIN)/python examples/demo_clip.py $(WHEEL) $@
 
 build/demo/score.json: build/demo.mp4 | $(VENV)/.installed

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
@@ -110,6 +111,7 @@ def state_root() -> Path:
     return Path(said).absolute() if said else platformdirs.user_state_path("cmt-bridge", appauthor=False)
 
 
+@takes_paths
 def read_config(folder: Path) -> Config:
     """Read cmt-bridge.toml of a folder and of all above it; the nearest says what holds.
 

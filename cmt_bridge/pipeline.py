@@ -18,6 +18,7 @@ from cmt_bridge.core.files import complete_folder, sha256_of
 from cmt_bridge.core.key import heard_key
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.score import Provenance, Score
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import ScoreError
@@ -83,6 +84,7 @@ class Timings:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
 
+@takes_paths
 def look_at(
     path: Path,
     options: AnalysisOptions | None = None,
@@ -205,6 +207,7 @@ def provenance_of(
     )
 
 
+@takes_paths
 def fresh_folder(folder: Path) -> Path:
     """Give `folder` where it is free or empty, else the first of `FOLDER take 2`, `FOLDER take 3`, … that is."""
     take, candidate = 1, folder
@@ -214,6 +217,7 @@ def fresh_folder(folder: Path) -> Path:
     return candidate
 
 
+@takes_paths
 def takes_of_folder(folder: Path) -> list[Provenance]:
     """Return where the scores in `folder` and its later takes, as `fresh_folder` names them, came from."""
     found = []
@@ -226,6 +230,7 @@ def takes_of_folder(folder: Path) -> list[Provenance]:
     return found
 
 
+@takes_paths
 def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Path]:
     """Write each score to a folder of its own, complete or not at all: MIDI, score.json and the metadata.
 
@@ -234,6 +239,7 @@ def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Pat
     return [write_take(score, picture.metadata, picture.title, fresh_folder(folder)) for score in scores]
 
 
+@takes_paths
 def write_take(
     score: Score,
     metadata: VideoMetadata | None,

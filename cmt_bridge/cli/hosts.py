@@ -40,7 +40,32 @@ def list_(as_json: bool) -> None:
     for each in found:
         here = "scripts" if each["scripts"] else "by files and ports"
         state = f"installed in {each['folder']}" if each["installed"] else here
-        click.echo(f"{each['host']:<11} {state:<20} {each['page']}")
+        click.echo(f"{each['host']:<11} {state}")
+    talk("how to go about it in each: cmt-bridge hosts show HOST")
+
+
+@hosts.command(short_help="Show the page that tells all of a DAW.")
+@HOST
+@json_option
+def show(host: str, as_json: bool) -> None:
+    """Show the page of HOST: how to open, play, follow and compose there, and what of it was tried.
+
+    \b
+    Examples:
+      cmt-bridge hosts show reaper
+    """
+    from cmt_bridge.errors import MissingError
+    from cmt_bridge.verbs.hosts import host_of, page_of
+
+    page = page_of(host_of(host))
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingError(f"{page} is missing.", hint="Install cmt-bridge anew.") from error
+    if as_json:
+        print_json({"host": host, "page": str(page), "text": text})
+    else:
+        click.echo_via_pager(text)
 
 
 @hosts.command(short_help="Copy the scripts for a DAW to where it looks.")

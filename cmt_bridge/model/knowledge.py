@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmt_bridge.core.options import ComposeOptions
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import CheckpointError, UsageError
 
 __all__ = ["Knowledge", "knowledge_of"]
@@ -33,6 +34,7 @@ class Knowledge:
             raise UsageError("This model knows no keys.", hint="Leave out --key, or use another --model.")
 
 
+@takes_paths
 def knowledge_of(path: Path) -> Knowledge:
     """Read what a model knows. Raises `CheckpointError` where the file is none of ours."""
     from safetensors import SafetensorError, safe_open

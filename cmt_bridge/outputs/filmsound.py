@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.outputs.audio import PEAK, SAMPLE_RATE, Sound, level
 from cmt_bridge.outputs.preview import Picture
 
@@ -17,6 +18,7 @@ MUSIC_UNDER = 10 ** (-6 / 20)
 JUMP_SECONDS = 0.05  # from which on a gap between two blocks is one of the film, and no rounding
 
 
+@takes_paths
 def read_film_sound(path: Path, picture: Picture) -> tuple[Sound | None, str]:
     """Return a film's own sound from its first picture to its last, and what is wrong with it, if anything.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.score import Marker, Note, Score
 from cmt_bridge.core.song import Song, SongTrack
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_QUARTER
@@ -53,11 +54,13 @@ MAX_FILE_BYTES = 16 * 2**20
 MAX_BARS = 10_000  # 5.5 hours at 120 BPM; a damaged delta time reaches far beyond
 
 
+@takes_paths
 def find_midi(folder: Path) -> list[Path]:
     """Give the MIDI files below a folder, at any depth, in order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
 
 
+@takes_paths
 def read_midi_bytes(path: Path) -> bytes:
     """Read the bytes of a MIDI file, type 0 or 1 in ticks per quarter, checked event by event.
 
@@ -169,6 +172,7 @@ def _parse(path: Path) -> Any:
         raise MidiError(f"{path} is a damaged MIDI file: {error}.", hint="Export it again.") from error
 
 
+@takes_paths
 def read_song(path: Path) -> Song:
     """Read a MIDI file, type 0 or 1, any resolution; a track holding several programs comes apart.
 
@@ -199,6 +203,7 @@ def read_song(path: Path) -> Song:
     )
 
 
+@takes_paths
 def read_markers(path: Path) -> tuple[tuple[int, str], ...]:
     """Read the markers (FF 06) of a MIDI file as (file tick, text). Raises `MidiError` as `read_song` does."""
     score = _parse(path)
@@ -338,6 +343,7 @@ def midi_bytes(score: Score, *, hours: int = 0, keep_overlaps: bool = False) -> 
     return buffer.getvalue()
 
 
+@takes_paths
 def write_midi(score: Score, path: Path, *, hours: int = 0, keep_overlaps: bool = False) -> None:
     """Write a score as a MIDI file, as `midi_bytes` gives it. Raises `OutputError` where it cannot be written."""
     data = midi_bytes(score, hours=hours, keep_overlaps=keep_overlaps)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmt_bridge.core.files import complete_path, fresh_path
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import OutputError, UsageError, VideoError
 from cmt_bridge.outputs.audio import SAMPLE_RATE, Sound
 
@@ -87,6 +88,7 @@ def _packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
             yield packet
 
 
+@takes_paths
 def measure_picture(path: Path) -> Picture:
     """Find out when the picture of a video begins and ends. Raises `VideoError` where there is none."""
     with _open(path) as (container, stream):
@@ -161,6 +163,7 @@ class _CannotHoldError(Exception):
     """A container cannot hold the picture."""
 
 
+@takes_paths
 def write_preview(
     video: Path,
     picture: Picture,

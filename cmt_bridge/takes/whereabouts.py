@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from cmt_bridge.core.files import fresh_path, sha256_of
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import ScoreError
 from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
 
 __all__ = ["home_of", "project_of", "projects_in", "scored_project"]
 
 
+@takes_paths
 def projects_in(folder: Path) -> list[Project]:
     """Give the projects that lie in a folder."""
     return [Project(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if (path / PROJECT).is_file()]
 
 
+@takes_paths
 def project_of(path: Path) -> Project | None:
     """Give the project that a path means: the folder itself, something in it, or the video it is for; else None.
 
@@ -38,6 +41,7 @@ def project_of(path: Path) -> Project | None:
     return next((each for each in others if any(video["sha256"] == sha256 for video in each.videos())), None)
 
 
+@takes_paths
 def scored_project(path: Path) -> Project:
     """Give the project that a path means. Raises `ScoreError` where it has none, with what to do about it."""
     project = project_of(path)
@@ -53,6 +57,7 @@ def _named(video: Path) -> tuple[Path, Path]:
     return video.with_name(f"{video.stem}{SUFFIX}"), video.with_name(f"{video.name}{SUFFIX}")
 
 
+@takes_paths
 def home_of(path: Path, title: str, home: Path | None = None) -> Path:
     """Give the folder that a new project for a file goes to: beside it, or in `home`."""
     home = path.absolute().parent if home is None else home.absolute()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.config import read_config
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.delivery import dropped
 
@@ -19,6 +20,7 @@ __all__ = ["CHOICES", "choose", "compare", "list_markers", "list_takes"]
 CHOICES: Final = ("choose", "accept", "reject", "undo", "redo")
 
 
+@takes_paths
 def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
     """Give the takes of what a path means, a video or its project, as data; with `figures` what is in each of them.
 
@@ -68,6 +70,7 @@ def _figures(take: Take) -> dict[str, Any]:
     return {name: figures[name] for name in wanted} | {"settings": settings}
 
 
+@takes_paths
 def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
     """Carry out one of `CHOICES`: give the take that is current then, and drop its files.
 
@@ -99,6 +102,7 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
     }
 
 
+@takes_paths
 def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     """Give which bars of which tracks two takes differ in. Raises `UsageError` where there is no such take."""
     from cmt_bridge.takes.difference import difference
@@ -116,6 +120,7 @@ def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     }
 
 
+@takes_paths
 def list_markers(path: Path, number: int | None = None) -> dict[str, Any]:
     """Give the markers of a take, the current one where none is named, as data; bars and beats count from 1.
 

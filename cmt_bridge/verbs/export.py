@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.core.files import complete_folder, complete_path, fresh_path
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def format_of(name: str) -> Format:
     return found
 
 
+@takes_paths
 def arrangement_of(path: Path, take: int | None = None, *, start: int = 0) -> tuple[Arrangement, Project, int]:
     """Give the music for a video, or for its project folder, with its project and the number of the take that is heard.
 
@@ -118,6 +120,7 @@ def _film(path: Path, project: Project, folder: Path) -> Film | None:
     return Film(video, metadata.duration, source.frame_rate, source.width, source.height)
 
 
+@takes_paths
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
     from cmt_bridge.outputs.midibytes import releases, strikes
@@ -149,6 +152,7 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     }
 
 
+@takes_paths
 def export(
     path: Path, formats: Iterable[str], *, take: int | None = None, folder: Path | None = None, start: int = 0
 ) -> list[Exported]:
@@ -170,6 +174,7 @@ def export(
     return found
 
 
+@takes_paths
 def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction = Fraction(0)) -> Exported:
     """Write a REAPER project or an Ardour snapshot that is there once more, with our music in it at `at` seconds.
 

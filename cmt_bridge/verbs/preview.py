@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.core.files import cut, fresh_path
+from cmt_bridge.core.paths import path_fields, takes_paths
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class PreviewOptions:
     soundfont: Path | None = None
     renderer: Renderer = "auto"
     film_sound: bool = True
+
+    def __post_init__(self) -> None:
+        path_fields(self, "soundfont")
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class _Music:
     take: int | None = None
 
 
+@takes_paths
 def preview(
     path: Path,
     options: PreviewOptions | None = None,
@@ -166,6 +171,7 @@ def _written(
     return Previewed(path, music.take, seconds, font, ("Without --video only the sound is written.",))
 
 
+@takes_paths
 def under_film(
     midi: bytes, video: Path, target: Path, options: PreviewOptions, *, exact: bool = False, progress: Progress
 ) -> Previewed:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config
+from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.delivery import delivered
 from cmt_bridge.verbs.outcome import Outcome, Told, summary
@@ -62,6 +63,9 @@ class RegenerateRequest:
     precision: str = "float32"
     output: Path | None = None
     key: str = ""
+
+    def __post_init__(self) -> None:
+        path_fields(self, "path", "base", "output")
 
     def to_json(self) -> dict[str, Any]:
         """Give the form that goes over a wire: what is as usual is left out, `start` and `end` are `from` and `to`."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import Config, read_config
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import OutputError, ScoreError, UsageError, VideoError
 from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
 from cmt_bridge.verbs.delivery import delivered
@@ -44,6 +45,9 @@ class ScoreRequest:
     home: Path | None = None
     key: str = ""
     again: bool = True
+
+    def __post_init__(self) -> None:
+        path_fields(self, "path", "output", "home")
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ import platformdirs
 
 from cmt_bridge.core.files import complete_path, sha256_of
 from cmt_bridge.core.metadata import VideoSource
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import OutputError, VideoError
 from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure, shown_name
 from cmt_bridge.video.stream import check_file
@@ -34,6 +35,7 @@ def cache_folder() -> Path:
     return root / "measurements"
 
 
+@takes_paths
 def measured(path: Path, progress: Callable[[float], None] | None = None, threads: int | None = None) -> Measurement:
     """Give the measurement of a video: from the cache where its content is known, else by measuring it.
 
@@ -52,6 +54,7 @@ def measured(path: Path, progress: Callable[[float], None] | None = None, thread
     return result
 
 
+@takes_paths
 def known(path: Path, sha256: str) -> Measurement | None:
     """Give the measurement of a video with this content, if there is one."""
     found = load(cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz")
@@ -68,6 +71,7 @@ def keep(measurement: Measurement) -> None:
         _tidy(entry.parent)
 
 
+@takes_paths
 def save(measurement: Measurement, path: Path) -> None:
     """Write a measurement as `.npz`, complete or not at all. Raises `OutputError`."""
     head = {
@@ -81,6 +85,7 @@ def save(measurement: Measurement, path: Path) -> None:
         np.savez_compressed(temporary, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
 
 
+@takes_paths
 def load(path: Path) -> Measurement | None:
     """Read a measurement; None where there is none or it is damaged."""
     try:

@@ -61,6 +61,7 @@ def test_what_is_quick_prints_json(run: Run, film: Path, tiny_model: Path) -> No
         "models list": (),
         "models show": (),
         "hosts list": (),
+        "hosts show": ("live",),
         "hosts install": ("reaper", "--folder", film.parent / "scripts"),
         "hosts remove": ("reaper", "--folder", film.parent / "scripts"),
         "daemon status": (),
