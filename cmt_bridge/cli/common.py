@@ -153,7 +153,7 @@ def progress(label: str) -> Iterator[Progress]:
     def done(share: float) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last < (SAY_EVERY if line is None else SHOW_EVERY):
+        if now - last < (SAY_EVERY if line is None else SHOW_EVERY) or (line is None and share <= 0):
             return
         last = now
         share = min(1.0, max(0.0, share))

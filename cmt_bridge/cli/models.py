@@ -109,7 +109,7 @@ def show(name: str, as_json: bool) -> None:
 
 def _training(record: Mapping[str, Any]) -> str:
     """Return what a manifest records of a training, in one sentence; lists are told elsewhere."""
-    flat = {**record, **record.get("options", {})}
+    flat = {**record.get("options", {}), **record}
     said = [f"{name} {_figure(value)}" for name, value in flat.items() if not isinstance(value, list | dict)]
     return ", ".join(said) or "not recorded"
 

@@ -171,6 +171,21 @@ def test_the_rhythm_stays(project: Project, model: str) -> None:
     assert changed_bars(project) <= {3, 4, 5}
 
 
+def test_a_part_that_rests_is_told() -> None:
+    from cmt_bridge.core.anew import Request
+    from cmt_bridge.regeneration import Regenerated
+    from cmt_bridge.verbs.regenerate import _sentence
+
+    tracks = tuple(
+        replace(track, notes=tuple(n for n in track.notes if not 16 <= n.onset < 48)) if track.name == "Bass" else track
+        for track in piece().tracks
+    )
+    made = Regenerated(replace(piece(), tracks=tracks), 1, None, 0)
+    wanted = Request(((1, 3),), (Instrument.PIANO, Instrument.BASS))
+    assert "no notes for Bass: the model lets it rest there" in _sentence(made, wanted)
+    assert "no notes" not in _sentence(made, replace(wanted, bars=((1, 4),)))
+
+
 def test_a_request_goes_over_a_wire() -> None:
     request = RegenerateRequest(
         Path("/a/clip.mp4"), start="Cut 1", end="9.5", tracks=("piano",), base=Path("/a/b.mid"), seed=4, density=-2
