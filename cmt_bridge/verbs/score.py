@@ -184,7 +184,9 @@ def _next_seed(request: ScoreRequest, project: Project | None, sha256: str, vari
     if request.output is not None:
         beside = takes_of_folder(request.output)
         return unused((made.seed for made in beside if made.video_sha256 == sha256), variations)
-    return next_seed(project.takes(), variations, request.key) if project is not None else 0
+    takes = project.takes() if project is not None else []
+    of_this = [take for take in takes if take.facts.request.get("video_sha256", sha256) == sha256]
+    return next_seed(of_this, variations, request.key)
 
 
 def _changed(path: Path) -> VideoError:

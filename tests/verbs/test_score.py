@@ -53,6 +53,13 @@ def test_scoring_again_takes_the_next_unused_seed(film: Path, tiny_model: Path) 
     assert all(a != b for n, a in enumerate(music) for b in music[:n])
 
 
+def test_another_film_of_the_same_name_begins_anew(film: Path, tiny_model: Path) -> None:
+    run(film, tiny_model)
+    write_metadata(film, 6.0)  # a new cut, exported over the old one
+    assert seeds(run(film, tiny_model)) == [0]
+    assert seeds(run(film, tiny_model)) == [1]
+
+
 def test_a_seed_brings_its_music_back_and_that_is_said(film: Path, tiny_model: Path) -> None:
     first, _ = run(film, tiny_model), run(film, tiny_model)
     again = run(film, tiny_model, seed="0")
