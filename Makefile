@@ -20,6 +20,7 @@ demo: build/demo/score.json preview ## install, cut a clip of half a minute, sco
 	@echo "music    build/demo/demo.mid, for your DAW"
 	@[ ! -f build/demo/demo.preview.mp4 ] || echo "preview  build/demo/demo.preview.mp4, the clip with its music"
 	@echo "next     $(BIN)/cmt-bridge score YOUR_CLIP.mp4"
+	@echo "         or once per terminal \`source $(BIN)/activate\`, then cmt-bridge score YOUR_CLIP.mp4"
 
 install: $(VENV)/.installed ## make .venv with cmt-bridge in it
 dev: $(VENV)/.installed-dev ## the same, with what tests and checks need
@@ -54,6 +55,7 @@ $(WHEEL): | $(VENV)/.installed
 
 build/demo.mp4: examples/demo_clip.py $(WHEEL) | $(VENV)/.installed
 	@echo "Cutting the clip …"
+	@rm -f $@
 	@$(BIN)/python examples/demo_clip.py $(WHEEL) $@
 
 build/demo/score.json: build/demo.mp4 | $(VENV)/.installed

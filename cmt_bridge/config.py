@@ -45,6 +45,7 @@ from typing import Any, Final
 from cmt_bridge.core.bounds import PATTERN, PATTERNS, TOML_BYTES, read_toml_bytes, shortened
 from cmt_bridge.core.files import PROJECT_SUFFIX, read_at_most
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.timecode import RATE_NAMES, is_label, is_rate
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
@@ -184,6 +185,7 @@ def watched(folder: Path | None) -> Iterator[None]:
             os.environ[WATCHED_VARIABLE] = before
 
 
+@takes_paths
 def read_config(folder: Path) -> Config:
     """Read the person's own file, and cmt-bridge.toml of a folder and of all above it; the nearest says what holds.
 

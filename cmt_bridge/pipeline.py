@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
@@ -16,13 +16,23 @@ from cmt_bridge.compose.engrave import engrave
 from cmt_bridge.compose.plan import at_tempo, plan
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.files import complete_folder, new_folder, sha256_of, short
+from cmt_bridge.core.key import heard_key
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.score import Provenance, Score
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.errors import ScoreError
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.outputs.npz import read_control
-from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_metadata, write_json, write_score
+from cmt_bridge.outputs.scorefile import (
+    METADATA_NAME,
+    SCORE_NAME,
+    read_metadata,
+    read_score,
+    write_json,
+    write_score,
+)
 
 if TYPE_CHECKING:
     from cmt_bridge.model.composer_voice import ComposerEngine
@@ -38,6 +48,7 @@ __all__ = [
     "look_at",
     "provenance_of",
     "score_picture",
+    "takes_of_folder",
     "titled",
     "write_take",
 ]
@@ -73,6 +84,7 @@ class Timings:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
 
+@takes_paths
 def look_at(
     path: Path,
     options: AnalysisOptions | None = None,
@@ -162,17 +174,22 @@ def score_picture(
             chosen = replace(options, seed=seed)
             batch = {"first_seed": seeds[0], "variations": variations}
             provenance = provenance_of(picture, entry, chosen, precision, batch)
-            scores.append(
-                engrave(
-                    rows,
-                    picture.control,
-                    chosen,
-                    metadata=picture.metadata,
-                    title=picture.title,
-                    provenance=provenance,
-                )
+            score = engrave(
+                rows,
+                picture.control,
+                chosen,
+                metadata=picture.metadata,
+                title=picture.title,
+                provenance=provenance,
             )
+            scores.append(_with_heard_key(score) if options.key else score)
     return scores
+
+
+def _with_heard_key(score: Score) -> Score:
+    """Return a score that was asked for in a key with the key that it is heard in beside it."""
+    options = {**score.provenance.options, "heard_key": heard_key(score.notes())}
+    return replace(score, provenance=replace(score.provenance, options=options))
 
 
 def provenance_of(
@@ -197,6 +214,20 @@ def _take_folders(folder: Path) -> Iterator[Path]:
         yield folder.with_name(f"{folder.name} take {take}")
 
 
+@takes_paths
+def takes_of_folder(folder: Path) -> list[Provenance]:
+    """Return where the scores in `folder` and its later takes, as `fresh_folder` names them, came from."""
+    found = []
+    take, candidate = 1, folder
+    while candidate.is_dir():
+        with suppress(ScoreError):
+            found.append(read_score(candidate).provenance)
+        take += 1
+        candidate = folder.with_name(f"{folder.name} take {take}")
+    return found
+
+
+@takes_paths
 def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Path]:
     """Write each score to a folder of its own, complete or not at all: MIDI, score.json and the metadata.
 
@@ -205,6 +236,7 @@ def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Pat
     return [write_take(score, picture.metadata, picture.title, folder, fresh=True) for score in scores]
 
 
+@takes_paths
 def write_take(
     score: Score,
     metadata: VideoMetadata | None,

@@ -7,7 +7,7 @@ texts. A setting is text, whichever way it came, so that all three are read by t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -29,6 +29,7 @@ __all__ = [
     "analysis_options",
     "as_text",
     "compose_options",
+    "differing",
     "instruments_of",
     "named",
     "option_of",
@@ -69,8 +70,8 @@ COMPOSITION: Final = (
         "number",
     ),
     Setting("instruments", "", "Who plays, such as drums,bass,piano; all five else."),
-    Setting("style", "", "Such as rock or ballad, with a model that knows it; open else."),
-    Setting("key", "", "Such as C, F# or Am, with a model that knows keys; open else."),
+    Setting("style", "", "Such as rock or ballad; `cmt-bridge models show` lists what the model knows. Open else."),
+    Setting("key", "", "Such as C, F# minor or Am (a small letter alone is minor too); open else."),
     Setting("temperature", "", "How adventurous: 1.1, or per column, pitch=1.1,duration=1.5."),
     Setting("nucleus", "", "Share of likely choices kept: 0.9, or per column, pitch=0.8; the model's own else."),
     Setting("polyphony", "", "Most notes at once, per instrument: piano=4,strings=3."),
@@ -79,7 +80,9 @@ COMPOSITION: Final = (
 
 SCORE_SETTINGS: Final = (
     Setting("variations", "1", "Takes to compose, 1 to 64.", "whole"),
-    Setting("seed", "0", "Seed of the first take; the others count up.", "whole"),
+    Setting(
+        "seed", "", "Seed of the first take, the others count up; the first that the clip has no take of else.", "whole"
+    ),
     *COMPOSITION,
     Setting("model", "", "Name of a model, or path of its weights; see `cmt-bridge models list`."),
     Setting("precision", "float32", "Arithmetic of the weights; int8 is fastest.", "choice", PRECISIONS),
@@ -186,7 +189,7 @@ def compose_options(settings: Settings) -> ComposeOptions:
     names = {instrument.name.lower(): instrument for instrument in Instrument}
     said = {setting.name: _said(settings, setting.name) for setting in COMPOSITION}
     return ComposeOptions(
-        seed=whole_number(settings, "seed"),
+        seed=whole_number(settings, "seed") if _said(settings, "seed") else default.seed,
         style=said["style"].lower(),
         key=said["key"],
         recall=_number(settings, "recall", float),
@@ -198,6 +201,58 @@ def compose_options(settings: Settings) -> ComposeOptions:
         temperature={**default.temperature, **_per_name("temperature", said["temperature"], columns, float)},
         nucleus=_per_name("nucleus", said["nucleus"], columns, float),
     )
+
+
+def differing(options: ComposeOptions) -> Settings:
+    """Return the settings that options differ by from the usual ones, as a person would say them; the seed left out.
+
+    >>> differing(compose_options({"control": "1", "instruments": "piano,bass"}))
+    {'control': '1', 'instruments': 'piano,bass'}
+    """
+    usual = type(options)()
+    density, beat = _bars_text(options.density_control), _bars_text(options.beat_control)
+    said = {"control": density} if density == beat else {"density_control": density, "beat_control": beat}
+    found = {
+        **{name: text for name, text in said.items() if text != _DEFAULTS["control"]},
+        **({"recall": f"{options.recall:g}"} if options.recall != usual.recall else {}),
+        "instruments": ",".join(
+            i.name.lower() for i in options.instruments if options.instruments != usual.instruments
+        ),
+        "style": options.style,
+        "key": options.key,
+        "temperature": _names_text(options.temperature, usual.temperature),
+        "nucleus": _names_text(options.nucleus, usual.nucleus),
+        "polyphony": _names_text(options.polyphony, usual.polyphony),
+        "pitches": _names_text(options.pitches, usual.pitches),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _bars_text(values: Sequence[float]) -> str:
+    """Write values per bar as `_per_bar` reads them."""
+    if len(set(values)) == 1:
+        return f"{values[0]:g}"
+    runs: list[tuple[int, int, float]] = []
+    for bar, value in enumerate(values, 1):
+        if runs and runs[-1][2] == value:
+            runs[-1] = (runs[-1][0], bar, value)
+        else:
+            runs.append((bar, bar, value))
+    usual = float(_DEFAULTS["control"])
+    shown = [run for run in runs if run[2] != usual]
+    return ",".join(f"{a}:{value:g}" if a == b else f"{a}-{b}:{value:g}" for a, b, value in shown)
+
+
+def _names_text(values: Mapping[Any, Any], usual: Mapping[Any, Any]) -> str:
+    """Write values per name as `_per_name` reads them, those that are not the usual ones."""
+    texts = {
+        each: "-".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+        for each, value in values.items()
+        if usual.get(each) != value
+    }
+    if len(texts) == len(usual) > 0 and len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ",".join(f"{each.name.lower()}={text}" for each, text in texts.items())
 
 
 def _span(text: str) -> tuple[int, int]:

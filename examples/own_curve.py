@@ -5,7 +5,7 @@ Run it with `python examples/own_curve.py rise.mid [model]`.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from cmt_bridge.core.control import ControlBeat, ControlTrack
@@ -17,8 +17,13 @@ from cmt_bridge.pipeline import Picture, score_picture
 
 
 def main() -> None:
-    output = Path(sys.argv[1])
-    model = sys.argv[2] if len(sys.argv) > 2 else DEFAULT
+    parser = argparse.ArgumentParser(description="Compose for a curve that is drawn in this script.")
+    parser.add_argument("output", type=Path, help="the MIDI file to write, which must not be there yet")
+    parser.add_argument("model", nargs="?", default=DEFAULT, help="name of a model, or path of its weights")
+    given = parser.parse_args()
+    output, model = given.output, given.model
+    if output.exists():
+        parser.error(f"{output} exists already; name a new file")
 
     density = (2, 2, 4, 4, 6, 8, 10, 12, 1)  # onsets per bar; the last bar is the last chord
     hits = [ControlBeat(tick, strength=4) for tick in range(6 * TICKS_PER_BAR, 8 * TICKS_PER_BAR, 4)]

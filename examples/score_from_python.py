@@ -5,7 +5,7 @@ Run it with `python examples/score_from_python.py clip.mp4 music [model]`.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from cmt_bridge.core.instruments import Instrument
@@ -15,8 +15,12 @@ from cmt_bridge.pipeline import deliver, look_at, score_picture
 
 
 def main() -> None:
-    clip, folder = Path(sys.argv[1]), Path(sys.argv[2])
-    model = sys.argv[3] if len(sys.argv) > 3 else DEFAULT
+    parser = argparse.ArgumentParser(description="Score a clip, stage by stage.")
+    parser.add_argument("clip", type=Path, help="a video")
+    parser.add_argument("folder", type=Path, help="the folder to write; where it is there, the next take of it")
+    parser.add_argument("model", nargs="?", default=DEFAULT, help="name of a model, or path of its weights")
+    given = parser.parse_args()
+    clip, folder, model = given.clip, given.folder, given.model
 
     picture = look_at(clip, AnalysisOptions(tempo_low=80, tempo_high=120))
     control = picture.control

@@ -20,7 +20,9 @@ from cmt_bridge.cli.daemon import daemon
 from cmt_bridge.cli.data import data
 from cmt_bridge.cli.evaluate import evaluate
 from cmt_bridge.cli.export import export
+from cmt_bridge.cli.group import Group
 from cmt_bridge.cli.hosts import hosts
+from cmt_bridge.cli.markers import markers
 from cmt_bridge.cli.match import match
 from cmt_bridge.cli.models import models
 from cmt_bridge.cli.monitor import monitor
@@ -41,7 +43,7 @@ __all__ = ["cli", "main"]
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="cmt-bridge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
@@ -52,14 +54,16 @@ def cli(debug: bool) -> None:
     """
 
 
-for _verb in (
-    *(score, regenerate, takes, choose, accept, reject, undo, redo, diff),
-    *(export, preview, hosts),
-    *(watch, daemon, service),
-    *(stream, ports, monitor),
-    *(analyze, match, convert, models, data, train, evaluate),
+for _title, _verbs in (
+    ("Score a clip", (score, regenerate)),
+    ("Choose among takes", (takes, choose, accept, reject, undo, redo, diff, markers)),
+    ("Hear it, open it in your DAW", (preview, export, stream)),
+    ("Watch folders", (watch, daemon, service)),
+    ("DAWs and MIDI ports", (hosts, ports, monitor)),
+    ("Measure, match, convert", (analyze, match, convert)),
+    ("Models and training", (models, data, train, evaluate)),
 ):
-    cli.add_command(_verb)
+    cli.add_section(_title, _verbs)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import json_option, print_json, progress, setting_options, settings_of, talk
+from cmt_bridge.cli.common import clock, json_option, print_json, progress, setting_options, settings_of, talk
 from cmt_bridge.settings import ANALYSIS
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["analyze"]
 PLOT_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 
 
-@click.command()
+@click.command(short_help="Only measure a video: tempo, beats, cuts, motion.")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write instead of NAME.metadata.json.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw what was found, as .png, .svg or .pdf.")
@@ -29,7 +29,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
     """Measure VIDEO: tempo, visual beats, cuts, and motion per bar, as metadata.json.
 
     The picture is measured once and remembered by its content; other options then take no time. Nothing of yours is
-    overwritten: where NAME.metadata.json exists here, "NAME.metadata take 2.json" is written, and where a file named by
+    overwritten: where NAME.metadata.json exists here, "NAME.metadata (2).json" is written, and where a file named by
     -o or --plot exists the command stops, unless --force is given. With --json the metadata goes to stdout, and to a
     file only with -o.
 
@@ -99,7 +99,7 @@ def _summary(metadata: VideoMetadata) -> str:
     source = metadata.source
     rate = source.frame_rate[0] / source.frame_rate[1]
     return (
-        f"{source.name}: {_clock(metadata.duration)}, {source.width}×{source.height}, {rate:.5g} frames per second; "
+        f"{source.name}: {clock(metadata.duration)}, {source.width}×{source.height}, {rate:.5g} frames per second; "
         f"{metadata.tempo:.4g} BPM ({metadata.tempo_source}), {_count(len(metadata.flow_per_bar), 'bar')}, "
         f"{_count(len(metadata.beats), 'visual beat')}, {_count(len(metadata.cuts), 'cut')}"
         f"{_slowly(metadata)}"
@@ -108,16 +108,9 @@ def _summary(metadata: VideoMetadata) -> str:
 
 def _slowly(metadata: VideoMetadata) -> str:
     """Give the transitions that take their time, for a sentence."""
-    said = [f"{each.kind} {_clock(each.begin)} to {_clock(each.end)}" for each in metadata.transitions]
+    said = [f"{each.kind} {clock(each.begin)} to {clock(each.end)}" for each in metadata.transitions]
     return f", {_count(len(said), 'transition')} ({'; '.join(said)})" if said else ""
 
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, tenths = divmod(round(seconds * 10), 600)
-    hours, minutes = divmod(minutes, 60)
-    clock = f"{tenths // 10:02}.{tenths % 10}"
-    return f"{hours}:{minutes:02}:{clock}" if hours else f"{minutes}:{clock}"

@@ -27,7 +27,7 @@ DEFAULT_BPM = 120.0  # what a MIDI file means that states no tempo
 MAX_SECONDS = 86_400.0  # metadata of a longer video is damaged
 
 
-@click.command()
+@click.command(short_help="Convert between MIDI, scores and arrays.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option(

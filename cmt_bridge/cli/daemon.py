@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.group import Group
 
 if TYPE_CHECKING:
     from cmt_bridge.service.client import Client
@@ -25,16 +26,17 @@ SAID = "daemon.err"  # in the state folder: what the daemon's libraries say, and
 FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=".")
 
 
-@click.group()
+@click.group(cls=Group)
 def daemon() -> None:
     """Watch folders in the background."""
 
 
-@daemon.command()
+@daemon.command(short_help="Begin to watch a folder.")
 @FOLDER
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
 @click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
-def start(folder: Path, port: int, osc: int) -> None:
+@json_option
+def start(folder: Path, port: int, osc: int, as_json: bool) -> None:
     """Begin to watch FOLDER, this one else, and go on when this terminal is closed.
 
     \b
@@ -70,8 +72,12 @@ def start(folder: Path, port: int, osc: int) -> None:
     while time.monotonic() < until and process.poll() is None:
         instance = instance_for(folder)
         if instance is not None and instance.port and (client := Client.for_path(folder)) is not None:
-            talk(f"watching {client.instance.folder}: process {client.instance.pid}, port {client.instance.port}")
-            click.echo(client.instance.pid)
+            found = client.instance
+            if as_json:
+                print_json({"folder": str(found.folder), "pid": found.pid, "port": found.port, "log": str(log)})
+                return
+            talk(f"watching {found.folder}: process {found.pid}, port {found.port}")
+            click.echo(found.pid)
             return
         time.sleep(PAUSE)
     if process.poll() is None:
@@ -87,10 +93,11 @@ def _apart() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-@daemon.command()
+@daemon.command(short_help="End the daemon of a folder.")
 @FOLDER
 @click.option("--all", "every", is_flag=True, help="All daemons of yours.")
-def stop(folder: Path, every: bool) -> None:
+@json_option
+def stop(folder: Path, every: bool, as_json: bool) -> None:
     """End the daemon that watches FOLDER, in order: what it is at is taken up again when it is started.
 
     \b
@@ -103,17 +110,21 @@ def stop(folder: Path, every: bool) -> None:
     from cmt_bridge.service.instance import instances
 
     errors = []
+    stopped = []
     for instance in instances() if every else [_instance(folder)]:
         try:
             Client(instance).stop()
             talk(f"{instance.folder} is not watched any more")
+            stopped.append(str(instance.folder))
         except CmtBridgeError as error:
             errors.append(error)
     if errors:
         raise errors[0]
+    if as_json:
+        print_json({"stopped": stopped})
 
 
-@daemon.command()
+@daemon.command(short_help="Show what waits, runs, is done and has failed.")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @json_option
 def status(folder: Path | None, as_json: bool) -> None:
@@ -157,10 +168,11 @@ def _jobs(client: Client, state: str) -> list[dict[str, Any]]:
     return list(client.request("GET", "/v1/jobs", query={"state": state, "limit": 20})["jobs"])
 
 
-@daemon.command()
+@daemon.command(short_help="Show the last lines of the log.")
 @FOLDER
 @click.option("-n", "--lines", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many.")
-def logs(folder: Path, lines: int) -> None:
+@json_option
+def logs(folder: Path, lines: int, as_json: bool) -> None:
     """Show the last lines of the log of the daemon that watches FOLDER, or that watched it.
 
     \b
@@ -177,6 +189,9 @@ def logs(folder: Path, lines: int) -> None:
         raise UsageError(
             f"There is no log for {folder.absolute()}.", hint="`watch` says it on its terminal; `daemon start` has one."
         )
+    if as_json:
+        print_json({"log": str(path), "lines": last_lines(path, lines)})
+        return
     for line in last_lines(path, lines):
         click.echo(line)
     talk(f"log: {path}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, progress, talk
+from cmt_bridge.cli.group import Group
 
 if TYPE_CHECKING:
     from cmt_bridge.training.dataset import BuildReport
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["data"]
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Make and look at datasets to train on."""
 
 
-@data.command()
+@data.command(short_help="Make a dataset of folders of music.")
 @click.argument("folders", metavar="FOLDER…", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--held-out", type=float, default=0.05, show_default=True, help="Share of the songs kept from training.")
@@ -67,7 +68,7 @@ def build(
         click.echo(output)
 
 
-@data.command()
+@data.command(short_help="Show what a dataset holds.")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @json_option
 def show(dataset: Path, as_json: bool) -> None:

@@ -24,7 +24,7 @@ PAPER_MUSIC = {
 PAPER_CONTROL = {"density": 0.107, "strength": 0.001, "time": 0.028}
 
 
-@click.command()
+@click.command(short_help="Measure what a model is worth.")
 @click.argument("checkpoint")
 @click.option("--data", "dataset", required=True, type=click.Path(path_type=Path), help="Dataset with held-out songs.")
 @click.option("--baseline", help="Another model to measure beside it: a name or a path.")
@@ -62,24 +62,27 @@ def evaluate(
     Example:
       cmt-bridge evaluate cmt-composer --data dataset --baseline cmt-small --picture clips/
     """
-    import torch
-
     from cmt_bridge.core.files import fresh_path
-    from cmt_bridge.model.checkpoint import load_network
     from cmt_bridge.model.registry import find_model
-    from cmt_bridge.model.session import engine_for
     from cmt_bridge.outputs.scorefile import write_json
     from cmt_bridge.pipeline import look_at
     from cmt_bridge.training.dataset import open_dataset
+
+    entry = find_model(checkpoint)
+    beside = find_model(baseline) if baseline else None
+    found = open_dataset(dataset)
+    others = dict(_row(row) for row in rows)
+
+    import torch
+
+    from cmt_bridge.model.checkpoint import load_network
+    from cmt_bridge.model.session import engine_for
     from cmt_bridge.training.evaluation import EvaluationOptions
     from cmt_bridge.training.evaluation import evaluate as run
 
     torch.set_num_threads(1)
-    entry = find_model(checkpoint)
     engine = engine_for(load_network(entry.path))
-    other = engine_for(load_network(find_model(baseline).path)) if baseline else None
-    found = open_dataset(dataset)
-    others = dict(_row(row) for row in rows)
+    other = engine_for(load_network(beside.path)) if beside else None
     controls = []
     for path in _files(pictures):
         talk(f"looking at {path.name}")

@@ -24,7 +24,7 @@ START = "Timecode of the first picture, such as 01:00:00:00, or 01:00:00;00 in d
 RATE = "Frames a second in which it counts, such as 25 or 29.97; as the film does else."
 
 
-@click.command()
+@click.command(short_help="Write a project that your DAW opens.")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option(
     "--project",

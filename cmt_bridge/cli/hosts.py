@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.group import Group
 
 __all__ = ["hosts"]
 
@@ -16,12 +17,12 @@ FOLDER = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def hosts() -> None:
     """Put cmt-bridge's verbs inside of your DAW."""
 
 
-@hosts.command("list")
+@hosts.command("list", short_help="List the DAWs, and what is installed for each.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the DAWs, what there is for each, and what is installed.
@@ -39,13 +40,39 @@ def list_(as_json: bool) -> None:
     for each in found:
         here = "scripts" if each["scripts"] else "by files and ports"
         state = f"installed in {each['folder']}" if each["installed"] else here
-        click.echo(f"{each['host']:<11} {state:<20} {each['page']}")
+        click.echo(f"{each['host']:<11} {state}")
+    talk("how to go about it in each: cmt-bridge hosts show HOST")
 
 
-@hosts.command()
+@hosts.command(short_help="Show the page that tells all of a DAW.")
+@HOST
+@json_option
+def show(host: str, as_json: bool) -> None:
+    """Show the page of HOST: how to open, play, follow and compose there, and what of it was tried.
+
+    \b
+    Examples:
+      cmt-bridge hosts show reaper
+    """
+    from cmt_bridge.errors import MissingError
+    from cmt_bridge.verbs.hosts import host_of, page_of
+
+    page = page_of(host_of(host))
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise MissingError(f"{page} is missing.", hint="Install cmt-bridge anew.") from error
+    if as_json:
+        print_json({"host": host, "page": str(page), "text": text})
+    else:
+        click.echo_via_pager(text)
+
+
+@hosts.command(short_help="Copy the scripts for a DAW to where it looks.")
 @HOST
 @FOLDER
-def install(host: str, folder: Path | None) -> None:
+@json_option
+def install(host: str, folder: Path | None, as_json: bool) -> None:
     """Copy the scripts for HOST to where it looks for them, and say what is left to do there.
 
     \b
@@ -56,15 +83,20 @@ def install(host: str, folder: Path | None) -> None:
     from cmt_bridge.verbs.hosts import install as carry_out
 
     done = carry_out(host, folder)
+    step = host_of(host).step
+    if as_json:
+        print_json({"host": host, "folder": str(done.folder), "files": list(done.files), "step": step})
+        return
     for name in done.files:
         click.echo(done.folder / name)
-    talk(host_of(host).step)
+    talk(step)
 
 
-@hosts.command()
+@hosts.command(short_help="Remove what `install` wrote.")
 @HOST
 @FOLDER
-def remove(host: str, folder: Path | None) -> None:
+@json_option
+def remove(host: str, folder: Path | None, as_json: bool) -> None:
     """Remove what `install` wrote for HOST; what was changed since is left.
 
     \b
@@ -74,6 +106,9 @@ def remove(host: str, folder: Path | None) -> None:
     from cmt_bridge.verbs.hosts import remove as carry_out
 
     done = carry_out(host, folder)
+    if as_json:
+        print_json({"host": host, "folder": str(done.folder), "removed": list(done.files), "left": list(done.left)})
+        return
     for name in done.files:
         click.echo(done.folder / name)
     for name in done.left:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["match"]
 
 
-@click.command()
+@click.command(short_help="Find which MIDI files at hand fit a video best.")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.argument("library", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="How many to show.")

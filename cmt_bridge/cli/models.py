@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.common import json_option, print_json, shown, talk
+from cmt_bridge.cli.group import Group
 
 __all__ = ["models"]
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
-    """List and import the models that compose."""
+    """List, show and import the models that compose."""
 
 
-@models.command("list")
+@models.command("list", short_help="List the models at hand.")
 @json_option
 def list_(as_json: bool) -> None:
     """List the models at hand; the first of a name is the one used."""
@@ -46,7 +51,74 @@ def list_(as_json: bool) -> None:
         )
 
 
-@models.command("import")
+@models.command(short_help="Show what a model knows, and where it comes from.")
+@click.argument("name", default="")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show NAME, a model's name or the path of its weights: size, licence, styles, keys, instruments, training.
+
+    Without NAME it is the model that is used where nobody names one.
+
+    \b
+    Examples:
+      cmt-bridge models show
+      cmt-bridge models show cmt-small
+    """
+    from cmt_bridge.core.instruments import Instrument
+    from cmt_bridge.core.key import KEYS
+    from cmt_bridge.model.knowledge import knowledge_of
+    from cmt_bridge.model.registry import DEFAULT, find_model
+
+    model = find_model(name or DEFAULT)
+    known = knowledge_of(model.path)
+    found: dict[str, Any] = {
+        "name": model.name,
+        "default": model.name == DEFAULT,
+        "path": str(model.path),
+        "bytes": model.path.stat().st_size,
+        "sha256": model.sha256,
+        "licence": model.licence,
+        "source": model.source,
+        "network": known.network,
+        "parameters": known.parameters,
+        "instruments": [each.name.lower() for each in Instrument],
+        "styles": list(known.styles),
+        "keys": list(KEYS) if known.keys else [],
+        "record": dict(model.record),
+    }
+    if as_json:
+        print_json(found)
+        return
+    rows = {
+        "model": f"{model.name}{' (the one used where none is named)' if found['default'] else ''}",
+        "file": shown(model.path),
+        "size": f"{found['bytes'] / 1e6:.1f} MB, {known.parameters:,} parameters, network {known.network}",
+        "sha256": model.sha256,
+        "licence": model.licence,
+        "source": model.source,
+        "parts": ", ".join(found["instruments"]),
+        "styles": ", ".join(known.styles) or "none: --style is not for it",
+        "keys": ", ".join(KEYS) if known.keys else "none: --key is not for it",
+        "training": _training(model.record),
+    }
+    width = max(40, shutil.get_terminal_size().columns) - 1
+    for title, text in rows.items():
+        for line in textwrap.wrap(text, width, initial_indent=f"{title:10}", subsequent_indent=" " * 10) or [title]:
+            click.echo(line)
+
+
+def _training(record: Mapping[str, Any]) -> str:
+    """Return what a manifest records of a training, in one sentence; lists are told elsewhere."""
+    flat = {**record.get("options", {}), **record}
+    said = [f"{name} {_figure(value)}" for name, value in flat.items() if not isinstance(value, list | dict)]
+    return ", ".join(said) or "not recorded"
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@models.command("import", short_help="Import weights: the original's, or your own.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--name", help="Name to use it by; the file's name else.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence of the weights, for the manifest.")

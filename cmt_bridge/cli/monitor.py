@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.statusline import columns
 
 if TYPE_CHECKING:
     from cmt_bridge.player.listener import Listener
@@ -24,7 +24,7 @@ LOOK_EVERY = 0.02  # s
 SHOW_EVERY = 0.25  # s
 
 
-@click.command()
+@click.command(short_help="Show what arrives at a MIDI port.")
 @click.argument("port", default="")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Listen for so long; else until Ctrl-C.")
 @click.option("--raw", is_flag=True, help="Print each message with its time; with --json, as a line of JSON.")
@@ -97,7 +97,7 @@ def _listen(
 
 def _show(lines: Sequence[str], rows: int) -> int:
     """Write lines over those that were written last, on a terminal."""
-    width = max(20, shutil.get_terminal_size().columns - 1)
+    width = columns()
     up = f"\x1b[{rows}F\x1b[J" if rows else ""
     click.echo(up + "".join(f"{line[:width]}\n" for line in lines), err=True, nl=False)
     return len(lines)

@@ -9,7 +9,7 @@ from cmt_bridge.cli.common import json_option, print_json
 __all__ = ["ports"]
 
 
-@click.command()
+@click.command(short_help="List what music can be played through here.")
 @json_option
 def ports(as_json: bool) -> None:
     """List what `stream` can play through and follow here, and what is missing, with its remedy.

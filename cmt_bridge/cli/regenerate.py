@@ -15,8 +15,8 @@ from cmt_bridge.verbs.regenerate import USUAL_CANDIDATES
 __all__ = ["regenerate"]
 
 
-@click.command()
-@click.argument("score", type=click.Path(path_type=Path))
+@click.command(short_help="Compose some bars of the current take anew.")
+@click.argument("video", type=click.Path(path_type=Path))
 @click.option("--bars", help="Bars as a DAW counts them, the last included: 4-8, or 4-8,13.")
 @click.option("--from", "start", help="Instead: from the bar that holds this second, or from this marker …")
 @click.option("--to", "end", help="… to the one that holds this second, or up to this marker.")
@@ -53,9 +53,9 @@ __all__ = ["regenerate"]
 @project_option
 @json_option
 def regenerate(
-    score: Path, tracks: str, lock: str, keep: str | None, projects: str, as_json: bool, **given: Any
+    video: Path, tracks: str, lock: str, keep: str | None, projects: str, as_json: bool, **given: Any
 ) -> None:
-    """Compose bars of SCORE anew: a scored video, its .cmt folder, one of its takes, or a score folder.
+    """Compose bars of VIDEO anew: a scored video, its .cmt folder, one of its takes, or a score folder.
 
     Every other note stays as it is. The result is the next take, and the current one; `cmt-bridge undo` goes back. The
     new bars hear what comes before and after them, and follow the picture as the score does.
@@ -79,10 +79,10 @@ def regenerate(
     asked = wanted(projects, given.pop("project_start"), given.pop("project_rate"), given["output"])
     if given["seed"] is None:
         given["seed"] = secrets.randbelow(2**31)
-    request = RegenerateRequest(score, tracks=_names(tracks), lock=_names(lock), keep=keep or "", **given)
+    request = RegenerateRequest(video, tracks=_names(tracks), lock=_names(lock), keep=keep or "", **given)
     with stages() as told:
         outcome = with_projects(carried(request, told), asked)
-    print_outcome(outcome, as_json, ["" for _ in outcome.takes])
+    print_outcome(outcome, as_json, ["" for _ in outcome.takes], video)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from cmt_bridge.settings import SCORE_SETTINGS
 __all__ = ["score"]
 
 
-@click.command()
+@click.command(short_help="Compose music for a clip: the next take.")
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write, instead of the next take.")
 @project_option
@@ -38,9 +38,9 @@ def score(video: Path, output: Path | None, projects: str, as_json: bool, **give
       cmt-bridge score clip.mp4 --tempo 96 --control 1 -o music
     """
     from cmt_bridge.cli.carry import carried
+    from cmt_bridge.config import read_config
     from cmt_bridge.errors import UsageError
-    from cmt_bridge.settings import analysis_options, compose_options
-    from cmt_bridge.verbs.score import ScoreRequest
+    from cmt_bridge.verbs.score import ScoreRequest, check_settings
 
     if output is not None and output.name in ("", ".."):
         raise UsageError(
@@ -48,10 +48,10 @@ def score(video: Path, output: Path | None, projects: str, as_json: bool, **give
         )
     asked = wanted(projects, given.pop("project_start"), given.pop("project_rate"), output)
     settings = settings_of(given)
-    analysis_options(settings), compose_options(settings)  # what cannot be is refused before anything is begun
+    check_settings({**read_config(video.absolute().parent).score, **settings})  # before anything is begun
     with stages() as told:
         outcome = with_projects(carried(ScoreRequest(video, settings, output, _elsewhere(video)), told), asked)
-    print_outcome(outcome, as_json, [_sentence(take) for take in outcome.takes])
+    print_outcome(outcome, as_json, [_sentence(take) for take in outcome.takes], video)
 
 
 def _elsewhere(video: Path) -> Path | None:
@@ -60,5 +60,8 @@ def _elsewhere(video: Path) -> Path | None:
 
 
 def _sentence(take: dict[str, Any]) -> str:
-    notes = ", ".join(f"{name} {count}" for name, count in take["notes"].items())
-    return f"{take['bars']} bars at {take['tempo']:.2f} BPM, seed {take['seed']}: {notes} notes"
+    from cmt_bridge.core.key import key_title
+
+    notes = ", ".join(f"{name} {count}" for name, count in take["notes"].items() if count or name in take["asked"])
+    key = f" in {key_title(take['heard_key'])}" if take["heard_key"] else ""
+    return f"{take['bars']} bars at {take['tempo']:.2f} BPM{key}, seed {take['seed']}\n  notes: {notes}"

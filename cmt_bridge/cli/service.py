@@ -6,21 +6,23 @@ from pathlib import Path
 
 import click
 
-from cmt_bridge.cli.common import talk
+from cmt_bridge.cli.common import json_option, print_json, talk
+from cmt_bridge.cli.group import Group
 
 __all__ = ["service"]
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path), default=".")
 
 
-@click.group()
+@click.group(cls=Group)
 def service() -> None:
     """Watch folders whenever you are logged in."""
 
 
-@service.command()
+@service.command(short_help="Have a folder watched whenever you log in.")
 @FOLDER
-def install(folder: Path) -> None:
+@json_option
+def install(folder: Path, as_json: bool) -> None:
     """Write a systemd user unit or a launchd agent that watches FOLDER, and say how to begin.
 
     \b
@@ -34,13 +36,17 @@ def install(folder: Path) -> None:
         raise UsageError(f"{folder} is not a folder.", hint="Give the folder whose videos shall be scored.")
     unit = unit_for(folder)
     unit.install()
+    if as_json:
+        print_json({"unit": str(unit.path), "begin": unit.begin, "end": unit.end})
+        return
     click.echo(unit.path)
     talk(f"begin: {unit.begin}")
 
 
-@service.command()
+@service.command(short_help="Remove what `install` wrote.")
 @FOLDER
-def remove(folder: Path) -> None:
+@json_option
+def remove(folder: Path, as_json: bool) -> None:
     """Stop what `install` had started for FOLDER, and remove what it wrote.
 
     The videos and their scores stay, and so does what the daemon noted about FOLDER.
@@ -62,6 +68,9 @@ def remove(folder: Path) -> None:
                 Client(instance).stop()
 
     left = unit.remove(still)
+    if as_json:
+        print_json({"unit": str(unit.path), "left": [str(path) for path in left]})
+        return
     click.echo(unit.path)
     for path in left:
         talk(f"left: {path}, which is yours")

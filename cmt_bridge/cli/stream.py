@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmt_bridge.cli.common import setting_options, settings_of, talk
+from cmt_bridge.cli.statusline import StatusLine
 from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
 from cmt_bridge.settings import SCORE_SETTINGS, instruments_of
@@ -31,7 +32,6 @@ __all__ = ["stream"]
 
 SETTINGS = tuple(setting for setting in SCORE_SETTINGS if setting.name != "variations")
 INTERRUPTED = 130  # exit code
-WIDE = 100  # columns of the line that shows how it goes
 MOST_TYPED = 32  # bytes
 KEYS = (
     "space play/stop, ←/→ bar, l loop 4 bars, m1-5 mute, s1-5 solo, +/- density, [/] control, r other dice, "
@@ -39,8 +39,8 @@ KEYS = (
 )
 
 
-@click.command()
-@click.argument("clip", type=click.Path(path_type=Path))
+@click.command(short_help="Play the music into your DAW, in time with it.")
+@click.argument("video", type=click.Path(path_type=Path))
 @click.option("--fresh", is_flag=True, help="Compose anew, although the clip has a take.")
 @click.option("--endless", is_flag=True, help="Go on composing after the video's end, until it is stopped.")
 @click.option(
@@ -73,9 +73,9 @@ KEYS = (
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON on stdout.")
 @setting_options(SETTINGS)
 def stream(
-    clip: Path, dry_run: bool, as_json: bool, here: bool, stop: bool, controls: Path | None, **given: Any
+    video: Path, dry_run: bool, as_json: bool, here: bool, stop: bool, controls: Path | None, **given: Any
 ) -> None:
-    """Play the music of CLIP into whatever listens, while it is still being composed.
+    """Play the music of VIDEO into whatever listens, while it is still being composed.
 
     It plays the clip's current take; where there is none it is composed as it plays, and kept as the first take. What
     you choose, undo or regenerate meanwhile is heard from the next bar line on.
@@ -90,22 +90,26 @@ def stream(
       cmt-bridge stream clip.mp4 --lead clock,mtc --loop 5-8
       cmt-bridge stream clip.mp4 --dry-run
     """
+    from cmt_bridge.config import read_config
     from cmt_bridge.live.request import asked
+    from cmt_bridge.verbs.score import check_settings
 
     said = _said(given)
-    request = asked(clip, said)
+    request = asked(video, said)
+    if request.settings:  # what cannot be is refused before anything is loaded
+        check_settings({**read_config(video.absolute().parent).score, **request.settings})
     if dry_run:
         _rehearse(request, as_json)
         return
-    client = None if here or controls else _client(clip)
+    client = None if here or controls else _client(video)
     if stop:
         if client is None:
-            raise UsageError(f"No daemon watches the folder of {clip}.", hint="End a stream where it was started.")
+            raise UsageError(f"No daemon watches the folder of {video}.", hint="End a stream where it was started.")
         client.request("POST", "/v1/stream/stop")
         return
     learn = given["learn"]
     if client is not None:
-        asyncio.run(_follow(client, {**said, "path": str(clip.absolute()), "learn": list(learn)}, as_json))
+        asyncio.run(_follow(client, {**said, "path": str(video.absolute()), "learn": list(learn)}, as_json))
         return
     asyncio.run(_play(request, controls, learn, as_json))
 
@@ -136,10 +140,10 @@ def _said(given: dict[str, Any]) -> dict[str, Any]:
     return {**said, "chase": False} if given["no_chase"] else said
 
 
-def _client(clip: Path) -> Client | None:
+def _client(video: Path) -> Client | None:
     from cmt_bridge.service.client import Client
 
-    return Client.for_path(clip.absolute())
+    return Client.for_path(video.absolute())
 
 
 def _tracks(option: str, text: str) -> list[str]:
@@ -240,7 +244,7 @@ class _Line:
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
-        self._shown = False
+        self._line = StatusLine()
         self._state: dict[str, Any] = {}
         self._controls: dict[str, Any] = {}
 
@@ -252,7 +256,7 @@ class _Line:
                 else:
                     self._controls = message
                 if self._live and self._state:
-                    self._show(_state(self._state, self._controls))
+                    self._line.show(_state(self._state, self._controls))
             case _:
                 for sentence in _sentences(message):
                     self.end()
@@ -260,16 +264,11 @@ class _Line:
 
     def end(self) -> None:
         """Leave the line."""
-        if self._shown:
-            click.echo("\r" + " " * WIDE + "\r", err=True, nl=False)
-            self._shown = False
-
-    def _show(self, text: str) -> None:
-        click.echo("\r" + text[:WIDE].ljust(WIDE), err=True, nl=False)
-        self._shown = True
+        self._line.end()
 
 
-def _state(state: dict[str, Any], controls: dict[str, Any]) -> str:
+def _state(state: dict[str, Any], controls: dict[str, Any]) -> list[str]:
+    """Return what is to be said of how it goes, what matters most first."""
     bar, beat = divmod(int(state["tick"] // 4), 4)
     parts = [
         "▶" if state["rolling"] else "■",
@@ -287,7 +286,7 @@ def _state(state: dict[str, Any], controls: dict[str, Any]) -> str:
     for name in ("density", "control", "loop"):
         if controls.get(name):
             parts.append(f"{name} {controls[name]}")
-    return "  ".join(parts)
+    return parts
 
 
 def _sentences(message: dict[str, Any]) -> Sequence[str]:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cmt_bridge.cli.common import json_option, print_json, shown, talk
+from cmt_bridge.cli.common import clock, json_option, print_json, shown, talk
+from cmt_bridge.settings import option_of
 
 __all__ = ["accept", "choose", "diff", "redo", "reject", "takes", "undo"]
+
+MARKS = {"accepted": "*", "rejected": "x"}
+INDENT = " " * 9
+LEAST_WIDE = 40  # columns that a listing is fitted to
 
 VIDEO = click.argument("video", type=click.Path(path_type=Path))
 
 
-@click.command()
+@click.command(short_help="List the takes of a clip.")
 @VIDEO
 @json_option
 def takes(video: Path, as_json: bool) -> None:
-    """List the takes of VIDEO, a scored video or its .cmt folder; the current one has a star.
+    """List the takes of VIDEO, a scored video or its .cmt folder, and what tells them apart.
+
+    The current one is marked with >, accepted ones with *, rejected ones with x. Below each: the notes of each part and
+    the key that they are heard in; how it was made, with the options that were not the usual ones.
 
     \b
     Examples:
@@ -27,23 +39,62 @@ def takes(video: Path, as_json: bool) -> None:
     """
     from cmt_bridge.verbs.choose import list_takes
 
-    found = list_takes(video)
+    found = list_takes(video, figures=True)
     if as_json:
         print_json(found)
         return
+    width = max(LEAST_WIDE, shutil.get_terminal_size().columns) - 1
     for take in found["takes"]:
-        star = "*" if take["take"] == found["current"] else " "
-        click.echo(f"{star} {take['take']:3}  {take['made']}  {take['mark'] or '-':8}  {_what(take)}")
+        for line in _lines(take, width, is_current=take["take"] == found["current"]):
+            click.echo(line)
+    if sys.stdout.isatty():
+        talk("> current, * accepted, x rejected")
+
+
+def _lines(take: dict[str, Any], width: int, *, is_current: bool) -> list[str]:
+    """Return what is to be said of a take: a line of figures, and below it what it holds and how it was made."""
+    head = f"{'>' if is_current else ' '} {MARKS.get(take['mark'], ' ')} {take['take']:3}  {_local(take['made'])}"
+    below = [_what(take)]
+    if "damaged" in take:
+        below.append(take["damaged"])
+    else:
+        head += f"  {clock(take['duration']):>7}  {take['bars']:3} bars  {take['tempo']:6.2f} BPM"
+        notes = ", ".join(f"{name} {count}" for name, count in take["notes"].items() if count) or "no notes"
+        from cmt_bridge.core.key import key_title
+
+        key = f"; {key_title(take['heard_key'])}" if take["heard_key"] else ""
+        below.insert(0, f"{notes}{key}")
+    return [
+        f"{head}  seed {take['seed']}",
+        *(
+            line
+            for text in below
+            for line in textwrap.wrap(text, width, initial_indent=INDENT, subsequent_indent=INDENT)
+        ),
+    ]
+
+
+def _local(made: str) -> str:
+    """Return a time of a take as the clock on the wall has it."""
+    try:
+        return datetime.fromisoformat(made).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return made
 
 
 def _what(take: dict[str, Any]) -> str:
+    """Return how a take was made, in the words of the command line."""
     asked = take["request"]
-    origin = f" of take {take['origin']}" if take["origin"] else ""
     if take["verb"] != "regenerate":
-        return f"score, seed {take['seed']}"
+        said = " ".join(f"{option_of(name)} {value}" for name, value in take.get("settings", {}).items())
+        return f"{take['verb']} {said}".rstrip()
     bars = _ranges([bar for first, last in asked.get("bars", []) for bar in range(first, last + 1)])
+    origin = f" of take {take['origin']}" if take["origin"] else ""
     base = f" on {asked['base']}" if "base" in asked else ""
-    return f"bars {bars} of {', '.join(asked.get('tracks', []))}{origin}{base}, seed {take['seed']}"
+    wishes = "".join(
+        f" --{name} {asked[name]}" for name in ("keep", "control", "density", "temperature") if name in asked
+    )
+    return f"regenerate{wishes}: bars {bars} of {', '.join(asked.get('tracks', []))}{origin}{base}"
 
 
 def _ranges(bars: Sequence[int]) -> str:
@@ -77,7 +128,7 @@ def _chosen(video: Path, verb: str, number: int | None, as_json: bool) -> None:
         talk(f"for your session: {shown(path)}")
 
 
-@click.command()
+@click.command(short_help="Make another take the current one.")
 @VIDEO
 @click.argument("take", type=click.IntRange(1))
 @json_option
@@ -91,7 +142,7 @@ def choose(video: Path, take: int, as_json: bool) -> None:
     _chosen(video, "choose", take, as_json)
 
 
-@click.command()
+@click.command(short_help="Mark a take as accepted.")
 @VIDEO
 @click.argument("take", type=click.IntRange(1), required=False)
 @json_option
@@ -106,7 +157,7 @@ def accept(video: Path, take: int | None, as_json: bool) -> None:
     _chosen(video, "accept", take, as_json)
 
 
-@click.command()
+@click.command(short_help="Mark a take as rejected, and go to another.")
 @VIDEO
 @click.argument("take", type=click.IntRange(1), required=False)
 @json_option
@@ -120,7 +171,7 @@ def reject(video: Path, take: int | None, as_json: bool) -> None:
     _chosen(video, "reject", take, as_json)
 
 
-@click.command()
+@click.command(short_help="Take back the last choice or new take.")
 @VIDEO
 @json_option
 def undo(video: Path, as_json: bool) -> None:
@@ -133,7 +184,7 @@ def undo(video: Path, as_json: bool) -> None:
     _chosen(video, "undo", None, as_json)
 
 
-@click.command()
+@click.command(short_help="Make the choice again that was undone.")
 @VIDEO
 @json_option
 def redo(video: Path, as_json: bool) -> None:
@@ -146,7 +197,7 @@ def redo(video: Path, as_json: bool) -> None:
     _chosen(video, "redo", None, as_json)
 
 
-@click.command()
+@click.command(short_help="Show where two takes differ.")
 @VIDEO
 @click.argument("first", metavar="A", type=click.IntRange(1))
 @click.argument("second", metavar="B", type=click.IntRange(1))

@@ -14,7 +14,7 @@ __all__ = ["train"]
 DEBUG = "debug"
 
 
-@click.command()
+@click.command(short_help="Train a network on a dataset.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Dataset, made by `data build`.")
 @click.option("-n", "--name", required=True, help="Name of the run: exp/NAME, logs/NAME. `debug` saves nothing.")
 @click.option("-p", "--path", "start", type=click.Path(path_type=Path), help="Start from the weights of a checkpoint.")
@@ -83,18 +83,20 @@ def train(
 
     if name != Path(name).name or name.startswith("."):
         raise UsageError(f"A run cannot be named {name!r}.", hint="Give a plain name with -n.")
+    from cmt_bridge.training.dataset import open_dataset
+    from cmt_bridge.training.options import TrainingOptions
+
+    options = TrainingOptions(**given)
+    dataset = open_dataset(data)
+
     import torch
 
-    from cmt_bridge.training.dataset import open_dataset
     from cmt_bridge.training.loop import train as run
-    from cmt_bridge.training.options import TrainingOptions
     from cmt_bridge.training.recipe import recipe_for
     from cmt_bridge.training.world import join
 
     if threads:
         torch.set_num_threads(threads)
-    options = TrainingOptions(**given)
-    dataset = open_dataset(data)
     recipe = recipe_for(dataset, options, start)
     world = join(options.device)
     tell = talk if world.first else _say_nothing

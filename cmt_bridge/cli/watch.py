@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -9,12 +12,21 @@ import click
 __all__ = ["watch"]
 
 
-@click.command()
+class _Lines(logging.Handler):
+    """Print what is logged as lines of JSON."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        click.echo(json.dumps({"time": time, "level": record.levelname.lower(), "message": record.getMessage()}))
+
+
+@click.command(short_help="Score what comes into a folder, until Ctrl-C.")
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
 @click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
 @click.option("--log", type=click.Path(path_type=Path), help="File to write the log to, instead of stderr.")
-def watch(folder: Path, port: int, osc: int, log: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON on stdout.")
+def watch(folder: Path, port: int, osc: int, log: Path | None, as_json: bool) -> None:
     """Watch FOLDER, this one else: every video in it and below is scored once, as soon as its copy has ended.
 
     The score lies beside the video, as `cmt-bridge score` writes it. What a clip lacks is said in a note beside it.
@@ -29,5 +41,10 @@ def watch(folder: Path, port: int, osc: int, log: Path | None) -> None:
     from cmt_bridge.service.daemon import watch as serve
     from cmt_bridge.service.logs import begin
 
-    begin(log)
+    if log is not None or not as_json:
+        begin(log)
+    if as_json:
+        logger = logging.getLogger("cmt_bridge")
+        logger.addHandler(_Lines())
+        logger.setLevel(logging.INFO)
     serve(folder.absolute(), port=port, osc=osc)

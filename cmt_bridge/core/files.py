@@ -454,14 +454,14 @@ def sweep(folder: Path) -> None:
 
 
 def numbered(path: Path) -> Iterator[Path]:
-    """Give `path`, then `NAME take 2`, `NAME take 3`, …, without end."""
+    """Give `path`, then `NAME (2)`, `NAME (3)`, …, without end."""
     yield path
-    for take in count(2):
-        yield with_addition(path, f" take {take}")
+    for number in count(2):
+        yield with_addition(path, f" ({number})")
 
 
 def fresh_path(path: Path) -> Path:
-    """Give `path` where nothing is there yet, else the first of `NAME take 2`, `NAME take 3`, … that is free."""
+    """Give `path` where nothing is there yet, else the first of `NAME (2)`, `NAME (3)`, … that is free."""
     return next(candidate for candidate in numbered(path) if not is_there(candidate))
 
 

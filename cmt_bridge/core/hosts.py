@@ -13,9 +13,9 @@ __all__ = ["HOSTS", "Host"]
 class Host:
     """A DAW.
 
-    `project` is the kind of project that suits it best, `midi` what a person does with a MIDI file, `page` the
-    document that tells all. `scripts` is the folder of its scripts in `host_scripts`, empty where it has none; `places`
-    are where it looks for them, by `sys.platform`, from the home folder, and `step` what is left to do then.
+    `project` is the kind of project that suits it best, `midi` what a person does with a MIDI file. `scripts` is the
+    folder of its scripts in `host_scripts`, empty where it has none; `places` are where it looks for them, by
+    `sys.platform`, from the home folder, and `step` what is left to do then.
     """
 
     name: str
@@ -25,10 +25,6 @@ class Host:
     scripts: str = ""
     places: Mapping[str, str] = field(default_factory=dict)
     step: str = ""
-
-    @property
-    def page(self) -> str:
-        return f"docs/hosts/{self.name}.md"
 
 
 SCRIPT_MENU = "Script Editor › Settings: show the script menu. The script is in it while {} is in front."

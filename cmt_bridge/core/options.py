@@ -9,6 +9,7 @@ from typing import Any
 
 from cmt_bridge.core.bounds import BARS, SEED, TEMPERATURE, listed
 from cmt_bridge.core.instruments import PARTS, Instrument
+from cmt_bridge.core.key import KEYS, parse_key
 from cmt_bridge.core.tempo import bpm_to_uspq
 from cmt_bridge.core.tokens import CHOSEN, Column
 from cmt_bridge.errors import UsageError
@@ -49,10 +50,6 @@ class AnalysisOptions:
             )
 
 
-TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-KEYS = (*TONICS, *(f"{tonic}m" for tonic in TONICS))
-"""The keys that can be asked for, major ones first."""
-
 DEFAULT_CONTROL = 0.7  # the C that the paper settled on
 
 
@@ -64,10 +61,10 @@ class ComposeOptions:
     or a visual beat with its strength, replaces what the model would draw: one value for the piece, or one per bar,
     the last holding on. `temperature` and `nucleus` are per column, where a model's own nucleus holds for columns that
     are not named; `polyphony` is the most notes of a simu-note and `pitches` the lowest and highest MIDI pitch, per
-    instrument. `style` and `key` (`C`, `F#m`) are told to models that know them; empty leaves them open. `recall` is
-    how much bars that follow the picture lean on those that return in them (core/form.py); with 0 there is no form. The
-    same options, control, weights and `seed` give the same words. Raises `UsageError` for values that cannot be
-    used.
+    instrument. `style` and `key` (as `parse_key` reads it) are told to models that know them; empty leaves them open.
+    `recall` is how much bars that follow the picture lean on those that return in them (core/form.py); with 0 there is
+    no form. The same options, control, weights and `seed` give the same words. Raises `UsageError` for values that
+    cannot be used.
     """
 
     seed: int = 0
@@ -85,8 +82,8 @@ class ComposeOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.key and self.key not in KEYS:
-            raise UsageError(f"There is no key {self.key}.", hint=f"Choose one of {', '.join(KEYS)}.")
+        if self.key:
+            object.__setattr__(self, "key", parse_key(self.key))
         for name, values in (("density", self.density_control), ("beat", self.beat_control)):
             if not values or not all(0.0 <= value <= 1.0 for value in values):
                 raise UsageError(

@@ -61,7 +61,8 @@ def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:
 
     Fields are called as in the control API. Raises `UsageError` for what cannot be carried out.
     """
-    usual = {name: value for name, value in read_config(path.absolute().parent).live.items() if name != "warm"}
+    config = read_config(path.absolute().parent)
+    usual = {name: value for name, value in config.live.items() if name != "warm"}
     fields = {**usual, **{name: value for name, value in said.items() if value is not None}}
     found: dict[str, Any] = {FIELDS.get(name, name): value for name, value in fields.items()}
     for name in LISTS & found.keys():
@@ -73,7 +74,18 @@ def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:
     if "settings" in found:
         found["settings"] = {name: as_text(value) for name, value in found["settings"].items()}
     found["path"] = path
+    if found.get("fresh") and not {**config.score, **found.get("settings", {})}.get("seed"):
+        found["settings"] = {**found.get("settings", {}), "seed": str(_next_seed(path))}
     return StreamRequest(**found)
+
+
+def _next_seed(path: Path) -> int:
+    """Return the first seed that a video has no take of, so that what is composed anew is other music."""
+    from cmt_bridge.takes.seeds import next_seed
+    from cmt_bridge.takes.whereabouts import project_of
+
+    project = project_of(path)
+    return next_seed(project.takes()) if project is not None else 0
 
 
 def stretch(text: str, name: str) -> tuple[int, int] | None:

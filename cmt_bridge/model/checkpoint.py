@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cmt_bridge.core.bounds import LAYERS, UNITS, plain, read_json_bytes
 from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import CheckpointError
 from cmt_bridge.model.composer import Composer, ComposerConfig
@@ -71,6 +72,7 @@ def renamed(key: str) -> str | None:
     return None
 
 
+@takes_paths
 def read_original(path: Path) -> Network:
     """Read a published checkpoint (`loss_8_params.pt`), with or without `module.` before its keys.
 
@@ -204,6 +206,7 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
         raise CheckpointError(f"{path} does not fit the network: {detail}", hint="Is it whole?") from error
 
 
+@takes_paths
 def save_network(network: Network | Composer, path: Path, *, record: dict[str, Any], half: bool = False) -> None:
     """Write weights and configuration to a safetensors file, complete or not at all; `half` stores float16."""
     kind = COMPOSER if isinstance(network, Composer) else PAPER
@@ -214,6 +217,7 @@ def save_network(network: Network | Composer, path: Path, *, record: dict[str, A
         temporary.write_bytes(data)
 
 
+@takes_paths
 def load_network(path: Path) -> Network | Composer:
     """Read a safetensors file that `save_network` wrote, in float32. Raises `CheckpointError`."""
     config: NetworkConfig | ComposerConfig

@@ -205,6 +205,7 @@ class Ending:
     def __init__(self, control: ControlTrack, options: ComposeOptions) -> None:
         self.bar = control.ending
         self.instruments = tuple(options.instruments)
+        self.key = divmod(options.key_class - 1, 12)[::-1] if options.key_class else None
 
     def _playing(self, cursor: Cursor) -> list[int]:
         recent = [i for i, bar in cursor.last_played.items() if self.bar - RECENT_BARS <= bar]
@@ -236,9 +237,9 @@ class Ending:
     def _last_pitches(self, cursor: Cursor) -> Allowed | None:
         if cursor.instrument == Instrument.DRUMS:
             return np.isin(PITCH, LAST_DRUMS)
-        if not cursor.pitch_classes.any():
+        if self.key is None and not cursor.pitch_classes.any():
             return None
-        tonic, minor = key_of(cursor.pitch_classes)
+        tonic, minor = self.key or key_of(cursor.pitch_classes)
         triad = TRIADS[minor] if cursor.instrument != Instrument.BASS else (0,)
         return np.isin(PITCH % 12, [(tonic + interval) % 12 for interval in triad])
 

@@ -79,11 +79,12 @@ def _read(folder: Path) -> list[Model]:
         raise CheckpointError(f"{path} is damaged: {fault_of(error)}.", hint="Repair it, or move it away.") from error
 
 
-def find_model(name: str) -> Model:
+def find_model(name: str | Path) -> Model:
     """Give the model of a name, or of a path to a safetensors file; its bytes are checked against the manifest.
 
     Raises `UsageError` for an unknown name, `CheckpointError` where the file is missing or is not the one recorded.
     """
+    name = str(name)
     models = list_models()
     for model in models:
         if model.name == name:

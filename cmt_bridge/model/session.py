@@ -25,6 +25,7 @@ from cmt_bridge.model.network import Network
 from cmt_bridge.model.recall import Recall
 from cmt_bridge.model.rows import rows_of
 from cmt_bridge.model.section import Section
+from cmt_bridge.model.tonality import Tonality
 from cmt_bridge.model.voice import PaperVoice, Voice, Word
 
 __all__ = ["Session", "Snapshot", "compose", "draw", "engine_for"]
@@ -125,7 +126,7 @@ class Session:
         self.control = control.with_ending()
         self.options = options
         self.filters = filters_for(self.control, options, section.filters() if section is not None else ())
-        self.recall = Recall(options.recall)
+        self.leanings = (Recall(options.recall), Tonality(options.key_class))
         told = options.recall > 0 and options.follows
         self.form: Sequence[int | None] = returns(control.bars) if told else [None] * control.bars
         self.on_bar_line = on_bar_line
@@ -247,9 +248,10 @@ class Session:
         size = min(len(allowed[0]), logits.shape[1])  # networks know fewer or more classes than the filters
         logits = np.array(logits[:, :size])
         for row, place in enumerate(where):
-            leaning = self.recall.lean(column, self._cursors[place])
-            if leaning is not None:
-                logits[row] += leaning[:size].astype(np.float32)
+            for habit in self.leanings:
+                leaning = habit.lean(column, self._cursors[place])
+                if leaning is not None:
+                    logits[row] += leaning[:size].astype(np.float32)
         drawn = draw(
             logits,
             np.stack([allowed[number][:size] for number in open_]),

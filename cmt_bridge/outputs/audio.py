@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.song import SongTrack
 from cmt_bridge.errors import CmtBridgeError, InputError, MidiError, MissingError
 from cmt_bridge.midi.events import END_OF_TRACK, SYSEX, chunk_of, file_of, meta_event, tempo_event
@@ -110,6 +111,7 @@ def _is_soundfont(path: Path) -> bool:
     return head[:4] == b"RIFF" and head[8:] == b"sfbk"
 
 
+@takes_paths
 def find_soundfont(given: Path | None = None) -> Path:
     """Give the SoundFont to play with: `given`, else that of the environment, else the best in the usual places.
 
@@ -143,6 +145,7 @@ MUSIC = Path("the music")  # what is played, in errors
 MOST_SECONDS = 3 * 3600  # of sound that is held in memory, 0.4 MB each
 
 
+@takes_paths
 def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Sound:
     """Play the bytes of a MIDI file; give its sound, not levelled, from the file's first tick on.
 
@@ -288,6 +291,7 @@ def fit(sound: Sound, seconds: float) -> Sound:
     return cut
 
 
+@takes_paths
 def write_wav(sound: Sound, path: Path) -> None:
     """Write the sound as a 16-bit WAV file. Raises `OutputError` where it cannot be written."""
     samples = np.clip(np.rint(sound * (2**15 - 1)), -(2**15), 2**15 - 1).astype("<i2")

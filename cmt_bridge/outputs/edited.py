@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from cmt_bridge.core.instruments import PARTS, Instrument, instrument_of
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.score import Marker, Note, Track
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTER, TempoMap
 from cmt_bridge.errors import MidiError
@@ -327,6 +328,7 @@ class Edited:
         return PARTS[instrument].program
 
 
+@takes_paths
 def read_edited(path: Path) -> Edited:
     """Read a MIDI file, type 0 or 1, any resolution, with all its events.
 
@@ -339,6 +341,7 @@ def read_edited(path: Path) -> Edited:
     return _edited(file, path)
 
 
+@takes_paths
 def edited_of(data: bytes, path: Path) -> Edited:
     """Give the events of the bytes of a MIDI file, such as `spliced` gives; `path` names them."""
     return _edited(parsed(data, path), path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.instruments import PARTS, Instrument
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.score import Marker, Note, Score
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_QUARTER
 from cmt_bridge.core.timecode import counting_of
@@ -135,6 +136,7 @@ def midi_bytes(score: Score, *, keep_overlaps: bool = False) -> bytes:
     return buffer.getvalue()
 
 
+@takes_paths
 def write_midi(score: Score, path: Path, *, keep_overlaps: bool = False) -> None:
     """Write a score as a MIDI file, as `midi_bytes` gives it. Raises `OutputError` where it cannot be written."""
     data = midi_bytes(score, keep_overlaps=keep_overlaps)

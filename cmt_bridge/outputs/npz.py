@@ -25,6 +25,7 @@ import numpy.typing as npt
 from cmt_bridge.core.bounds import BARS
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.core.tokens import BAR, COLUMNS, MAX_POSITION, Column, TokenRows, Type, beat_timing
 from cmt_bridge.errors import ScoreError
@@ -116,6 +117,7 @@ def _save(arrays: Mapping[str, Any], path: Path) -> None:
         np.savez_compressed(file, allow_pickle=True, **arrays)
 
 
+@takes_paths
 def write_songs(songs: Sequence[TokenSong], path: Path) -> None:
     """Write songs as the original's training file; one song alone also as its unpadded `tokens`.
 
@@ -163,6 +165,7 @@ def control_array(control: ControlTrack) -> npt.NDArray[np.int64]:
     return array
 
 
+@takes_paths
 def write_control(control: ControlTrack, path: Path) -> None:
     """Write a control track as the original's video file. Raises `OutputError` where it cannot be written."""
     _save({"input": control_array(control)}, path)
@@ -197,6 +200,7 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
     return {name.removesuffix(".npy") for name in archive.namelist()}
 
 
+@takes_paths
 def kind_of(path: Path) -> Literal["video", "songs"]:
     """Say what a `.npz` holds. Raises `ScoreError` where it is neither."""
     with _open(path) as archive:
@@ -231,6 +235,7 @@ def _rows(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -
     return array.astype(np.int64)
 
 
+@takes_paths
 def read_songs(path: Path) -> Iterator[TokenSong]:
     """Give the songs of a song file one after the other; names come from its `metadata` where that is plain data.
 
@@ -307,6 +312,7 @@ def _labels(archive: zipfile.ZipFile) -> list[Mapping[str, Any]]:
     return labels if all(isinstance(label, dict) for label in labels) else []
 
 
+@takes_paths
 def read_control(path: Path, tempo_map: TempoMap) -> ControlTrack:
     """Read a video's control; its file states no tempo, so that of `tempo_map` is taken.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmt_bridge.core.files import complete_path, new_file, numbered
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import OutputError, UsageError
 from cmt_bridge.outputs.audio import SAMPLE_RATE, Sound
 
@@ -51,6 +52,7 @@ class Picture:
         return float(self.end - self.start)
 
 
+@takes_paths
 def measure_picture(path: Path) -> Picture:
     """Find out when the picture of a video begins and ends. Raises `VideoError` where there is none."""
     from cmt_bridge.media.reel import Reel
@@ -130,6 +132,7 @@ class _CannotHoldError(Exception):
     """A container cannot hold the picture."""
 
 
+@takes_paths
 def write_preview(
     video: Path,
     picture: Picture,

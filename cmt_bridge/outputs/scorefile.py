@@ -22,6 +22,7 @@ from cmt_bridge.core.bounds import (
 )
 from cmt_bridge.core.files import complete_path, is_there, read_at_most
 from cmt_bridge.core.metadata import VideoMetadata
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.score import Score
 from cmt_bridge.core.tempo import MAX_USPQ
 from cmt_bridge.errors import ScoreError
@@ -45,6 +46,7 @@ INNERMOST = re.compile(r"\[\n([^\[\]{}\"]*)\n\s*\]")
 """A list of plain numbers, laid out over lines; no string holds a line break as such."""
 
 
+@takes_paths
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises `ScoreError` where it cannot be read, is out of bounds or is no JSON."""
     try:
@@ -61,6 +63,7 @@ def read_json(path: Path) -> Any:
         raise ScoreError(f"{path} is not valid JSON.", hint="Give the file as cmt-bridge wrote it.") from error
 
 
+@takes_paths
 def write_json(data: Any, path: Path) -> None:
     """Write data as JSON, one line per note or like list, complete or not at all.
 
@@ -72,6 +75,7 @@ def write_json(data: Any, path: Path) -> None:
         temporary.write_bytes(text.encode())
 
 
+@takes_paths
 def find_score(path: Path) -> Path:
     """Give the score file of a score folder, or `path` itself where it is a file.
 
@@ -84,6 +88,7 @@ def find_score(path: Path) -> Path:
     return path / SCORE_NAME
 
 
+@takes_paths
 def read_score(path: Path) -> Score:
     """Read a score.json, or that of a score folder. Raises `ScoreError` where it is none or holds impossible values."""
     path = find_score(path)
@@ -130,11 +135,13 @@ def _texts(score: Score) -> Iterator[str]:
     yield from (text for marker in score.markers for text in (marker.kind, marker.text))
 
 
+@takes_paths
 def write_score(score: Score, path: Path) -> None:
     """Write a score as JSON. Raises `OutputError` where it cannot be written."""
     write_json(score.to_json(), path)
 
 
+@takes_paths
 def read_metadata(path: Path) -> VideoMetadata:
     """Read a metadata.json, ours or the original's. Raises `ScoreError` where it is none."""
     return VideoMetadata.from_json(read_json(path), source=str(path))

@@ -58,6 +58,7 @@ class Client:
 
         One that starts just now is waited for, for some seconds.
         """
+        path = Path(path)
         until = time.monotonic() + START_PATIENCE
         while (instance := instance_for(path)) is not None and time.monotonic() < until:
             if instance.port:

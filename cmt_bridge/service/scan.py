@@ -27,7 +27,7 @@ VIDEO_SUFFIXES = frozenset({
 })
 # fmt: on
 PROJECT_SUFFIX = ".cmt"
-PREVIEW = re.compile(r".*\.preview( take \d+)?\.\w+", re.DOTALL)  # what `cmt-bridge preview` writes
+PREVIEW = re.compile(r".*\.preview( take \d+)?( \(\d+\))?\.\w+", re.DOTALL)  # what `cmt-bridge preview` writes
 
 SETTLE_SECONDS = 2.0
 PATIENCE_SECONDS = 20.0  # how long an empty file may be about to grow

@@ -47,7 +47,7 @@ class Project:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = Path(folder)
 
     @classmethod
     def create(cls, folder: Path, video: str, sha256: str, drafts: Sequence[Draft]) -> Project:

@@ -6,17 +6,20 @@ import os
 from pathlib import Path
 
 from cmt_bridge.core.files import MOST_BYTES, fresh_path, is_there, sha256_of, short
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import ScoreError
 from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
 
-__all__ = ["home_of", "project_of", "projects_in"]
+__all__ = ["home_of", "project_of", "projects_in", "scored_project"]
 
 
+@takes_paths
 def projects_in(folder: Path) -> list[Project]:
     """Give the projects that lie in a folder."""
     return [Project(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if is_there(path / PROJECT)]
 
 
+@takes_paths
 def project_of(path: Path) -> Project | None:
     """Give the project that a path means: the folder itself, something in it, or the video it is for; else None.
 
@@ -47,12 +50,25 @@ def _contents(project: Project) -> list[str]:
         return []
 
 
+@takes_paths
+def scored_project(path: Path) -> Project:
+    """Give the project that a path means. Raises `ScoreError` where it has none, with what to do about it."""
+    project = project_of(path)
+    if project is not None:
+        return project
+    if path.is_file():
+        raise ScoreError(f"{path} has no takes yet.", hint=f"Make one: cmt-bridge score {path.name!r}.")
+    what = f"{path} has no takes." if path.exists() else f"There is no {path}."
+    raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
+
+
 def _named(video: Path) -> list[Path]:
     names = dict.fromkeys((short(video.stem), video.stem, short(video.name), video.name))
     there = [f"{name}{SUFFIX}" for name in names]
     return [video.with_name(name) for name in there if len(os.fsencode(name)) <= MOST_BYTES]
 
 
+@takes_paths
 def home_of(path: Path, title: str, home: Path | None = None) -> Path:
     """Give the folder that a new project for a file goes to: beside it, or in `home`."""
     home = path.absolute().parent if home is None else home.absolute()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cmt_bridge.compose.codec import Grid
 from cmt_bridge.core.files import complete_folder
 from cmt_bridge.core.instruments import Instrument
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import InputError, OutputError, UsageError
 from cmt_bridge.training.dataset import (
     HELD_OUT,
@@ -32,6 +33,7 @@ from cmt_bridge.training.sources import Source, find_sources
 __all__ = ["build_dataset"]
 
 
+@takes_paths
 def build_dataset(
     folders: Sequence[Path],
     output: Path,

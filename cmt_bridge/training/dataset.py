@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from cmt_bridge import __version__
 from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import InputError
 
 __all__ = [
@@ -159,6 +160,7 @@ class NotesFile:
             self._file.close()
 
 
+@takes_paths
 def write_index(
     folder: Path,
     entries: Sequence[Entry],
@@ -206,6 +208,7 @@ def _record(folder: Path) -> Mapping[str, Any]:
     return record
 
 
+@takes_paths
 def read_report(folder: Path) -> BuildReport:
     """Read what was reported when a dataset was built. Raises `InputError` as `open_dataset` does."""
     record = _record(folder)
@@ -217,6 +220,7 @@ def read_report(folder: Path) -> BuildReport:
         raise _refuse(folder, "is a damaged dataset") from error
 
 
+@takes_paths
 def open_dataset(folder: Path) -> Dataset:
     """Open a dataset; its notes stay on disk until they are read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from cmt_bridge.core.score import Marker, Score
 
 __all__ = ["Bars", "bars_of"]
+
+CLOCK = re.compile(r"(?:(?:(\d{1,2}):)?(\d{1,3}):)?(-?\d{1,9}(?:\.\d*)?|-?\.\d+)")
+MOST_NAMES = 8  # markers that an error lists
 
 Bars = tuple[int, int]
 """The first bar from 0, and the one after the last."""
@@ -49,17 +53,47 @@ def _between(score: Score, start: str | None, end: str | None) -> Bars:
 
     A moment on a bar line ends the bar before it where a marker is meant, since what it names begins there.
     """
-    first = 0 if start is None else _bar_of(score, start)
-    last = score.bars if end is None else _bar_of(score, end, ends=True)
+    first = 0 if start is None else _bar_of(score, "--from", start)
+    last = score.bars if end is None else _bar_of(score, "--to", end, ends=True)
+    if first >= last:
+        begin = f"--from {_where(score, start)}" if start is not None else "the beginning of the film"
+        until = f"--to {_where(score, end)}" if end is not None else "the end of the film"
+        raise UsageError(
+            f"No bar lies between {begin} and {until}.",
+            hint="Give an end that lies later; `cmt-bridge markers` lists the markers with their times and bars.",
+        )
     return first, min(score.bars, last)
 
 
-def _bar_of(score: Score, moment: str, *, ends: bool = False) -> int:
+def _bar_of(score: Score, option: str, moment: str, *, ends: bool = False) -> int:
     """Give the bar (from 0) that holds a moment; the one after it where it `ends` there."""
-    try:
-        return int(score.tempo_map.ticks(float(moment)) // TICKS_PER_BAR) + ends
-    except (ValueError, OverflowError):
+    seconds = _seconds(moment)
+    if seconds is None:
         return max(ends, _line_of(score, _marker(score, moment)))
+    length = score.duration or float(score.tempo_map.seconds(score.ticks))
+    if not 0 <= seconds <= length:
+        where = "before the film begins" if seconds < 0 else f"after the film ends, at {length:.1f} s"
+        raise UsageError(f"{option} {moment} lies {where}.", hint="Give seconds within the film, or a marker's name.")
+    return min(score.bars - 1, int(score.tempo_map.ticks(seconds) // TICKS_PER_BAR)) + ends
+
+
+def _seconds(moment: str) -> float | None:
+    """Read seconds, or minutes and seconds such as 1:02.5; None for what is neither."""
+    found = CLOCK.fullmatch(moment.strip())
+    if found is None:
+        return None
+    hours, minutes, seconds = found.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+
+
+def _where(score: Score, moment: str) -> str:
+    """Say where a moment is that a person named, by its time and its bar."""
+    seconds = _seconds(moment)
+    if seconds is None:
+        marker = _marker(score, moment)
+        moment, seconds = f'"{marker.text}"', marker.seconds
+    bar = int(score.tempo_map.ticks(seconds) // TICKS_PER_BAR) + 1
+    return f"{moment} (bar {bar}, at {seconds:.1f} s)"
 
 
 def _line_of(score: Score, marker: Marker) -> int:
@@ -86,8 +120,22 @@ def _marker(score: Score, name: str) -> Marker:
     near = near or [m for m in score.markers if wanted and m.text.casefold().startswith(wanted)]
     if len({m.text for m in near}) == 1:
         return min(near)
-    names = ", ".join(dict.fromkeys(m.text for m in sorted(score.markers))) or "none"
-    reason = "several markers that begin with" if near else "no marker"
-    raise UsageError(
-        f"There is {reason} {name.strip()!r}.".replace("is several", "are several"), hint=f"Markers: {names}."
-    )
+    raise UsageError(_unknown(score, name.strip(), several=bool(near)), hint=_nearest(score, wanted))
+
+
+def _unknown(score: Score, name: str, *, several: bool) -> str:
+    if several:
+        return f"There are several markers that begin with {name!r}."
+    return f"There is no marker {name!r}." if score.markers else f"There is no marker {name!r}, nor any other."
+
+
+def _nearest(score: Score, wanted: str) -> str:
+    """Give the names that come nearest to one that is not there, and where all of them are."""
+    names = list(dict.fromkeys(marker.text for marker in sorted(score.markers)))
+    if len(names) > MOST_NAMES:
+        beginning = [name for name in names if wanted and name.casefold().startswith(wanted)]
+        known = {name.casefold(): name for name in names}
+        alike = [known[each] for each in difflib.get_close_matches(wanted, known, MOST_NAMES, 0.0)]
+        nearest = list(dict.fromkeys([*beginning, *alike]))[:MOST_NAMES]
+        return f"The nearest of {len(names)}: {', '.join(nearest)}. `cmt-bridge markers` lists all."
+    return f"Markers: {', '.join(names)}." if names else "Give seconds, or --bars."

@@ -7,21 +7,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.delivery import dropped, placed
 
 if TYPE_CHECKING:
-    from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["CHOICES", "choose", "compare", "list_takes"]
+__all__ = ["CHOICES", "choose", "compare", "list_markers", "list_takes"]
 
 CHOICES: Final = ("choose", "accept", "reject", "undo", "redo")
 
 
-def list_takes(path: Path) -> dict[str, Any]:
-    """Give the takes of what a path means, a video or its project, as data. Raises `ScoreError` where it has none."""
-    project = _project(path)
+@takes_paths
+def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
+    """Give the takes of what a path means, a video or its project, as data; with `figures` what is in each of them.
+
+    Raises `ScoreError` where it has none.
+    """
+    from cmt_bridge.takes.whereabouts import scored_project
+
+    project = scored_project(path)
     history, current = project.history(), project.current()
     return {
         "project": str(project.folder),
@@ -34,18 +40,44 @@ def list_takes(path: Path) -> dict[str, Any]:
                 "folder": str(take.folder),
                 "mark": history.marks.get(take.number, ""),
                 **{name: value for name, value in take.facts.to_json().items() if not name.startswith("format")},
+                **(_figures(take) if figures else {}),
             }
             for take in project.takes()
         ],
     }
 
 
+def _figures(take: Take) -> dict[str, Any]:
+    """Return what is in a take, and the settings it differs by from the usual ones; nothing where it is damaged."""
+    from cmt_bridge.model.registry import DEFAULT
+    from cmt_bridge.settings import PRECISIONS, differing
+    from cmt_bridge.verbs.outcome import asked_of, summary
+
+    try:
+        score = take.score()
+    except ScoreError as error:
+        return {"damaged": str(error)}
+    options = asked_of(score)
+    settings = dict(differing(options)) if options is not None else {}
+    made, precision = score.provenance.model, score.provenance.options.get("precision", PRECISIONS[0])
+    settings |= {"model": made} if made not in ("", DEFAULT) else {}
+    settings |= {"precision": str(precision)} if precision != PRECISIONS[0] else {}
+    asked = take.facts.request
+    settings |= {name: str(asked[name]) for name in ("tempo", "tempo_range", "cut_sensitivity") if name in asked}
+    figures = summary(score, take.folder, take.facts.seed)
+    wanted = ("tempo", "bars", "duration", "notes", "heard_key", "asked_key")
+    return {name: figures[name] for name in wanted} | {"settings": settings}
+
+
+@takes_paths
 def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
     """Carry out one of `CHOICES`: give the take that is current then, and drop its files.
 
     Raises `ScoreError` where the path has no takes, `UsageError` where the choice cannot be made.
     """
-    project = _project(path)
+    from cmt_bridge.takes.whereabouts import scored_project
+
+    project = scored_project(path)
     if verb in ("undo", "redo") and number is not None:
         raise UsageError(f"{verb} takes no number of a take.", hint="Use `choose` to go to a take.")
     if verb == "choose" and number is None:
@@ -70,14 +102,16 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
     }
 
 
+@takes_paths
 def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     """Give which bars of which tracks two takes differ in, and in what else, as their MIDI files say it.
 
     Raises `UsageError` where there is no such take, `ScoreError`, `MidiError` where one cannot be read.
     """
     from cmt_bridge.takes.difference import difference
+    from cmt_bridge.takes.whereabouts import scored_project
 
-    project = _project(path)
+    project = scored_project(path)
     before, after = project.take(first), project.take(second)
     found = difference(before, after)
     return {
@@ -94,11 +128,28 @@ def compare(path: Path, first: int, second: int) -> dict[str, Any]:
     }
 
 
-def _project(path: Path) -> Project:
-    from cmt_bridge.takes.whereabouts import project_of
+@takes_paths
+def list_markers(path: Path, number: int | None = None) -> dict[str, Any]:
+    """Give the markers of a take, the current one where none is named, as data; bars and beats count from 1.
 
-    project = project_of(path)
-    if project is None:
-        what = f"{path} has no takes." if path.exists() else f"There is no {path}."
-        raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
-    return project
+    Raises `ScoreError` where the path has no takes, `UsageError` where there is no such take.
+    """
+    from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER
+    from cmt_bridge.takes.whereabouts import scored_project
+
+    project = scored_project(path)
+    take = project.current() if number is None else project.take(number)
+    score = take.score()
+    found = []
+    for marker in sorted(score.markers):
+        tick = score.tempo_map.ticks(marker.seconds)
+        found.append(
+            {
+                "name": marker.text,
+                "kind": marker.kind,
+                "seconds": marker.seconds,
+                "bar": int(tick // TICKS_PER_BAR) + 1,
+                "beat": int(tick % TICKS_PER_BAR // TICKS_PER_QUARTER) + 1,
+            }
+        )
+    return {"project": str(project.folder), "take": take.number, "markers": found}

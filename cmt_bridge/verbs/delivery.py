@@ -45,8 +45,13 @@ def delivered(
     if "preview" in outputs.files and video is not None:
         notes = [*notes, *(note for take in takes for note in _previewed(project, take, video))]
     files, left = dropped(project, outputs)
+    current = project.current().number
+    made = [
+        summary(take.score(), take.folder, take.facts.seed, take.number) | {"current": take.number == current}
+        for take in takes
+    ]
     return Outcome(
-        [summary(take.score(), take.folder, take.facts.seed, take.number) for take in takes],
+        made,
         project=str(project.folder),
         dropped=files,
         notes=[*notes, *left],
@@ -56,26 +61,23 @@ def delivered(
 
 
 def _previewed(project: Project, take: Take, video: Path) -> list[str]:
-    """Put the music of a take under its video, once; give a sentence where that cannot be."""
+    """Put the music of a take under its video, once; return a sentence where that cannot be."""
     from cmt_bridge.core.files import inside
     from cmt_bridge.midi.file import read_midi_bytes
-    from cmt_bridge.outputs import audio
-    from cmt_bridge.outputs.preview import measure_picture, write_preview
     from cmt_bridge.takes.drop import previews_of
+    from cmt_bridge.verbs.preview import PreviewOptions, under_film
 
     if previews_of(take):
         return []
     if video.is_symlink() and not inside(video, video.parent):  # a copy of it would be where its owner did not put it
         return [f"No preview: {video} is a link to another folder. Make one: cmt-bridge preview {video.name!r}."]
     try:
-        picture = measure_picture(video)
-        sound = audio.render(read_midi_bytes(take.midi), audio.find_soundfont(None), renderer="auto")
-        sound = audio.level(audio.fit(sound, picture.seconds))
         target = take.folder / f"{project.name}.preview"
-        project.record(take, write_preview(video, picture, sound, target, exact=False, progress=lambda _: None))
+        made = under_film(read_midi_bytes(take.midi), video, target, PreviewOptions(), progress=lambda _: None)
+        project.record(take, made.path)
     except (MissingError, VideoError) as error:
         return [f"No preview: {error}"]
-    return []
+    return list(made.notes)
 
 
 def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:

@@ -21,7 +21,8 @@ from cmt_bridge.core.files import (
     with_addition,
 )
 from cmt_bridge.core.hosts import HOSTS
-from cmt_bridge.errors import InputError, OutputError, ScoreError, UsageError
+from cmt_bridge.core.paths import takes_paths
+from cmt_bridge.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -87,6 +88,7 @@ def format_of(name: str) -> Format:
     return found
 
 
+@takes_paths
 def arrangement_of(
     path: Path, take: int | None = None, *, start: str | None = None, rate: str | None = None
 ) -> tuple[Arrangement, Project, int]:
@@ -101,12 +103,9 @@ def arrangement_of(
     from cmt_bridge.core.timecode import counting_of
     from cmt_bridge.midi.markers import markers_in
     from cmt_bridge.projects.arrangement import arranged, version_of
-    from cmt_bridge.takes.whereabouts import project_of
+    from cmt_bridge.takes.whereabouts import scored_project
 
-    project = project_of(path)
-    if project is None:
-        what = f"{path} has no takes." if path.exists() else f"There is no {path}."
-        raise ScoreError(what, hint="Name a video that was scored, or its .cmt folder.")
+    project = scored_project(path)
     heard = project.current() if take is None else project.take(take)
     marks = project.history().marks
     kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]
@@ -164,6 +163,7 @@ def _film(path: Path, project: Project, metadata: VideoMetadata) -> Film | None:
     return Film(video, metadata.duration, source.width, source.height, source.offset)
 
 
+@takes_paths
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
     from cmt_bridge.midi.events import releases, strikes
@@ -202,6 +202,7 @@ def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
     }
 
 
+@takes_paths
 def export(
     path: Path,
     formats: Iterable[str],
@@ -235,6 +236,7 @@ def export(
     return found
 
 
+@takes_paths
 def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction = Fraction(0)) -> Exported:
     """Write a REAPER project or an Ardour snapshot that is there once more, with our music in it at `at` seconds.
 

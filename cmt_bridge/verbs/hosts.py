@@ -17,9 +17,20 @@ from typing import Any, Final
 from cmt_bridge.config import state_root
 from cmt_bridge.core.files import complete_path, is_temporary, sha256_of
 from cmt_bridge.core.hosts import HOSTS, Host
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import MissingError, UsageError
 
-__all__ = ["Installed", "host_of", "install", "list_hosts", "place_of", "remove", "scripts_folder"]
+__all__ = [
+    "Installed",
+    "host_of",
+    "install",
+    "list_hosts",
+    "page_of",
+    "pages_folder",
+    "place_of",
+    "remove",
+    "scripts_folder",
+]
 
 RECEIPT: Final = ".cmt-bridge.json"
 FORMAT: Final = "cmt-bridge-scripts"
@@ -44,6 +55,18 @@ def scripts_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "host_scripts"
 
 
+def pages_folder() -> Path:
+    """Return the folder of the pages that tell all of each host: in the package, or in a checkout beside it."""
+    package = Path(__file__).parents[1]
+    inside = package / "host_pages"
+    return inside if inside.is_dir() else package.parent / "docs" / "hosts"
+
+
+def page_of(host: Host) -> Path:
+    """Return the page of a host."""
+    return pages_folder() / f"{host.name}.md"
+
+
 def host_of(name: str) -> Host:
     """Give a host. Raises `UsageError` where there is none of that name."""
     found = HOSTS.get(name)
@@ -52,6 +75,7 @@ def host_of(name: str) -> Host:
     return found
 
 
+@takes_paths
 def place_of(host: Host, *, platform: str = sys.platform, home: Path | None = None) -> Path | None:
     """Give the folder where a host looks for scripts on a system; None where it has none there."""
     place = host.places.get("linux" if platform.startswith("linux") else platform)
@@ -71,12 +95,13 @@ def list_hosts() -> list[dict[str, Any]]:
                 "scripts": bool(place is not None and _sources(host)),
                 "folder": None if place is None else str(place),
                 "installed": sorted(receipt),
-                "page": host.page,
+                "page": str(page_of(host)),
             }
         )
     return found
 
 
+@takes_paths
 def install(name: str, folder: Path | None = None) -> Installed:
     """Copy the scripts of a host to where it looks for them, or to a folder.
 
@@ -86,7 +111,9 @@ def install(name: str, folder: Path | None = None) -> Installed:
     host = host_of(name)
     place = place_of(host) if folder is None else folder.absolute()
     if not host.scripts or place is None:
-        raise MissingError(f"There are no scripts for {host.title} on this system.", hint=f"See {host.page}.")
+        raise MissingError(
+            f"There are no scripts for {host.title} on this system.", hint=f"See `cmt-bridge hosts show {host.name}`."
+        )
     sources = _sources(host)
     receipt = _receipt(place)
     made = sum(not each.exists() for each in (place, *place.parents)) or _folders_made(place)
@@ -107,6 +134,7 @@ def install(name: str, folder: Path | None = None) -> Installed:
     return Installed(place, tuple(sorted(sources)))
 
 
+@takes_paths
 def remove(name: str, folder: Path | None = None) -> Installed:
     """Remove the scripts of a host that are as they were written, and the folders that were made for them.
 

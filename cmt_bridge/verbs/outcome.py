@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cmt_bridge.errors import UsageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.score import Score
 
-__all__ = ["Outcome", "Told", "summary"]
+__all__ = ["Outcome", "Told", "asked_of", "remarks", "summary"]
 
 Told = Callable[[str, float], None]
 """Called with what is being done (`measure`, `compose`, `deliver`) and the share of it that is done, 0..1."""
@@ -54,10 +57,13 @@ class Outcome:
 def summary(score: Score, folder: Path, seed: int, number: int | None = None) -> dict[str, Any]:
     """Give what is worth knowing of a take at once; `number` is its own in a project.
 
-    Tempo and notes are those of the MIDI file in its folder, whose tracks may be others than those of the score.
+    Tempo, notes and key are those of the MIDI file in its folder, whose tracks may be others than those of the score.
     """
+    from cmt_bridge.core.instruments import Instrument
+    from cmt_bridge.core.key import heard_key
     from cmt_bridge.projects.arrangement import version_of
 
+    asked = asked_of(score)
     version = version_of(min(folder.glob("*.mid")), folder.name)
     return {
         "folder": str(folder),
@@ -66,6 +72,41 @@ def summary(score: Score, folder: Path, seed: int, number: int | None = None) ->
         "tempo": version.bpm,
         "bars": score.bars,
         "duration": score.duration,
+        "heard_key": heard_key(score.notes()),
+        "asked_key": asked.key if asked is not None else "",
         "notes": {part.name: len(part.notes) for part in version.parts},
+        "asked": [each.title for each in (asked.instruments if asked is not None else Instrument)],
         "markers": dict(Counter(marker.kind for marker in score.markers)),
     }
+
+
+def asked_of(score: Score) -> ComposeOptions | None:
+    """Return the options that a score was made with; None where it does not tell."""
+    from cmt_bridge.core.options import ComposeOptions
+
+    try:
+        return ComposeOptions.from_json(score.provenance.options)
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
+        return None
+
+
+def remarks(take: Mapping[str, Any]) -> list[str]:
+    """Say what of a take, as `summary` gives it, is not as it was asked for, and why."""
+    from cmt_bridge.core.key import key_title, relative_key
+
+    name = f"Take {take['take']}" if take["take"] else f"The music in {take['folder']}"
+    found = []
+    heard, asked = take["heard_key"], take["asked_key"]
+    if asked and heard and heard != asked:
+        why = "which has the same notes" if heard == relative_key(asked) else "by how long each note sounds"
+        found.append(
+            f"{name} is heard in {key_title(heard)}, {why}, and not in {key_title(asked)}: a key makes its notes "
+            "likely, and is no rule. Another --seed may come nearer."
+        )
+    silent = [part for part in take["asked"] if not take["notes"].get(part)]
+    if silent:
+        found.append(
+            f"{name} has no notes for {', '.join(silent)}: the model decides in each bar who plays, and gives few "
+            "onsets to few parts. To hear more of them, name fewer with --instruments, or try another --seed."
+        )
+    return found

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 from cmt_bridge.config import read_config
 from cmt_bridge.core.bounds import fault_of
 from cmt_bridge.core.files import is_there
+from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import ScoreError, UsageError
 from cmt_bridge.verbs.delivery import delivered, placed
 from cmt_bridge.verbs.outcome import Outcome, Told, summary
 from cmt_bridge.verbs.score import now, precision_of
 
 if TYPE_CHECKING:
+    from cmt_bridge.core.anew import Request
     from cmt_bridge.core.control import ControlTrack
     from cmt_bridge.core.instruments import Instrument
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.score import Score
     from cmt_bridge.outputs.edited import Edited
-    from cmt_bridge.regeneration import Regenerated, Request
+    from cmt_bridge.regeneration import Regenerated
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Draft, Take
 
@@ -63,6 +65,9 @@ class RegenerateRequest:
     precision: str = "float32"
     output: Path | None = None
     key: str = ""
+
+    def __post_init__(self) -> None:
+        path_fields(self, "path", "base", "output")
 
     def to_json(self) -> dict[str, Any]:
         """Give the form that goes over a wire: what is as usual is left out, `start` and `end` are `from` and `to`."""
@@ -113,11 +118,11 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     Raises `UsageError` where the score has no such bars, and the errors of what it uses.
     """
     from cmt_bridge.compose.plan import plan
+    from cmt_bridge.model.knowledge import knowledge_of
+    from cmt_bridge.model.registry import find_model
     from cmt_bridge.outputs.edited import read_edited
     from cmt_bridge.outputs.scorefile import METADATA_NAME, read_metadata
     from cmt_bridge.pipeline import Timings, load_engine
-    from cmt_bridge.regeneration import control_of
-    from cmt_bridge.regeneration import regenerate as run
 
     source = _source(request)
     if source.project is not None and request.output is None:
@@ -143,13 +148,20 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         edited.check(wanted.bars)
         piece = replace(piece, tracks=edited.tracks(wanted.bars, wanted.instruments))
     wanted.check(piece)
+    precision = precision_of(request.precision)
+    model = request.model or _model_of(piece, source.home)
+    knowledge_of(find_model(model).path).check(options)  # all that can be refused is, before torch is loaded
+
+    from cmt_bridge.regeneration import control_of
+    from cmt_bridge.regeneration import regenerate as run
+
     control = control_of(piece) if control is None else _fitted(control, piece)
     if request.density:
         lively = tuple(max(1, min(16, density + request.density)) for density in control.density)
         control = replace(control, density=lively)
     told("compose", 0.0)
     with timings.part("load"):
-        entry, engine = load_engine(request.model or _model_of(piece, source.home), precision_of(request.precision))
+        entry, engine = load_engine(model, precision)
     note = {"model": entry.name, "model_sha256": entry.sha256, "precision": request.precision, **_said(request)}
     with timings.part("compose"):
         found = run(
@@ -219,7 +231,7 @@ def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
 
 
 def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequest) -> Request:
-    from cmt_bridge.regeneration import Request
+    from cmt_bridge.core.anew import Request
     from cmt_bridge.settings import instruments_of
     from cmt_bridge.verbs.bars import bars_of
 
@@ -346,4 +358,7 @@ def _sentence(each: Regenerated, wanted: Request) -> str:
     bars = ", ".join(f"{first + 1}-{last}" if last > first + 1 else str(last) for first, last in wanted.bars)
     tracks = ", ".join(instrument.title for instrument in wanted.instruments)
     held = f"; {each.held} notes from before sound into them and were left" if each.held else ""
-    return f"bars {bars} of {tracks}, seed {each.seed}{held}"
+    played = {instrument for instrument, note in each.score.notes() if wanted.has(instrument, note.onset)}
+    silent = [instrument.title for instrument in wanted.instruments if instrument not in played]
+    rest = f"; no notes for {', '.join(silent)}: the model lets {'it' if len(silent) == 1 else 'them'} rest there"
+    return f"bars {bars} of {tracks}, seed {each.seed}{held}{rest if silent else ''}"

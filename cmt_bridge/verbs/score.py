@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING, Any, Final
 from cmt_bridge.config import Config, read_config
 from cmt_bridge.core.files import sha256_of
 from cmt_bridge.core.hosts import HOSTS
-from cmt_bridge.errors import OutputError, UsageError, VideoError
+from cmt_bridge.core.paths import path_fields
+from cmt_bridge.errors import OutputError, ScoreError, UsageError, VideoError
 from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
 from cmt_bridge.verbs.delivery import delivered
-from cmt_bridge.verbs.outcome import Outcome, Told, summary
+from cmt_bridge.verbs.outcome import Outcome, Told, remarks, summary
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
+    from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
     from cmt_bridge.core.score import Score
     from cmt_bridge.model.engine import Precision
     from cmt_bridge.pipeline import Picture
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
 
-__all__ = ["ScoreRequest", "add", "doubts", "now", "precision_of", "score", "weights_of"]
+__all__ = ["ScoreRequest", "add", "check_settings", "doubts", "now", "precision_of", "score", "weights_of"]
 
 MOST_PLACES: Final = 5  # that a sentence lists
 LATE: Final = 0.05  # s by which a picture begins late enough to be told
@@ -47,6 +49,9 @@ class ScoreRequest:
     home: Path | None = None
     key: str = ""
     again: bool = True
+
+    def __post_init__(self) -> None:
+        path_fields(self, "path", "output", "home")
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -91,6 +96,22 @@ def weights_of(settings: Settings) -> tuple[str, Precision]:
     return settings.get("model") or DEFAULT, precision_of(settings.get("precision") or PRECISIONS[0])
 
 
+def check_settings(settings: Settings) -> tuple[ComposeOptions, AnalysisOptions]:
+    """Return the options that settings stand for. Raises `UsageError` for those that cannot be used, `CheckpointError`.
+
+    Nothing heavy is loaded for it, so that what cannot be is refused before a video is measured.
+    """
+    from cmt_bridge.model.knowledge import knowledge_of
+    from cmt_bridge.model.registry import find_model
+    from cmt_bridge.settings import analysis_options, compose_options
+
+    options, analysis = compose_options(settings), analysis_options(settings)
+    whole_number(settings, "variations")
+    model, _ = weights_of(settings)
+    knowledge_of(find_model(model).path).check(options)
+    return options, analysis
+
+
 def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = False) -> Outcome:
     """Carry out a request to score; what is written is complete or not there.
 
@@ -99,11 +120,10 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     changes or is moved meanwhile, and the errors of what it uses.
     """
     from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
-    from cmt_bridge.settings import analysis_options, compose_options
 
     config = read_config(request.path.absolute().parent)
     settings = {**config.score, **request.settings}
-    options, analysis = compose_options(settings), analysis_options(settings)
+    options, analysis = check_settings(settings)
     model, precision = weights_of(settings)
     variations = whole_number(settings, "variations")
     if request.output is None and config.outputs.drop:
@@ -119,6 +139,8 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     project, there = _done(request, picture.sha256, variations)
     if project is not None and there:
         return _finished(request, project, there, config)
+    if not settings.get("seed", "").strip():
+        options = replace(options, seed=_next_seed(request, project, picture.sha256, variations))
     told("compose", 0.0)
     scores = score_picture(
         picture,
@@ -137,6 +159,7 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
         with timings.part("deliver"):
             folders = deliver(scores, picture, request.output)
         takes = [summary(one, folder, one.provenance.seed) for one, folder in zip(scores, folders, strict=True)]
+        notes += [remark for take in takes for remark in remarks(take)]
         return Outcome(takes, notes=notes, seconds=timings.seconds)
     project, there = _done(request, picture.sha256, variations)  # somebody else may have been at it meanwhile
     if project is not None and there:
@@ -157,6 +180,19 @@ def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[Project 
     if len(there) >= variations:
         return project, there
     return project, [] if request.again else _takes_for(project, sha256)
+
+
+def _next_seed(request: ScoreRequest, project: Project | None, sha256: str, variations: int) -> int:
+    """Return the first seed that the clip was not scored with yet, in its project or in the folders beside `output`."""
+    from cmt_bridge.pipeline import takes_of_folder
+    from cmt_bridge.takes.seeds import next_seed, unused
+
+    if request.output is not None:
+        beside = takes_of_folder(request.output)
+        return unused((made.seed for made in beside if made.video_sha256 == sha256), variations)
+    takes = project.takes() if project is not None else []
+    of_this = [take for take in takes if take.facts.request.get("video_sha256", sha256) == sha256]
+    return next_seed(of_this, variations, request.key)
 
 
 def _changed(path: Path) -> VideoError:
@@ -223,8 +259,30 @@ def _delivered(
     path: Path, project: Project, takes: list[Take], config: Config, notes: list[str], seconds: dict[str, float]
 ) -> Outcome:
     outcome = delivered(project, takes, config.outputs, path, notes=notes, seconds=seconds)
+    found = [remark for take in outcome.takes for remark in remarks(take)] + _again(project, takes)
+    outcome = replace(outcome, notes=[*outcome.notes, *found])
     host = [HOSTS[config.outputs.host].midi] if config.outputs.host and outcome.dropped else []
     return replace(outcome, notes=[*outcome.notes, *host])
+
+
+def _again(project: Project, takes: list[Take]) -> list[str]:
+    """Say which takes are the same music as one before them."""
+    made = {take.number for take in takes}
+    known: dict[Any, int] = {}
+    found = []
+    for take in project.takes():
+        try:
+            score = take.score()
+        except ScoreError:
+            continue
+        music = (score.tempo_map, score.tracks)
+        first = known.setdefault(music, take.number)
+        if take.number in made and first != take.number:
+            found.append(
+                f"Take {take.number} is the same music, note for note, as take {first}: nothing that was asked for "
+                "is different. Leave --seed out, or give another."
+            )
+    return found
 
 
 def doubts(video: Path, metadata: VideoMetadata, damage: str) -> list[str]:

@@ -16,6 +16,7 @@ import platformdirs
 
 from cmt_bridge.core.files import complete_path, sha256_of
 from cmt_bridge.core.metadata import VideoSource
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import OutputError, VideoError
 from cmt_bridge.media.reel import check_file
 from cmt_bridge.video.measurement import FORMAT_VERSION, Measurement, measure, shown_name
@@ -35,6 +36,7 @@ def cache_folder() -> Path:
     return root / "measurements"
 
 
+@takes_paths
 def measured(path: Path, progress: Callable[[float], None] | None = None, threads: int | None = None) -> Measurement:
     """Give the measurement of a video: from the cache where its content is known, else by measuring it.
 
@@ -53,6 +55,7 @@ def measured(path: Path, progress: Callable[[float], None] | None = None, thread
     return result
 
 
+@takes_paths
 def known(path: Path, sha256: str) -> Measurement | None:
     """Give the measurement of a video with this content, if there is one."""
     found = load(cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz")
@@ -69,6 +72,7 @@ def keep(measurement: Measurement) -> None:
         _tidy(entry.parent)
 
 
+@takes_paths
 def save(measurement: Measurement, path: Path) -> None:
     """Write a measurement as `.npz`, complete or not at all. Raises `OutputError`."""
     head = {
@@ -83,6 +87,7 @@ def save(measurement: Measurement, path: Path) -> None:
         np.savez_compressed(temporary, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
 
 
+@takes_paths
 def load(path: Path) -> Measurement | None:
     """Read a measurement; None where there is none or it is damaged."""
     try:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.core.metadata import VideoMetadata
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.tempo import BEATS_PER_BAR
 from cmt_bridge.video.beats import Curve, even_directogram, prominence, saliency
 from cmt_bridge.video.measurement import Measurement
@@ -37,6 +38,7 @@ BEAT: Final = "#d1495b"
 CUT: Final = "#2a9d6f"
 
 
+@takes_paths
 def draw(measurement: Measurement, metadata: VideoMetadata, path: Path) -> None:
     """Write the figure to `path`; its suffix chooses the format.
 

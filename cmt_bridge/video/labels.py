@@ -11,6 +11,7 @@ import av
 from av.container.core import Container
 from av.video.stream import VideoStream as AvStream
 
+from cmt_bridge.core.files import of_one_file
 from cmt_bridge.core.timecode import USUAL, is_label
 
 __all__ = ["nominal_rate", "own_timecode", "stated_labels"]
@@ -72,7 +73,7 @@ def _commonest(steps: Mapping[int, int]) -> Fraction | None:
 def stated_labels(path: Path) -> tuple[Fraction, str] | None:
     """Give the nominal rate and the first label that the head of a file states; None where it is no video."""
     try:
-        with av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+        with av.open(f"file:{path}", metadata_errors="replace", options=of_one_file(av.formats_available)) as container:
             stream = next(iter(container.streams.video), None)
             if stream is None or not stream.average_rate or stream.codec_context is None:
                 return None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from cmt_bridge.core.files import sha256_of
 from cmt_bridge.core.metadata import VideoSource
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import VideoError
 from cmt_bridge.video.flow import DIRECTIONS, Motion, motion_between
 from cmt_bridge.video.stream import THUMB, Frame, VideoStream
@@ -87,6 +88,7 @@ class Measurement:
         return min(max(usual, float(SHORTEST_NOMINAL)), float(LONGEST_NOMINAL))
 
 
+@takes_paths
 def measure(
     path: Path, *, sha256: str = "", progress: Callable[[float], None] | None = None, threads: int | None = None
 ) -> Measurement:
@@ -101,6 +103,7 @@ def measure(
     return measurement
 
 
+@takes_paths
 def measuring(
     path: Path,
     *,
@@ -152,6 +155,7 @@ def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
     )
 
 
+@takes_paths
 def shown_name(path: Path) -> str:
     """Give a file's name with a mark in place of what cannot be shown or stored as text."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path.name)

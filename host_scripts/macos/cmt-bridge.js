@@ -4,7 +4,7 @@
 //     osascript -l JavaScript cmt-bridge.js VERB …     score | open | regenerate | next | previous | undo | accept | watch | stream
 //
 // `cmt-bridge hosts install garageband` (or logic) puts it into the script menu. Neither program lets a script read or
-// write its project: what it cannot do is said step by step. See docs/hosts/garageband.md and docs/hosts/logic.md.
+// write its project: what it cannot do is said step by step. See `cmt-bridge hosts show garageband` and `… logic`.
 
 ObjC.import('Foundation')
 

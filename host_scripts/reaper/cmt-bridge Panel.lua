@@ -1,6 +1,6 @@
 -- @description cmt-bridge: Panel
 -- @about A window, which can be docked, with all actions and how far the work is.
--- See docs/hosts/reaper.md of cmt-bridge.
+-- See `cmt-bridge hosts show reaper`.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 package.path = here .. "lib/?.lua;" .. package.path

@@ -1,6 +1,6 @@
 -- @description cmt-bridge: Previous take
 -- @about Go to the take before.
--- See docs/hosts/reaper.md of cmt-bridge.
+-- See `cmt-bridge hosts show reaper`.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 package.path = here .. "lib/?.lua;" .. package.path

@@ -1,6 +1,6 @@
 -- @description cmt-bridge: Stream on or off
 -- @about Have the music played live, or end that.
--- See docs/hosts/reaper.md of cmt-bridge.
+-- See `cmt-bridge hosts show reaper`.
 
 local here = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 package.path = here .. "lib/?.lua;" .. package.path

@@ -30,7 +30,7 @@ def test_metadata_is_written_here_and_never_over_another(run: Run, clip: Path) -
     assert data["vbeats"][0].keys() == {"start_time", "bar", "tick", "weight"}
 
     code, out, err = run("analyze", clip, "--tempo", 90)
-    assert (code, out) == (0, "a.clip.metadata take 2.json\n")
+    assert (code, out) == (0, "a.clip.metadata (2).json\n")
     assert "90 BPM (given)" in err
     assert Path("a.clip.metadata.json").read_bytes() == first
 

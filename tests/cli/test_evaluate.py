@@ -72,7 +72,7 @@ def test_without_pictures_the_losses_are_measured(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ("evaluate", place / "theirs.safetensors", "--data", place / "dataset", "--windows", 2, "--json")
-    for name in ("theirs.evaluation.json", "theirs.evaluation take 2.json"):  # nothing is overwritten
+    for name in ("theirs.evaluation.json", "theirs.evaluation (2).json"):  # nothing is overwritten
         code, out, _ = run(*command)
         assert code == 0
         assert json.loads(out) == json.loads((tmp_path / name).read_text())

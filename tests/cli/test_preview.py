@@ -70,7 +70,7 @@ def test_a_folder_sounds_as_its_midi_file_which_may_be_edited(run: Any, folder: 
 
 def test_with_a_video_its_picture_gets_the_sound(run: Any, folder: Path, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4")
-    for score, name in ((folder / "film.mid", "clip.preview.mp4"), (folder, "clip.preview take 2.mp4")):
+    for score, name in ((folder / "film.mid", "clip.preview.mp4"), (folder, "clip.preview (2).mp4")):
         code, out, _ = run("preview", score, "--video", clip, "--json", "--renderer", "symusic")
         assert code == 0
         data = json.loads(out)

@@ -144,8 +144,8 @@ def test_what_the_score_was_made_with_holds_on(run: Run, folder: Path, model: Pa
         (["--bars", "1", "--tracks", "kazoo"], "does not know 'kazoo'"),
         (["--bars", "1", "--tracks", "bass", "--lock", "bass"], "locked"),
         (["--bars", "1", "--control", "3"], "control"),
-        (["--from", "99"], "no bars"),
-        (["--from=-9", "--to", "1"], "no bars"),
+        (["--from", "99"], "--from 99 lies after the film ends"),
+        (["--from=-9", "--to", "1"], "--from -9 lies before the film begins"),
     ],
 )
 def test_what_cannot_be_is_refused(run: Run, folder: Path, model: Path, arguments: list[str], words: str) -> None:

@@ -33,6 +33,16 @@ def test_a_dry_run_prints_what_would_be_sent(run: Run, clip: Path) -> None:
     assert {line["message"] for line in lines if line["track"] == "sync"} == {"system exclusive", "quarter frame"}
 
 
+def test_what_is_composed_afresh_has_a_seed_that_no_take_has(clip: Path) -> None:
+    from cmt_bridge.live.request import asked
+
+    assert asked(clip, {"fresh": True, "options": {"control": 1}}).settings == {"control": "1", "seed": "1"}
+    assert asked(clip, {"fresh": True, "options": {"seed": 0}}).settings == {"seed": "0"}
+    assert asked(clip, {}).settings == {}
+    clip.with_name("cmt-bridge.toml").write_text("[score]\nseed = 4\n")
+    assert asked(clip, {"fresh": True}).settings == {}
+
+
 def test_what_is_not_composed_yet_is_composed_and_not_kept(run: Run, tmp_path: Path, tiny_model: Path) -> None:
     from tests.e2e.conftest import write_metadata
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +12,31 @@ import mido
 import pytest
 
 from cmt_bridge.core.instruments import Instrument
-from cmt_bridge.core.score import Note, Score, Track
+from cmt_bridge.core.score import Marker, Note, Provenance, Score, Track
 from cmt_bridge.core.tempo import TempoMap
+from cmt_bridge.settings import compose_options
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
 from tests.live.edited import edited, saved
 
 Run = Callable[..., tuple[int, str, str]]
 
-ASKED = {"bars": [[2, 3], [5, 5]], "tracks": ["Piano"], "base": "edited.mid"}
+ASKED = {"bars": [[2, 3], [5, 5]], "tracks": ["Piano"], "base": "edited.mid", "keep": "rhythm"}
 
 
 def piece(pitch: int) -> Score:
     tracks = tuple(Track(i, 0, tuple(Note(tick, 40, 4) for tick in range(0, 96, 4))) for i in Instrument)
     piano = replace(tracks[1], notes=tuple(Note(tick, pitch, 4) for tick in range(0, 96, 4)))
-    return Score(TempoMap.constant(120), (tracks[0], piano, *tracks[2:]), 6, title="my clip")
+    options = compose_options({"control": "1", "instruments": "drums,piano", "key": "Am"}).to_json()
+    return Score(
+        TempoMap.constant(120),
+        (tracks[0], piano, *tracks[2:]),
+        6,
+        duration=12.0,
+        title="my clip",
+        markers=(Marker(0.0, "section", "Section A (calm)"), Marker(3.6, "cut", "Cut 1")),
+        provenance=Provenance(model="cmt-small", options=options),
+    )
 
 
 @pytest.fixture
@@ -41,18 +52,69 @@ def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_takes_are_listed(run: Run, video: Path) -> None:
-    code, out, err = run("takes", video)
+def test_takes_are_listed(run: Run, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("COLUMNS", "80")
+        there.setenv("TZ", "Asia/Kathmandu")  # 5:45 ahead
+        time.tzset()
+        code, out, err = run("takes", video)
+    time.tzset()
     assert (code, err) == (0, "")
     assert out.splitlines() == [
-        "    1  2026-01-02T03:04:05+00:00  -         score, seed 7",
-        "*   2  2026-01-02T03:04:05+00:00  -         bars 2-3, 5 of Piano of take 1 on edited.mid, seed 62",
-        "    3  2026-01-02T03:04:05+00:00  -         bars 2-3, 5 of Piano of take 1 on edited.mid, seed 64",
+        "      1  2026-01-02 08:49   0:12.0    6 bars  120.00 BPM  seed 7",
+        "         Drums 24, Piano 24, Guitar 24, Bass 24, Strings 24; E minor",
+        "         score --control 1 --instruments drums,piano --key Am --model cmt-small",
+        ">     2  2026-01-02 08:49   0:12.0    6 bars  120.00 BPM  seed 62",
+        "         Drums 24, Piano 24, Guitar 24, Bass 24, Strings 24; E minor",
+        "         regenerate --keep rhythm: bars 2-3, 5 of Piano of take 1 on edited.mid",
+        "      3  2026-01-02 08:49   0:12.0    6 bars  120.00 BPM  seed 64",
+        "         Drums 24, Piano 24, Guitar 24, Bass 24, Strings 24; E major",
+        "         regenerate --keep rhythm: bars 2-3, 5 of Piano of take 1 on edited.mid",
     ]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_takes_are_data(run: Run, video: Path) -> None:
     code, out, _ = run("takes", video.with_suffix(".cmt"), "--json")
     listed = json.loads(out)
+    assert code == 0
     assert (listed["current"], listed["undo"], listed["redo"]) == (2, True, False)
     assert [take["seed"] for take in listed["takes"]] == [7, 62, 64]
+    first = listed["takes"][0]
+    assert first["key"] == "a"  # of the request
+    assert first["notes"] == dict.fromkeys(("Drums", "Piano", "Guitar", "Bass", "Strings"), 24)
+    assert (first["tempo"], first["bars"], first["duration"], first["asked_key"]) == (120, 6, 12.0, "Am")
+    assert first["settings"] == {
+        "control": "1", "instruments": "drums,piano", "key": "Am", "model": "cmt-small",
+    }  # fmt: skip
+
+
+def test_marks_are_shown(run: Run, video: Path) -> None:
+    run("accept", video, 1)
+    run("reject", video, 3)
+    heads = [line[:7] for line in run("takes", video)[1].splitlines()[::3]]
+    assert heads == ["> *   1", "      2", "  x   3"]
+
+
+def test_a_damaged_take_is_told_among_the_others(run: Run, video: Path) -> None:
+    (video.with_suffix(".cmt") / "take 1" / "score.json").write_text("{")
+    code, out, _ = run("takes", video)
+    assert code == 0
+    assert "score.json" in out
+    assert "seed 64" in out
+    assert "damaged" in json.loads(run("takes", video, "--json")[1])["takes"][0]
+
+
+def test_markers_are_listed(run: Run, video: Path) -> None:
+    code, out, err = run("markers", video)
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "    0:00.0     1|1  section  Section A (calm)",
+        "    0:03.6     2|4  cut      Cut 1",
+    ]
+    listed = json.loads(run("markers", video, "--take", 3, "--json")[1])
+    assert listed["take"] == 3
+    assert listed["markers"][1] == {"name": "Cut 1", "kind": "cut", "seconds": 3.6, "bar": 2, "beat": 4}
 
 
 def test_a_musician_chooses(run: Run, video: Path) -> None:

@@ -77,8 +77,8 @@ def test_takes_count_up(tmp_path: Path) -> None:
     path = tmp_path / "clip.mid"
     assert fresh_path(path) == path
     path.touch()
-    (tmp_path / "clip take 2.mid").touch()
-    assert fresh_path(path).name == "clip take 3.mid"
+    (tmp_path / "clip (2).mid").touch()
+    assert fresh_path(path).name == "clip (3).mid"
 
 
 def test_a_folder_that_was_moved_does_not_come_back(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_name_of_any_length_can_be_written(tmp_path: Path, name: str, suffix: 
     third = fresh_path(tmp_path / whole)
     third.touch()
     assert (second.suffix, third.suffix) == (Path(whole).suffix,) * 2
-    assert (second.stem[-7:], third.stem[-7:]) == (" take 2", " take 3")
+    assert (second.stem[-4:], third.stem[-4:]) == (" (2)", " (3)")
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -148,7 +148,7 @@ def test_only_regular_files_are_read_and_only_so_far(tmp_path: Path) -> None:
 
 def test_a_link_to_nowhere_is_something_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "clip.mid").symlink_to(tmp_path / "none")
-    assert fresh_path(tmp_path / "clip.mid").name == "clip take 2.mid"
+    assert fresh_path(tmp_path / "clip.mid").name == "clip (2).mid"
 
 
 def _file_at_once(path: Path, number: int) -> Path:
@@ -176,7 +176,7 @@ def test_whoever_writes_at_once_gets_a_name_of_his_own(
     assert len(set(made)) == many
     for number, path in enumerate(made):
         assert (path / "a" if path.is_dir() else path).read_text() == str(number)
-    assert {path.name for path in tmp_path.iterdir()} == {"a", *(f"a take {n}" for n in range(2, many + 1))}
+    assert {path.name for path in tmp_path.iterdir()} == {"a", *(f"a ({n})" for n in range(2, many + 1))}
 
 
 def _put_many(path: Path) -> list[str]:

@@ -50,6 +50,30 @@ def load(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_an_example_without_arguments_says_what_it_needs(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: {name}")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [("own_curve.py", "mine"), ("demo_clip.py", "mine", "mine")])
+def test_an_example_overwrites_nothing(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / arguments[0]), *arguments[1:]], cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "mine exists already" in done.stderr
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
 def test_a_clip_is_scored_from_python(tmp_path: Path, tiny_model: Path) -> None:
     clip = clips.write_clip(tmp_path / "clip.mp4", clips.pulsing(4, 25, bpm=100))
     said = run("score_from_python.py", clip, "music", tiny_model, folder=tmp_path).splitlines()
@@ -73,7 +97,7 @@ def test_a_clip_goes_into_each_daw(
     assert "take 1, take 2; take 2 is the one that is heard" in said
     (line,) = [line for line in said.splitlines() if line.startswith("2.")]
     assert Path(line.partition(": ")[2]).exists()
-    assert said.splitlines()[-1].endswith(f"docs/hosts/{host}.md")
+    assert said.splitlines()[-1].endswith(f"/{host}.md")
 
 
 def test_music_follows_a_drawn_curve(tmp_path: Path, tiny_model: Path) -> None:

@@ -232,8 +232,8 @@ def test_style_and_key_are_heard(composer: Composer, control: ControlTrack) -> N
         assert plain.shape != other.shape or (plain != other).any()
     with pytest.raises(UsageError, match="does not know the style polka"):
         composed(engine, replace(FREE, style="polka"), control)
-    with pytest.raises(UsageError, match="no key H"):
-        replace(FREE, key="H")
+    with pytest.raises(UsageError, match="no key 'J'"):
+        replace(FREE, key="J")
 
 
 def test_followed_bars_are_told_so_and_what_returns_in_them(

@@ -91,7 +91,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     picture = measure_picture(clip)
     (tmp_path / "clip.preview.mp4").write_bytes(b"mine")
     path = write_preview(clip, picture, click(0.6), tmp_path / "clip.preview")
-    assert path.name == "clip.preview take 2.mp4"
+    assert path.name == "clip.preview (2).mp4"
     assert (tmp_path / "clip.preview.mp4").read_bytes() == b"mine"
 
 

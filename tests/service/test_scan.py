@@ -152,6 +152,8 @@ def test_what_is_no_finished_video_is_passed_over(folder: Path) -> None:
         "c.mp4.download/c.mp4",
         "a.preview.mp4",
         "a.preview take 2.mkv",
+        "a take 3.preview.mov",
+        "a take 3.preview (2).mov",
         "a.cmt/take 1/a.mp4",
         "$RECYCLE.BIN/a.mp4",
         "System Volume Information/a.mp4",

@@ -218,7 +218,7 @@ def test_an_edited_file_is_left_alone(project: Project) -> None:
     dropped.written[0].write_bytes(b"mine too")
     drop(project, Outputs())
     assert dropped.written[0].read_bytes() == b"mine too"
-    assert target.with_name("clip take 2 take 2.mid").read_bytes() == midi_bytes(piece(61))
+    assert target.with_name("clip take 2 (2).mid").read_bytes() == midi_bytes(piece(61))
 
 
 def test_files_are_dropped_where_a_session_wants_them(project: Project) -> None:

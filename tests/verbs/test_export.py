@@ -108,7 +108,7 @@ def test_what_is_there_stays_and_the_same_is_not_written_again(clip: Path) -> No
     assert first.path.read_text() == "edited in REAPER"
     third.path.write_text("edited too")
     (fourth,) = export(clip, ["reaper"])
-    assert fourth.path.name == "Der Film take 3 take 2.RPP"
+    assert fourth.path.name == "Der Film take 3 (2).RPP"
     sessions = [export(clip, ["ardour"])[0].path.name for _ in range(2)]
     assert sessions == ["Der Film ardour", "Der Film ardour take 3"]
 
@@ -317,7 +317,7 @@ def test_parts_are_written_once_and_what_was_edited_stays(clip: Path) -> None:
     made[1].path.write_bytes(b"edited")
     again = export(clip, ["parts"])
     assert [each.fresh for each in again] == [False, True, False, False, False]
-    assert again[1].path.name == "Piano take 3 take 2.mid"
+    assert again[1].path.name == "Piano take 3 (2).mid"
     assert made[1].path.read_bytes() == b"edited"
     assert len(export(clip, ["parts"], take=1)) == 5
     assert len(list(made[0].path.parent.iterdir())) == 11

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import MissingError, UsageError
 from cmt_bridge.verbs import hosts
-from cmt_bridge.verbs.hosts import install, list_hosts, place_of, remove, scripts_folder
+from cmt_bridge.verbs.hosts import install, list_hosts, page_of, pages_folder, place_of, remove, scripts_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = [name for name, host in HOSTS.items() if host.scripts]
@@ -115,7 +118,7 @@ def test_hosts_look_for_scripts_where_their_makers_say(tmp_path: Path) -> None:
 
 
 def test_a_host_without_scripts_says_where_to_read() -> None:
-    with pytest.raises(MissingError, match=r"docs/hosts/live\.md"):
+    with pytest.raises(MissingError, match="hosts show live"):
         install("live")
     with pytest.raises(UsageError, match="Choose from"):
         install("nothing")
@@ -123,8 +126,44 @@ def test_a_host_without_scripts_says_where_to_read() -> None:
 
 def test_every_host_has_its_page() -> None:
     for host in HOSTS.values():
-        assert (ROOT / host.page).is_file(), host.page
+        assert page_of(host).is_file(), host.name
     assert [each["host"] for each in list_hosts()] == list(HOSTS)
+
+
+def test_a_wheel_has_what_is_named(tmp_path: Path) -> None:
+    """Lay the package out as a wheel has it: what pyproject.toml puts into it, and nothing of the checkout."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]
+    site = tmp_path / "site"
+    for package in wheel["packages"]:
+        shutil.copytree(ROOT / package, site / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for source, target in wheel["force-include"].items():
+        (site / target).symlink_to(ROOT / source, target_is_directory=True)
+    code = """
+import json, pathlib, cmt_bridge
+from cmt_bridge.verbs.hosts import install, list_hosts, page_of, host_of
+from cmt_bridge.model.registry import list_models
+root = pathlib.Path(cmt_bridge.__file__).parent
+pages = [pathlib.Path(each["page"]) for each in list_hosts()]
+assert len(pages) == 9 and all(page.is_file() and page.is_relative_to(root) for page in pages), pages
+assert all(model.path.is_file() and model.path.is_relative_to(root) for model in list_models())
+for name in ("reaper", "ardour", "bitwig", "logic"):
+    assert install(name, pathlib.Path("scripts", name)).files
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site), "CMT_BRIDGE_MODELS": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_is_shown(run: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, _ = run("hosts", "show", "reaper")
+    assert (code, out.strip()) == (0, (pages_folder() / "reaper.md").read_text(encoding="utf-8").strip())
 
 
 def test_the_command_line_installs_lists_and_removes(

@@ -139,7 +139,11 @@ def test_bars_are_named_in_several_ways(project: Project, model: str, wishes: di
         ({"marker": "Chorus"}, r"no marker 'Chorus'.*Markers: Section A \(calm\), Cut 1"),
         ({"start": "nan"}, "no marker 'nan'"),
         ({"bars": "9"}, "no bars 9-9"),
-        ({"start": "Cut 2", "end": "Cut 1"}, "no bars"),
+        ({"start": "Cut 2", "end": "Cut 1"}, r'--from "Cut 2" \(bar 8, at 14.0 s\) and --to "Cut 1" \(bar'),
+        ({"start": "12.5", "end": "Cut 1"}, r'--from 12.5 \(bar 7, at 12.5 s\) and --to "Cut 1" \(bar'),
+        ({"start": "0:12.5", "end": "3"}, r"--from 0:12.5 \(bar 7, at 12.5 s\) and --to 3 \(bar 2, at 3.0 s\)"),
+        ({"start": "99"}, "--from 99 lies after the film ends, at"),
+        ({"end": "-1"}, "--to -1 lies before the film begins"),
         ({"bars": "1", "tracks": ("kazoo",)}, "kazoo"),
         ({"bars": "1", "lock": ("drums", "piano", "guitar", "bass", "strings")}, "locked"),
         ({"bars": "1", "keep": "all"}, "kept"),
@@ -167,6 +171,21 @@ def test_the_rhythm_stays(project: Project, model: str) -> None:
         ]
     assert changed_bars(project)
     assert changed_bars(project) <= {3, 4, 5}
+
+
+def test_a_part_that_rests_is_told() -> None:
+    from cmt_bridge.core.anew import Request
+    from cmt_bridge.regeneration import Regenerated
+    from cmt_bridge.verbs.regenerate import _sentence
+
+    tracks = tuple(
+        replace(track, notes=tuple(n for n in track.notes if not 16 <= n.onset < 48)) if track.name == "Bass" else track
+        for track in piece().tracks
+    )
+    made = Regenerated(replace(piece(), tracks=tracks), 1, None, 0)
+    wanted = Request(((1, 3),), (Instrument.PIANO, Instrument.BASS))
+    assert "no notes for Bass: the model lets it rest there" in _sentence(made, wanted)
+    assert "no notes" not in _sentence(made, replace(wanted, bars=((1, 4),)))
 
 
 def test_a_request_goes_over_a_wire() -> None:
