@@ -420,7 +420,7 @@ def test_ardour_reads_on_behind_what_it_stumbles_over(tmp_path: Path) -> None:
     events = sorted([*notes, *((1900 + n, message) for n, message in enumerate(odd))], key=lambda event: event[0])
     path = tmp_path / "x.mid"
     path.write_bytes(file_of(0, 1920, [chunk_of([*events, (12_000, meta_event(END_OF_TRACK))])]))
-    arrangement = arranged("x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, frame_rate=(25, 1))
+    arrangement = arranged("x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((25, 1)))
     folder = tmp_path / "x"
     folder.mkdir()
     write_session(arrangement, folder, name="x")
@@ -521,7 +521,7 @@ def heard_from(server: Server, ardour: Hardour) -> float:
 
 @pytest.mark.realtime
 def test_ardour_plays_what_was_edited_elsewhere_and_its_timecode_is_the_films(tmp_path: Path) -> None:
-    arrangement = arrangement_of(tmp_path, edited=True, start=3600)
+    arrangement = arrangement_of(tmp_path, edited=True, start="01:00:00:00")
     folder = tmp_path / "session"
     folder.mkdir()
     write_session(arrangement, folder, name="session")
