@@ -34,7 +34,7 @@ def main() -> None:
     for number, part in enumerate(arrangement.version.parts, 1):
         print(f"   track {number}: {part.name}, channel {part.channel + 1}, {len(part.notes)} notes")
 
-    for made in export(clip, [host.name], start=3600):
+    for made in export(clip, [host.name], start="01:00:00:00"):
         print(f"2. For {host.title}: {made.path}")
         opened = made.path.suffix == ".mid"
         print(f"3. {host.midi if opened else f'Open it in {host.title}, and put your instruments on the tracks.'}")

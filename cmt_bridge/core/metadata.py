@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from cmt_bridge.core.bounds import FILM, FRAME_RATE, FRAME_SIZE, MARKS, TEXT, fault_of
@@ -155,7 +156,7 @@ class VideoMetadata:
             rate, nominal = file.get("frame_rate", (0, 1)), file.get("nominal_rate", (0, 1))
             found = cls(
                 source=VideoSource(
-                    name=str(file.get("name", source)),
+                    name=str(file.get("name", PurePath(source).name)),
                     sha256=str(file.get("sha256", "")),
                     width=int(file.get("width", 0)),
                     height=int(file.get("height", 0)),

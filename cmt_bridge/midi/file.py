@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cmt_bridge.core.bounds import BARS
 from cmt_bridge.core.files import read_at_most
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.tempo import BEATS_PER_BAR
 from cmt_bridge.errors import MidiError
 from cmt_bridge.midi.events import (
@@ -110,16 +111,19 @@ class MidiFile:
     tracks: tuple[MidiTrack, ...]
 
 
+@takes_paths
 def find_midi(folder: Path) -> list[Path]:
     """Give the MIDI files below a folder, at any depth, in order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
 
 
+@takes_paths
 def read_midi(path: Path) -> MidiFile:
     """Read a MIDI file, type 0 or 1 in ticks per quarter. Raises `MidiError` where it cannot be read or understood."""
     return parsed(_content(path), path)
 
 
+@takes_paths
 def read_midi_bytes(path: Path) -> bytes:
     """Read the bytes of a MIDI file, as they are, if `read_midi` can read it. Raises as that does."""
     data = _content(path)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.midi.events import MARKER, SET_TEMPO, TIME_SIGNATURE
 from cmt_bridge.midi.file import MidiFile, read_midi
 from cmt_bridge.midi.text import text_of
@@ -38,6 +39,7 @@ def markers_of(file: MidiFile) -> tuple[tuple[int, str], ...]:
     return tuple(sorted((tick, text_of(values)) for track in file.tracks for tick, _, values in track.metas(MARKER)))
 
 
+@takes_paths
 def read_markers(path: Path) -> tuple[tuple[int, str], ...]:
     """Read the markers of a MIDI file, as `markers_of` gives them. Raises `MidiError` as `read_midi` does."""
     return markers_of(read_midi(path))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.core.instruments import instrument_of
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.song import Song, SongTrack
 from cmt_bridge.errors import MidiError
 from cmt_bridge.midi.events import (
@@ -28,6 +29,7 @@ Numbers = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 
+@takes_paths
 def read_song(path: Path) -> Song:
     """Read a MIDI file, type 0 or 1, any resolution; a track holding several channels or programs comes apart.
 

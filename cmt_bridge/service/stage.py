@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config, state_root
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.live.child import Child
-from cmt_bridge.live.conductor import COMPOSER, Conductor
 from cmt_bridge.live.learn import FILE_NAME, Learned
 from cmt_bridge.live.request import asked
+
+if TYPE_CHECKING:
+    from cmt_bridge.live.conductor import Conductor
 
 __all__ = ["Stage"]
 
@@ -66,6 +68,8 @@ class Stage:
         fields = {name: value for name, value in said.items() if name not in ("path", "learn")}
         request = asked(video, fields)
         learned = Learned(state_root() / FILE_NAME, said.get("learn", ()))
+        from cmt_bridge.live.conductor import Conductor  # with NumPy, which an idle daemon does without
+
         self._conductor = Conductor(request, self._tell, lend=self._lend, learned=learned)
         self._path, self._said, self._error = path, {}, None
         self._playing = asyncio.create_task(self._play(self._conductor))
@@ -140,6 +144,8 @@ class Stage:
         """Give the composer, a fresh one where there is none."""
         self._keep()
         if self._composer is None or not self._composer.lives:
+            from cmt_bridge.live.conductor import COMPOSER
+
             self._composer = await Child.start("composer", COMPOSER, self._idle)
             log.info("composer %d started", self._composer.pid)
         return self._composer

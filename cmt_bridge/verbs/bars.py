@@ -134,8 +134,11 @@ def _nearest(score: Score, wanted: str) -> str:
     names = list(dict.fromkeys(marker.text for marker in sorted(score.markers)))
     if len(names) > MOST_NAMES:
         beginning = [name for name in names if wanted and name.casefold().startswith(wanted)]
-        known = {name.casefold(): name for name in names}
-        alike = [known[each] for each in difflib.get_close_matches(wanted, known, MOST_NAMES, 0.0)]
+        known: dict[str, str] = {}  # by all of a name, and by what it is called without how strong it is
+        for name in names:
+            known.setdefault(name.casefold(), name)
+            known.setdefault(name.casefold().partition(" · ")[0], name)
+        alike = [known[each] for each in difflib.get_close_matches(wanted, known, 2 * MOST_NAMES, 0.0)]
         nearest = list(dict.fromkeys([*beginning, *alike]))[:MOST_NAMES]
         return f"The nearest of {len(names)}: {', '.join(nearest)}. `cmt-bridge markers` lists all."
     return f"Markers: {', '.join(names)}." if names else "Give seconds, or --bars."

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config
+from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError, VideoError
 from cmt_bridge.verbs.outcome import Outcome, summary
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["delivered", "dropped", "placed"]
 
 
+@takes_paths
 def placed(project: Path) -> Outputs:
     """Give what is dropped for a project folder, and where. Raises `UsageError` where it may not go there.
 

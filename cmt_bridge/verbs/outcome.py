@@ -64,17 +64,19 @@ def summary(score: Score, folder: Path, seed: int, number: int | None = None) ->
     from cmt_bridge.projects.arrangement import version_of
 
     asked = asked_of(score)
-    version = version_of(min(folder.glob("*.mid")), folder.name)
+    there = sorted(folder.glob("*.mid"))  # one, unless somebody took it away
+    version = version_of(there[0], folder.name) if there else None
+    tracks = score.tracks if version is None else version.parts
     return {
         "folder": str(folder),
         "take": number,
         "seed": seed,
-        "tempo": version.bpm,
+        "tempo": score.tempo_map.bpm_at(0) if version is None else version.bpm,
         "bars": score.bars,
         "duration": score.duration,
         "heard_key": heard_key(score.notes()),
         "asked_key": asked.key if asked is not None else "",
-        "notes": {part.name: len(part.notes) for part in version.parts},
+        "notes": {track.name: len(track.notes) for track in tracks},
         "asked": [each.title for each in (asked.instruments if asked is not None else Instrument)],
         "markers": dict(Counter(marker.kind for marker in score.markers)),
     }

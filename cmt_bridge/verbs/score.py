@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.config import Config, read_config
-from cmt_bridge.core.files import sha256_of
+from cmt_bridge.core.files import is_plain_name, sha256_of
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import OutputError, ScoreError, UsageError, VideoError
@@ -238,6 +238,8 @@ def add(
 
     key, made = request.key or secrets.token_hex(8), now()
     name = scores[0].provenance.video  # without what no text can hold
+    if not is_plain_name(name):  # metadata.json may state any
+        name = request.path.name
     asked = {**request.settings, "video": name, "video_sha256": picture.sha256}
     drafts = [
         Draft(one, Facts(verb, made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores

@@ -101,7 +101,7 @@ def test_bad_input_is_one_line(run: Any, folder: Path, tmp_path: Path) -> None:
         (3, "Cannot read", tmp_path / "none.json"),
         (3, "not a MIDI file", tmp_path / "text.mid"),
         (3, "not a video", folder, "--video", tmp_path / "text.mp4"),
-        (3, "Cannot read", folder, "--video", tmp_path / "none.mp4"),
+        (3, "There is no file", folder, "--video", tmp_path / "none.mp4"),
         (3, "not a SoundFont", folder, "--soundfont", tmp_path / "text.mid"),
         (2, "not a .wav file", folder, "-o", tmp_path / "a.mp4"),
     ):

@@ -53,7 +53,8 @@ def test_text_becomes_paths_wherever_they_are_meant() -> None:
 
 
 def test_a_film_is_scored_by_its_name(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cmt_bridge.outputs.midi import read_song, write_midi
+    from cmt_bridge.midi.song import read_song
+    from cmt_bridge.outputs.midi import write_midi
     from cmt_bridge.outputs.scorefile import read_score
     from cmt_bridge.pipeline import deliver, look_at, score_picture
     from cmt_bridge.takes.project import Project

@@ -14,6 +14,7 @@ import pytest
 
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.score import Marker, Note
+from cmt_bridge.core.timecode import counting_of
 from cmt_bridge.errors import CmtBridgeError, MidiError
 from cmt_bridge.midi.events import releases, strikes
 from cmt_bridge.midi.file import MidiFile, parsed
@@ -212,7 +213,7 @@ def _laid_out(path: Path, folder: Path, notes: list[tuple[int, ...]]) -> None:
     version = version_of(path, "take 1")
     assert sorted((n.start, n.end, n.pitch, n.velocity) for p in version.parts for n in p.notes) == notes
     assert all(pair.off is not None for part in version.parts for pair in pairs(part.events))
-    arrangement: Arrangement = arranged("x", [version], 0, markers=(), duration=9.0, frame_rate=(25, 1))
+    arrangement: Arrangement = arranged("x", [version], 0, markers=(), duration=9.0, counting=counting_of((25, 1)))
     for name, data in part_files(arrangement).items():
         part = parsed(data, Path(name))
         assert sum(releases(m) for t in part.tracks for _, m in t.events) >= sum(

@@ -420,7 +420,9 @@ def test_ardour_reads_on_behind_what_it_stumbles_over(tmp_path: Path) -> None:
     events = sorted([*notes, *((1900 + n, message) for n, message in enumerate(odd))], key=lambda event: event[0])
     path = tmp_path / "x.mid"
     path.write_bytes(file_of(0, 1920, [chunk_of([*events, (12_000, meta_event(END_OF_TRACK))])]))
-    arrangement = arranged("x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((25, 1)))
+    arrangement = arranged(
+        "x", [version_of(path, "take 1")], 0, markers=(), duration=1.0, counting=counting_of((25, 1))
+    )
     folder = tmp_path / "x"
     folder.mkdir()
     write_session(arrangement, folder, name="x")

@@ -122,11 +122,11 @@ def test_what_is_not_as_asked_is_explained(film: Path, tiny_model: Path, tmp_pat
     empty = Score(
         made.tempo_map, tuple(type(t)(t.instrument, 0, ()) for t in made.tracks), 3, provenance=made.provenance
     )
-    (remark,) = remarks(summary(empty, tmp_path, 0, 7))
+    (remark,) = remarks(summary(empty, tmp_path / "gone", 0, 7))
     assert remark.startswith("Take 7 has no notes for Piano, Strings: ")
-    wrong = {**summary(made, tmp_path, 0, 7), "heard_key": "C", "asked_key": "Am"}
+    wrong = {**summary(made, tmp_path / "gone", 0, 7), "heard_key": "C", "asked_key": "Am"}
     assert "Take 7 is heard in C major, which has the same notes, and not in A minor" in remarks(wrong)[0]
-    right = {**summary(made, tmp_path, 0, 7), "heard_key": "Am", "asked_key": "Am", "asked": []}
+    right = {**summary(made, tmp_path / "gone", 0, 7), "heard_key": "Am", "asked_key": "Am", "asked": []}
     assert remarks(right) == []
 
 
