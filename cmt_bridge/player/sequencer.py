@@ -7,6 +7,7 @@ those that are.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -56,6 +57,7 @@ KEY_BITS: Final = 7
 NOTE_ON, NOTE_OFF, PROGRAM = 0x90, 0x80, 0xC0
 CHANNELS = 16
 PHRASE = 4  # bars
+MOST_SETTINGS: Final = 1024  # that are remembered for a jump to come, more than are said ahead
 MOST_BARS = 1024  # kept of a piece whose end is not known
 CHASED = 32  # bars; a note that began longer ago is not chased
 PASSED = 30_000_000  # ns; a note passed by more in a correction of the course is not struck any more
@@ -166,6 +168,7 @@ class Sequencer:
         self._chase = chase
         self._programs = tuple(bytes((PROGRAM | each.channel, each.program)) for each in programs)
         self._setting = Setting()  # as the messages that were given have left it
+        self._settings: deque[tuple[int, Setting]] = deque(maxlen=MOST_SETTINGS)  # times, and how it was before them
         self._lifted: set[bytes] = set()  # what lifts pedals that were down where it stopped
         self._outdated = False  # whether bars that were passed are other ones now
         self._left: tuple[int, tuple[bytes, ...]] | None = None  # what all bars before one leave set, once it was asked
@@ -365,6 +368,7 @@ class Sequencer:
 
     def _jump(self, course: Course) -> None:
         time = course.time
+        self._take_back(time)
         halts = self.course.rolls and not course.rolls
         self._out = [event for event in self._out if event[0] < time]
         self._cut(time, HALT if halts else CUT)
@@ -409,6 +413,7 @@ class Sequencer:
 
     def _say(self, messages: Iterable[bytes], time: int) -> None:
         """Give messages that are no notes."""
+        self._settings.append((time, self._setting.copy()))
         for message in messages:
             self._setting.take(message)
             self._out.append((time, message))
@@ -419,6 +424,7 @@ class Sequencer:
         What they have not reset but others have is brought back.
         """
         self._outdated = False
+        self._settings.append((time, self._setting.copy()))
         wanted = Setting()
         for message in self._left_before(number):
             wanted.take(message)
@@ -435,6 +441,13 @@ class Sequencer:
             self._setting.take(message)
         said = [message for message in (*told, *wanted.messages()) if anew or message not in known]
         self._say([*resets, *(message for message in said if message not in told or message[0] not in soon)], time)
+
+    def _take_back(self, time: int) -> None:
+        """Know that messages of a time and later may never arrive, since a jump at that time takes them back."""
+        before = next((setting for said, setting in self._settings if said >= time), None)
+        if before is not None:
+            self._setting = before.or_rather(self._setting)
+        self._settings.clear()
 
     def _left_before(self, number: int) -> tuple[bytes, ...]:
         """Give messages that set what all bars before one leave set."""

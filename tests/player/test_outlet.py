@@ -320,3 +320,18 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
     assert played.sounding == 0
     assert played.sent == sent
     assert ledger.sounding() == ()
+
+
+def test_a_pedal_that_two_jumps_at_once_leave_is_lifted() -> None:
+    """What the first of them said to lift it is taken back by the second."""
+    played = outlet([[[0, "b1427f"], [4, "e10010"], (0, 16, 1, 60, 80)], []])
+    heart = played.sequencer
+    roll(heart)
+    down = played.due(0, 24_000)
+    assert {b"\xb1\x42\x7f"} <= {data for _, data in down}
+    roll(heart, -8, 24_000)
+    heart.change(Change(Course(24_000, -8)))
+    told: dict[bytes, int] = {}
+    for _, data in (*down, *played.due(24_000, 48_000)):
+        told[data[:2]] = data[2]
+    assert told[b"\xb1\x42"] == 0

@@ -14,7 +14,7 @@ from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.clock import ClockFollower
 from cmt_bridge.player.follow.timecode import TimecodeFollower
 from cmt_bridge.player.ledger import Ledger
-from cmt_bridge.player.order import Order, Track
+from cmt_bridge.player.order import Order, Picture, Track
 from cmt_bridge.player.player import SYNC, Player
 from cmt_bridge.player.ruler import BEATS, Ruler
 from cmt_bridge.player.sequencer import prepare
@@ -248,8 +248,8 @@ def test_quarter_frames_that_overtake_each_other_do_not_stop_it() -> None:
 @pytest.mark.parametrize("away", [0.0, 0.1, 0.2, 0.6])
 def test_who_leads_from_a_device_that_was_away_is_followed_to_where_it_is(kind: str, away: float) -> None:
     piano, tempo = Track("piano", 0, 0), TempoMap.constant(96)
-    ours = Player(Order(lead=(kind,), tracks=(piano,), tempo_map=tempo, frame_rate=(25, 1)), RATE, Ledger())
-    theirs = Player(Order(follow=kind, tracks=(piano,), tempo_map=tempo, frame_rate=(25, 1)), RATE, Ledger())
+    ours = Player(Order(lead=(kind,), tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, Ledger())
+    theirs = Player(Order(follow=kind, tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, Ledger())
     ours.feed([prepare(ours.ruler, bar, [(bar * 16, 4, 0, 60, 80)]) for bar in range(20)])
     ours.end(20)
     ours.play()
