@@ -56,7 +56,8 @@ class Outlet:
         self._muted: frozenset[int] = frozenset()
         self._hushed: list[int] = []  # keys that a mute has ended
         self._until: int | None = None
-        self._waiting: list[tuple[int, int, int, bytes]] = []  # time, 0 for a cut, serial, message or channel of a cut
+        self._waiting: list[tuple[int, int, int, int, bytes]] = []
+        """Time, when it was due, 0 for a cut, serial, message or channel of a cut."""
         self._serial = 0
         self._soonest = [0] * CHANNELS  # since the last cut of a channel, nothing of it is due before that
         self._outdated = [0] * CHANNELS  # serials up to which it takes back what waits
@@ -114,8 +115,11 @@ class Outlet:
                 self._cut(start, time, message)
             else:
                 channel = message[0] & WHOSE
-                at = max(time - self._latency[channel], self._soonest[channel])
-                heappush(self._waiting, (at, 1, self._serial, message))
+                due = time - self._latency[channel]
+                at = max(due, self._soonest[channel])
+                # A cut that comes as late takes back notes, but no setting that was due before it.
+                is_note = message[0] & KIND in (NOTE_ON, NOTE_OFF)
+                heappush(self._waiting, (at, at if is_note else due, 1, self._serial, message))
         if self._waiting and self._waiting[0][0] < until:
             self._move(start, until, out)
         return out
@@ -151,15 +155,15 @@ class Outlet:
 
     def _cut(self, start: int, time: int, how: bytes) -> None:
         for channel in range(CHANNELS):
-            at = max(start, time - self._latency[channel])
-            self._soonest[channel] = at
-            heappush(self._waiting, (at, 0, self._serial, bytes((channel,)) + how))
+            due = time - self._latency[channel]
+            self._soonest[channel] = at = max(start, due)
+            heappush(self._waiting, (at, due, 0, self._serial, bytes((channel,)) + how))
 
     def _move(self, start: int, until: int, out: list[Due]) -> None:
         """Move on what is due before a device time."""
         waiting, sounding, outdated = self._waiting, self._sounding, self._outdated
         while waiting and waiting[0][0] < until:
-            at, _, serial, message = heappop(waiting)
+            at, _, _, serial, message = heappop(waiting)
             kind, channel = message[0] & KIND, message[0] & WHOSE
             if serial < outdated[channel]:
                 continue
