@@ -13,6 +13,7 @@ from typing import Final
 
 from cmt_bridge.player.ledger import CHANNELS, Ledger
 from cmt_bridge.player.sequencer import CUT, HALT, KEY_BITS, Sequencer
+from cmt_bridge.player.setting import PEDALS
 
 __all__ = ["Due", "Outlet"]
 
@@ -62,6 +63,8 @@ class Outlet:
         self._soonest = [0] * CHANNELS  # since the last cut of a channel, nothing of it is due before that
         self._outdated = [0] * CHANNELS  # serials up to which it takes back what waits
         self._sounding: dict[int, None] = {}
+        self._pedals: set[bytes] = set()  # that went out and are down: status and controller
+        self._lifted: dict[bytes, int] = {}  # those that the last stop lifted, and when
         self._ended: deque[tuple[int, int]] = deque()  # device time and key of the ends that were given of late
         self._doubt = int(DOUBT * rate)
 
@@ -188,6 +191,10 @@ class Outlet:
                     continue
                 del sounding[key]
                 self._ended.append((at, key))
+            elif kind == CONTROLLER and message[1] in PEDALS:
+                if not message[2] and self._lifted.get(message[:2]) == max(start, at):
+                    continue  # it is up already
+                (self._pedals.add if message[2] else self._pedals.discard)(message[:2])
             out.append((at if at > start else start, message))
 
     def _end_channel(self, time: int, channel: int, out: list[Due], *, halts: bool) -> None:
@@ -195,6 +202,11 @@ class Outlet:
             del self._sounding[key]
             self._ended.append((time, key))
             out.append((time, _off(key)))
+        if halts:
+            lifted = sorted(pedal for pedal in self._pedals if pedal[0] & WHOSE == channel)
+            self._pedals.difference_update(lifted)
+            self._lifted |= dict.fromkeys(lifted, time)
+            out += [(time, pedal + b"\0") for pedal in lifted]
         if halts and channel in self._channels:
             out.append((time, _controllers((channel,), ALL_NOTES_OFF)[0]))
 
