@@ -13,7 +13,7 @@ from typing import Final
 
 from cmt_bridge.player.ledger import CHANNELS, Ledger
 from cmt_bridge.player.sequencer import CUT, HALT, KEY_BITS, Sequencer
-from cmt_bridge.player.setting import PEDALS
+from cmt_bridge.player.setting import Setting
 
 __all__ = ["Due", "Outlet"]
 
@@ -63,8 +63,7 @@ class Outlet:
         self._soonest = [0] * CHANNELS  # since the last cut of a channel, nothing of it is due before that
         self._outdated = [0] * CHANNELS  # serials up to which it takes back what waits
         self._sounding: dict[int, None] = {}
-        self._pedals: set[bytes] = set()  # that went out and are down: status and controller
-        self._lifted: dict[bytes, int] = {}  # those that the last stop lifted, and when
+        self._setting = Setting()  # as what went out has left it
         self._ended: deque[tuple[int, int]] = deque()  # device time and key of the ends that were given of late
         self._doubt = int(DOUBT * rate)
 
@@ -154,7 +153,8 @@ class Outlet:
         self._sounding.clear()
         self._ended += [(self._until or 0, key) for key in keys]
         last = (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF) if panic else (SUSTAIN, ALL_NOTES_OFF)
-        return [*(_off(key) for key in keys), *_controllers(self._channels, *last)]
+        lifts = [lift for channel in range(CHANNELS) for lift in self._lifted(channel)]
+        return [*lifts, *(_off(key) for key in keys), *_controllers(self._channels, *last)]
 
     def _cut(self, start: int, time: int, how: bytes) -> None:
         for channel in range(CHANNELS):
@@ -191,10 +191,8 @@ class Outlet:
                     continue
                 del sounding[key]
                 self._ended.append((at, key))
-            elif kind == CONTROLLER and message[1] in PEDALS:
-                if not message[2] and self._lifted.get(message[:2]) == max(start, at):
-                    continue  # it is up already
-                (self._pedals.add if message[2] else self._pedals.discard)(message[:2])
+            else:
+                self._setting.take(message)
             out.append((at if at > start else start, message))
 
     def _end_channel(self, time: int, channel: int, out: list[Due], *, halts: bool) -> None:
@@ -203,12 +201,16 @@ class Outlet:
             self._ended.append((time, key))
             out.append((time, _off(key)))
         if halts:
-            lifted = sorted(pedal for pedal in self._pedals if pedal[0] & WHOSE == channel)
-            self._pedals.difference_update(lifted)
-            self._lifted |= dict.fromkeys(lifted, time)
-            out += [(time, pedal + b"\0") for pedal in lifted]
+            out += [(time, lift) for lift in self._lifted(channel)]
         if halts and channel in self._channels:
             out.append((time, _controllers((channel,), ALL_NOTES_OFF)[0]))
+
+    def _lifted(self, channel: int) -> list[bytes]:
+        """Give what lifts the pedals of a channel, and know that they are up."""
+        lifts = [lift for lift in self._setting.lifts() if lift[0] & WHOSE == channel]
+        for lift in lifts:
+            self._setting.take(lift)
+        return lifts
 
 
 def _off(key: int) -> bytes:

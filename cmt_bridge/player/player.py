@@ -238,10 +238,9 @@ class Player:
         self._waiting += [(time, self._ports[message[0] & WHOSE], message) for message in messages]
 
     def _close(self, time: int) -> None:
-        lifts = self.sequencer.lifts
         self._turn(self._transport.stop(self.sequencer.course_at(time), time), "stop")
         self._send(time, [message for _, message in self.outlet.due(time, time)])  # what was cut
-        self._send(time, [*lifts, *self.outlet.silence()])
+        self._send(time, self.outlet.silence())
         self._lead(time + 1)
         self._closing = True
 

@@ -57,7 +57,7 @@ KEY_BITS: Final = 7
 NOTE_ON, NOTE_OFF, PROGRAM = 0x90, 0x80, 0xC0
 CHANNELS = 16
 PHRASE = 4  # bars
-MOST_SETTINGS: Final = 1024  # that are remembered for a jump to come, more than are said ahead
+MOST_SETTINGS: Final = 64  # that are remembered for a jump to come, more than are set ahead
 MOST_BARS = 1024  # kept of a piece whose end is not known
 CHASED = 32  # bars; a note that began longer ago is not chased
 PASSED = 30_000_000  # ns; a note passed by more in a correction of the course is not struck any more
@@ -168,8 +168,9 @@ class Sequencer:
         self._chase = chase
         self._programs = tuple(bytes((PROGRAM | each.channel, each.program)) for each in programs)
         self._setting = Setting()  # as the messages that were given have left it
-        self._settings: deque[tuple[int, Setting]] = deque(maxlen=MOST_SETTINGS)  # times, and how it was before them
-        self._lifted: set[bytes] = set()  # what lifts pedals that were down where it stopped
+        self._settings: deque[tuple[int, Setting]] = deque(
+            maxlen=MOST_SETTINGS
+        )  # when another one was set, and the old
         self._outdated = False  # whether bars that were passed are other ones now
         self._left: tuple[int, tuple[bytes, ...]] | None = None  # what all bars before one leave set, once it was asked
         self._bars: dict[int, Bar] = {}
@@ -313,11 +314,6 @@ class Sequencer:
         """How many notes sound at the time that was rendered last."""
         return len(self._ends)
 
-    @property
-    def lifts(self) -> list[bytes]:
-        """What lifts the pedals that are down, or were where the music stopped."""
-        return sorted({*self._lifted, *self._setting.lifts()})
-
     def _advance(self, until: int) -> None:
         if until <= self._now:
             return
@@ -369,16 +365,12 @@ class Sequencer:
     def _jump(self, course: Course) -> None:
         time = course.time
         self._take_back(time)
-        halts = self.course.rolls and not course.rolls
+        undone = [message for said, message in self._out if said >= time]
+        halts = not course.rolls and (self.course.rolls or HALT in undone)
         self._out = [event for event in self._out if event[0] < time]
         self._cut(time, HALT if halts else CUT)
         self._follow(course)
         self._now = time
-        if course.rolls:
-            self._lifted.clear()
-        else:
-            self._lifted |= {*self._setting.lifts()}
-            self._say(sorted(self._lifted), time)  # all of them, since what was said last may be taken back by this
         self._enter(course.position, time)
 
     def _leaps(self, course: Course) -> bool:
@@ -413,7 +405,6 @@ class Sequencer:
 
     def _say(self, messages: Iterable[bytes], time: int) -> None:
         """Give messages that are no notes."""
-        self._settings.append((time, self._setting.copy()))
         for message in messages:
             self._setting.take(message)
             self._out.append((time, message))
@@ -424,7 +415,6 @@ class Sequencer:
         What they have not reset but others have is brought back.
         """
         self._outdated = False
-        self._settings.append((time, self._setting.copy()))
         wanted = Setting()
         for message in self._left_before(number):
             wanted.take(message)
@@ -436,6 +426,7 @@ class Sequencer:
         soon = {row[3][0] for row in here if self._time_of(row[0]) == time}
         resets = self._setting.resets(wanted)
         known = [] if anew else self._setting.messages()
+        self._settings.append((time, self._setting))
         self._setting = Setting()
         for message in known:
             self._setting.take(message)
@@ -443,10 +434,10 @@ class Sequencer:
         self._say([*resets, *(message for message in said if message not in told or message[0] not in soon)], time)
 
     def _take_back(self, time: int) -> None:
-        """Know that messages of a time and later may never arrive, since a jump at that time takes them back."""
-        before = next((setting for said, setting in self._settings if said >= time), None)
-        if before is not None:
-            self._setting = before.or_rather(self._setting)
+        """Know that what was brought back at a time or later may not have been, since a jump takes it back."""
+        for said, before in self._settings:
+            if said >= time:
+                self._setting.remember(before)
         self._settings.clear()
 
     def _left_before(self, number: int) -> tuple[bytes, ...]:

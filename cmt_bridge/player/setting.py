@@ -35,19 +35,9 @@ class Setting:
     def __bool__(self) -> bool:
         return bool(self._slots)
 
-    def copy(self) -> Setting:
-        """Return a setting that later messages do not touch."""
-        same = Setting()
-        same._slots, same._chosen = dict(self._slots), {each: dict(chosen) for each, chosen in self._chosen.items()}
-        return same
-
-    def or_rather(self, other: Setting) -> Setting:
-        """Return this setting where it may be the other one too: all that either has set, each pedal down in one."""
-        both = self.copy()
-        for slot, said in other._slots.items():
-            if slot not in both._slots or (len(slot) == 2 and slot[1] in PEDALS and said[-1][2] > 0):
-                both._slots[slot] = said
-        return both
+    def remember(self, other: Setting) -> None:
+        """Take in what another one has set and this one has not."""
+        self._slots = {**other._slots, **self._slots}
 
     def take(self, message: bytes) -> None:
         """Take in a message."""

@@ -268,6 +268,11 @@ DEEDS = st.tuples(
 )
 
 
+def pedals(messages: Iterable[Due]) -> dict[bytes, int]:
+    """Give how the pedals stand after messages."""
+    return {data[:2]: data[2] for _, data in messages if data[:2] in (b"\xb0\x40", b"\xb1\x42")}
+
+
 @given(
     deeds=st.lists(DEEDS, min_size=10, max_size=100),
     latency=st.dictionaries(st.sampled_from([0, 1, 9]), st.integers(-1000, 6000)),
@@ -291,7 +296,7 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
             case "wait":
                 messages = play(played, now, now + b * 10, (256, 64, 1024))
                 hold(messages, sounding)
-                down |= {data[:2]: data[2] for _, data in messages if data[:2] in (b"\xb0\x40", b"\xb1\x42")}
+                down |= pedals(messages)
                 sent += len(ons(messages))
                 now += b * 10
             case "late":
@@ -313,13 +318,41 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
             case "end":
                 heart.end(a % 12 if b % 2 else None)
             case "silence":
-                hold([(now, data) for data in played.silence() if data[0] < 0xB0], sounding)
+                messages = [(now, data) for data in played.silence()]
+                hold([(time, data) for time, data in messages if data[0] < 0xB0], sounding)
+                down |= pedals(messages)
                 assert not sounding
     assert not sounding
     assert not any(down.values()), "a pedal is down"
     assert played.sounding == 0
     assert played.sent == sent
     assert ledger.sounding() == ()
+
+
+def settings_of(messages: Iterable[Due]) -> list[tuple[int, str]]:
+    """Give what is no note and ends none, in hex."""
+    said = ((time, data) for time, data in messages if data[0] >= 0xB0)
+    return [(time, data.hex()) for time, data in said if not (data[0] < 0xC0 and data[1] == 123)]
+
+
+def test_where_it_stops_a_pedal_that_is_down_is_lifted_and_where_it_goes_on_it_is_down_again() -> None:
+    played = outlet([[[0, "b0407f"], [0, "b00101"]], []])
+    roll(played.sequencer)
+    play(played, 0, TICK)
+    stand(played.sequencer, TICK)
+    assert settings_of(play(played, TICK, 2 * TICK)) == [(TICK, "b04000")]
+    roll(played.sequencer, 4, 2 * TICK)
+    assert settings_of(play(played, 2 * TICK, 3 * TICK)) == [(2 * TICK, "b0407f"), (2 * TICK, "b00101")]
+
+
+def test_what_two_jumps_at_once_leave_set_is_brought_back() -> None:
+    """What the first of them said is taken back by the second, which has to say it too."""
+    played = outlet([[[0, "b1427f"], [0, "e10010"], (0, 16, 1, 60, 80)], []])
+    roll(played.sequencer)
+    play(played, 0, TICK)
+    roll(played.sequencer, -8, TICK)
+    roll(played.sequencer, -4, TICK)
+    assert {(TICK, "b14200"), (TICK, "e10040")} <= set(settings_of(play(played, TICK, 2 * TICK)))
 
 
 def test_a_pedal_that_two_jumps_at_once_leave_is_lifted() -> None:

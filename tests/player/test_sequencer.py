@@ -637,16 +637,6 @@ def test_a_loop_begins_each_time_as_it_begins_the_first_time() -> None:
     assert events == sorted([(0, "c005"), *turns, *each])
 
 
-def test_where_it_stops_a_pedal_that_is_down_is_lifted_and_where_it_goes_on_it_is_down_again() -> None:
-    played = sequencer([[message(0, "b0407f"), message(0, "b00101")], []])
-    roll(played)
-    play(played, 0, TICK)
-    stand(played, TICK)
-    assert said(play(played, TICK, 2 * TICK)) == [(TICK, "b04000")]
-    roll(played, 4, 2 * TICK)
-    assert said(play(played, 2 * TICK, 3 * TICK)) == [(2 * TICK, "b0407f"), (2 * TICK, "b00101")]
-
-
 def test_another_take_is_set_from_the_next_bar_line_on() -> None:
     played = sequencer([[message(0, "c005"), message(2, "b0407f")], [message(17, "b00740")], []])
     roll(played)
