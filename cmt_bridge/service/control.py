@@ -49,6 +49,7 @@ MOST_HEADERS = 48
 MOST_CONNECTIONS = 64  # of those who have shown the token
 BACKLOG = 128  # connections that the system lets wait
 AT_ONCE = 32  # of them that are taken in at once
+ACCEPTING = 8  # turns of the loop, more than asyncio takes to make a connection that it accepted known to the server
 MOST_STRANGERS = 4 * AT_ONCE  # so that what one said is read before as many others come that it has to go
 STRANGER_PATIENCE = 5.0  # s, to show the token
 MOST_SOCKETS = 32
@@ -218,6 +219,7 @@ class Control:
         self._token = token.encode()
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.ServerRunner | None = None
+        self._listening: net.socket | None = None
         self._ending = False
 
     async def start(self) -> int:
@@ -248,6 +250,7 @@ class Control:
             raise UsageError(
                 f"Nothing can listen at port {self.port}: {error}.", hint="Give another port, or 0 for a free one."
             ) from error
+        self._listening = listening
         self.port = listening.getsockname()[1]
         return self.port
 
@@ -256,6 +259,12 @@ class Control:
         self._ending = True
         if self._runner is None:
             return
+        if self._listening is not None:
+            # A server that is closed while asyncio takes in a connection leaves that one open.
+            with suppress(NotImplementedError):
+                asyncio.get_running_loop().remove_reader(self._listening)
+            for _ in range(ACCEPTING):
+                await asyncio.sleep(0)
         for site in self._runner.sites:
             await site.stop()
         await asyncio.gather(*(_close(socket, WSCloseCode.GOING_AWAY) for socket in self._sockets))

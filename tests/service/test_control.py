@@ -812,6 +812,22 @@ def test_a_crowd_of_strangers_does_not_keep_the_owner_out(folder: Path) -> None:
                 stranger.close()
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_who_comes_as_it_ends_is_not_left_open(folder: Path, turns: int) -> None:
+    async def come_and_end() -> set[asyncio.Task[Any] | None]:
+        control = Control(MemoryDesk(folder), "t" * 43)
+        with socket.create_connection(("127.0.0.1", await control.start()), timeout=30) as stranger:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await control.stop()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            with suppress(ConnectionResetError):
+                assert stranger.recv(1) == b""
+        return left
+
+    assert not asyncio.run(come_and_end())
+
+
 def _manager(served: Served) -> Any:
     assert served.control._runner is not None
     return served.control._runner.server
