@@ -20,9 +20,9 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import BAR, Column, Type
 from cmt_bridge.model.checkpoint import load_network
-from cmt_bridge.model.engine import Precision
+from cmt_bridge.model.decoding import Decoding, engine_for
+from cmt_bridge.model.paper_engine import Precision
 from cmt_bridge.model.registry import DEFAULT, find_model
-from cmt_bridge.model.session import Session, engine_for
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 WARM_UP = 12  # bars
@@ -37,7 +37,7 @@ def bars_of(model: str, precision: Precision, bars: int) -> tuple[list[float], i
     options = ComposeOptions(density_control=(1.0,))
     lines: list[float] = []
     notes = 0
-    for _, word in Session(engine, control, options):
+    for _, word in Decoding(engine, control, options):
         if word[Column.TYPE] == Type.RHYTHM and word[Column.BEAT] == BAR:
             lines.append(time.perf_counter())
         notes += len(lines) > WARM_UP and word[Column.TYPE] == Type.NOTE

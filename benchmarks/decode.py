@@ -24,9 +24,9 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import CLASSES, Column, TokenRows
 from cmt_bridge.model.checkpoint import load_network
-from cmt_bridge.model.engine import Engine, Precision
-from cmt_bridge.model.network import Network, NetworkConfig, initial_tokens
-from cmt_bridge.model.session import Session
+from cmt_bridge.model.decoding import Decoding
+from cmt_bridge.model.paper_engine import PaperEngine, Precision
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork, initial_tokens
 from cmt_bridge.training.batches import Batch, evaluation_batches
 from cmt_bridge.training.dataset import open_dataset
 
@@ -43,7 +43,7 @@ def random_words(count: int) -> TokenRows:
 
 
 @torch.inference_mode()
-def quadratic_ms(network: Network, words: TokenRows) -> float:
+def quadratic_ms(network: PaperNetwork, words: TokenRows) -> float:
     """Give the milliseconds that one more word takes when the whole prefix is run again."""
     rows, initial = torch.from_numpy(words)[None], initial_tokens()
     times = []
@@ -56,7 +56,7 @@ def quadratic_ms(network: Network, words: TokenRows) -> float:
     return 1e3 * min(times)
 
 
-def recurrent_ms(engine: Engine, words: TokenRows, batch: int) -> float:
+def recurrent_ms(engine: PaperEngine, words: TokenRows, batch: int) -> float:
     """Give the milliseconds per word of `batch` songs decoded together, after the words that went before."""
     state, kinds = engine.state(batch), np.full(batch, 2)
     engine.prime(initial_tokens()[0].numpy(), state)
@@ -70,11 +70,11 @@ def recurrent_ms(engine: Engine, words: TokenRows, batch: int) -> float:
     return 1e3 * float(np.median(times))
 
 
-def composing_ms(engine: Engine) -> float:
+def composing_ms(engine: PaperEngine) -> float:
     """Give the milliseconds per word of really composing, filters and draws included."""
     control = ControlTrack(TempoMap.constant(120), (10,) * 8, (), 128)
     start, count = time.perf_counter(), 0
-    for _ in Session(engine, control, ComposeOptions(density_control=(1.0,))):
+    for _ in Decoding(engine, control, ComposeOptions(density_control=(1.0,))):
         count += 1
     return 1e3 * (time.perf_counter() - start) / count
 
@@ -91,7 +91,7 @@ def bandwidth() -> float:
 
 
 @torch.inference_mode()
-def recurrent_loss(engine: Engine, batches: list[Batch]) -> float:
+def recurrent_loss(engine: PaperEngine, batches: list[Batch]) -> float:
     """Give the held-out loss in nats per word, fed word by word in the engine's precision."""
     network, total, count = engine.network, 0.0, 0.0
     for batch in batches:
@@ -113,7 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = Network(NetworkConfig()).eval()
+    network = PaperNetwork(PaperConfig()).eval()
     words = random_words(arguments.words)
     words[:, Column.POSITION] = np.arange(len(words))
     baseline, speed = quadratic_ms(network, words), bandwidth()
@@ -121,7 +121,7 @@ def main() -> None:
     print(f"{'at ' + str(len(words)) + ' words':24} {'ms/word':>8} {'× here':>8} {'× recorded':>11} {'bandwidth':>10}")
     print(f"{'whole prefix, float32':24} {baseline:8.1f} {1.0:8.1f} {RECORDED_MS / baseline:11.1f}")
     for precision in PRECISIONS:
-        engine = Engine(network, precision)
+        engine = PaperEngine(network, precision)
         one = recurrent_ms(engine, words, 1)
         limit = engine.weights * BYTES[precision] / speed * 1e3
         print(
@@ -136,12 +136,12 @@ def main() -> None:
         dataset = open_dataset(data)
         batches = evaluation_batches(dataset.held_out or dataset.training, batch=8, length=512, count=2)
         trained = load_network(checkpoint)
-        if not isinstance(trained, Network):
+        if not isinstance(trained, PaperNetwork):
             parser.error(f"{checkpoint} is not a checkpoint of the paper's network")
-        exact = recurrent_loss(Engine(trained), batches)
+        exact = recurrent_loss(PaperEngine(trained), batches)
         print(f"held-out loss of {checkpoint.name}: float32 {exact:.4f} nats per word", end="")
         for precision in PRECISIONS[1:]:
-            print(f", {precision} {recurrent_loss(Engine(trained, precision), batches) - exact:+.4f}", end="")
+            print(f", {precision} {recurrent_loss(PaperEngine(trained, precision), batches) - exact:+.4f}", end="")
         print()
 
 

@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.compose.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.model.composer_voice import ComposerEngine
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.registry import DEFAULT
-from cmt_bridge.model.session import Session, compose
 from cmt_bridge.pipeline import load_engine
 from cmt_bridge.regeneration import CANDIDATES
 from cmt_bridge.service.client import Client
@@ -50,8 +50,8 @@ GOALS = {"warm": 3.0, "cold": 10.0}
 def times(model: str, folder: Path, density: int) -> None:
     control = ControlTrack(TempoMap.constant(120), (density,) * BARS, (), BARS * 16)
     options = ComposeOptions(density_control=(1.0,))
-    (rows,) = compose(Session(load_engine(model)[1], control, options))
-    score = engrave(rows, control, options, title="music")
+    (rows,) = compose(Decoding(load_engine(model)[1], control, options))
+    score = realize(rows, control, options, title="music")
     facts = Facts("score", "2026-01-01T00:00:00+00:00")
     project = Project.create(folder / f"{density}.cmt", "clip.mp4", "", [Draft(score, facts)])
     notes = sum(len(track.notes) for track in score.tracks)
@@ -97,7 +97,7 @@ def _line(name: str, seconds: float, goal: float) -> str:
 
 def seams(model: str, data: Path, pieces: int) -> None:
     _, engine = load_engine(model)
-    if not isinstance(engine, ComposerEngine):
+    if not isinstance(engine, EventEngine):
         return
     stretches = middles_of(open_dataset(data).held_out, most=pieces)
     found = infilling(engine, stretches)

@@ -29,13 +29,13 @@ import torch
 from torch import Tensor, nn
 
 from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.model.network import Network, NetworkConfig, initial_tokens
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork, initial_tokens
 from cmt_bridge.training.batches import Batch
 from cmt_bridge.training.device import keep_memory, multiplied_weights, product_speed
 from cmt_bridge.training.loop import FLOP_PER_WEIGHT, Training
 from cmt_bridge.training.options import TrainingOptions
+from cmt_bridge.training.process_group import ProcessGroup
 from cmt_bridge.training.recipe import Recipe, paper_losses
-from cmt_bridge.training.world import World
 
 RECORDED = 349.0  # words per second: the released code, batch 8 x 1,000, two cores of another machine
 CLIP, RATE = 3.0, 1e-4  # of the released code
@@ -67,9 +67,9 @@ def released() -> nn.Module:
     from fast_transformers.builders import TransformerEncoderBuilder
     from fast_transformers.masking import TriangularCausalMask
 
-    class Released(Network):
+    class Released(PaperNetwork):
         def __init__(self) -> None:
-            config = NetworkConfig()
+            config = PaperConfig()
             super().__init__(config)
             size = config.width // config.heads
             self.dropout = nn.Dropout(config.dropout)
@@ -134,8 +134,10 @@ def measure(arguments: argparse.Namespace, bf16: bool) -> tuple[Figures, float]:
     keep_memory()
     options = TrainingOptions(network="paper", size="paper", optimizer="adamw", ema=0.0, device="cpu", bf16=bf16)
     batch = random_batch(arguments.batch, arguments.words)
-    recipe = Recipe(Network(NetworkConfig()), Same(batch, np.random.default_rng(0)), [], paper_losses, lambda *_: None)
-    training = Training(recipe, options, World(CPU), tell=lambda _: None)
+    recipe = Recipe(
+        PaperNetwork(PaperConfig()), Same(batch, np.random.default_rng(0)), [], paper_losses, lambda *_: None
+    )
+    training = Training(recipe, options, ProcessGroup(CPU), tell=lambda _: None)
     figures = timed(training.step, batch.words, arguments.steps)
     if arguments.profile:
         with torch.profiler.profile() as profile:

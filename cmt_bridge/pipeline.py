@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge import __version__
-from cmt_bridge.compose.engrave import engrave
 from cmt_bridge.compose.plan import at_tempo, plan
+from cmt_bridge.compose.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.files import complete_folder, new_folder, sha256_of, short
 from cmt_bridge.core.key import heard_key
@@ -35,8 +35,8 @@ from cmt_bridge.outputs.scorefile import (
 )
 
 if TYPE_CHECKING:
-    from cmt_bridge.model.composer_voice import ComposerEngine
-    from cmt_bridge.model.engine import Engine, Precision
+    from cmt_bridge.model.event_decoder import EventEngine
+    from cmt_bridge.model.paper_engine import PaperEngine, Precision
     from cmt_bridge.model.registry import Model
 
 __all__ = [
@@ -130,7 +130,7 @@ def _array_tempo(path: Path, options: AnalysisOptions) -> float:
     return read_metadata(beside).tempo if beside.is_file() else ARRAY_TEMPO
 
 
-def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, Engine | ComposerEngine]:
+def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, PaperEngine | EventEngine]:
     """Give a model by name or path, and what decodes with it; that of the last call is at hand at once."""
     import torch
 
@@ -142,9 +142,9 @@ def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, En
 
 
 @lru_cache(maxsize=1)
-def _engine(path: Path, sha256: str, precision: Precision) -> Engine | ComposerEngine:  # noqa: ARG001
+def _engine(path: Path, sha256: str, precision: Precision) -> PaperEngine | EventEngine:  # noqa: ARG001
     from cmt_bridge.model.checkpoint import load_network
-    from cmt_bridge.model.session import engine_for
+    from cmt_bridge.model.decoding import engine_for
 
     return engine_for(load_network(path), precision)
 
@@ -162,19 +162,19 @@ def score_picture(
     """Compose `variations` scores for a picture, in one batch, with seeds counting up from the options'."""
     timings = timings or Timings()
     with timings.part("load"):
-        from cmt_bridge.model.session import Session, compose
+        from cmt_bridge.model.decoding import Decoding, compose
 
         entry, engine = load_engine(model, precision)
     seeds = [options.seed + n for n in range(variations)]
     with timings.part("compose"):
-        words = compose(Session(engine, picture.control, options, seeds=seeds), progress)
+        words = compose(Decoding(engine, picture.control, options, seeds=seeds), progress)
     scores = []
     with timings.part("engrave"):
         for seed, rows in zip(seeds, words, strict=True):
             chosen = replace(options, seed=seed)
             batch = {"first_seed": seeds[0], "variations": variations}
             provenance = provenance_of(picture, entry, chosen, precision, batch)
-            score = engrave(
+            score = realize(
                 rows,
                 picture.control,
                 chosen,

@@ -23,9 +23,9 @@ from cmt_bridge.compose.codec import (
     simu_note_starts,
     tracks_of,
 )
-from cmt_bridge.compose.cues import give_cues
-from cmt_bridge.compose.engrave import dynamics, held_to_the_end, released, velocities
+from cmt_bridge.compose.conditioning import add_conditioning
 from cmt_bridge.compose.events import encode_events
+from cmt_bridge.compose.realize import dynamics, limit_polyphony, sustain_last_chord, velocities
 from cmt_bridge.core.anew import PITCHES, RHYTHM, Bars, Request
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import MOST_NOTES, START, EventRows, Field
@@ -35,11 +35,11 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import Column, TokenRows, Type, beat_timing
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.section import HeldNote, Palette, Rhythm, Section
-from cmt_bridge.model.session import Session, compose
-from cmt_bridge.model.surprise import surprises_together
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.infill import HeldNote, Infill, Palette, Rhythm
+from cmt_bridge.model.likelihood import shared_nll
+from cmt_bridge.model.paper_engine import PaperEngine
 
 __all__ = [
     "CANDIDATES",
@@ -89,7 +89,7 @@ def cut(
     *,
     memory: int = MEMORY,
     rich: bool = True,
-) -> Section:
+) -> Infill:
     """Give the section of some bars of a piece, with as much around it as a network remembers.
 
     `notes` are in word order; those of `instruments` within the bars are left out. `rich` as in `encode`.
@@ -103,7 +103,7 @@ def cut(
     rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], bars * TICKS_PER_BAR)
     bar = rows[:, Column.POSITION] // TICKS_PER_BAR
     within = (bar >= first) & (bar < last) & (rows[:, Column.TYPE] == Type.NOTE)
-    return Section(
+    return Infill(
         first=first,
         last=last,
         before=rows[(bar >= start) & (bar < first)],
@@ -158,7 +158,7 @@ def regenerate(
     control: ControlTrack,
     request: Request,
     options: ComposeOptions,
-    engine: Engine | ComposerEngine,
+    engine: PaperEngine | EventEngine,
     *,
     candidates: int = CANDIDATES,
     note: dict[str, Any] | None = None,
@@ -185,7 +185,7 @@ def regenerate(
             section = cut(piece, score.bars, span, request.instruments, **knows)
             section = _keeping(section, piece, score.bars, request, sung, rich=knows["rich"])
             section = replace(section, seed=score.provenance.seed)
-            words += compose(Session(engine, control, sung, section=section, seeds=group), share)
+            words += compose(Decoding(engine, control, sung, section=section, seeds=group), share)
         held += len(section.held)
         pieces = [
             spliced(piece, _engraved(rows, section, piece, request, control, options), span, request.instruments)
@@ -199,9 +199,9 @@ def regenerate(
     return sorted(found, key=lambda each: np.inf if each.surprise is None else each.surprise)
 
 
-def memory_of(engine: Engine | ComposerEngine) -> dict[str, Any]:
+def memory_of(engine: PaperEngine | EventEngine) -> dict[str, Any]:
     """Give what `cut` must know of a network."""
-    if isinstance(engine, ComposerEngine):
+    if isinstance(engine, EventEngine):
         return {"memory": engine.config.window, "rich": True}
     return {"memory": engine.network.config.memory or MEMORY, "rich": False}
 
@@ -211,8 +211,8 @@ def _share(progress: Callable[[float], None] | None, number: int, count: int) ->
 
 
 def _keeping(
-    section: Section, notes: GridNotes, bars: int, request: Request, options: ComposeOptions, *, rich: bool
-) -> Section:
+    section: Infill, notes: GridNotes, bars: int, request: Request, options: ComposeOptions, *, rich: bool
+) -> Infill:
     """Give a section in which is kept what a request keeps of the bars of a piece."""
     if request.keep == RHYTHM:
         mine = _composed(notes, (section.first, section.last), request)
@@ -237,7 +237,7 @@ def _composed(notes: GridNotes, span: Bars, request: Request) -> GridNotes:
     return notes[mine & (bar >= span[0]) & (bar < span[1])]
 
 
-def _palette(notes: GridNotes, section: Section, request: Request, options: ComposeOptions) -> Palette:
+def _palette(notes: GridNotes, section: Infill, request: Request, options: ComposeOptions) -> Palette:
     """Give the pitches that each track has in each bar, or in the nearest that has any; all of a section's for drums.
 
     Those out of an instrument's range are left out, where others are in it.
@@ -259,7 +259,7 @@ def _palette(notes: GridNotes, section: Section, request: Request, options: Comp
 
 def _engraved(
     rows: TokenRows,
-    section: Section,
+    section: Infill,
     piece: GridNotes,
     request: Request,
     control: ControlTrack,
@@ -278,14 +278,14 @@ def _engraved(
     known = bool((rows[:, Column.VELOCITY] > 0).any())
     notes[:, Grid.VELOCITY] = velocities(notes, control, known=known)
     if section.last > control.ending:
-        notes = held_to_the_end(notes, control)
+        notes = sustain_last_chord(notes, control)
     else:
         room = section.last * TICKS_PER_BAR - notes[:, Grid.ONSET]
         notes[:, Grid.DURATION] = np.minimum(notes[:, Grid.DURATION], room)
-    return released(notes, options)
+    return limit_polyphony(notes, options)
 
 
-def notes_of_section(words: TokenRows, section: Section) -> GridNotes:
+def notes_of_section(words: TokenRows, section: Infill) -> GridNotes:
     """Give the notes of the words composed for a section, with onsets in the piece."""
     notes = decode(words)
     notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
@@ -321,7 +321,7 @@ def _score_of(score: Score, piece: GridNotes, request: Request, note: dict[str, 
 
 
 def _surprises(
-    engine: Engine | ComposerEngine,
+    engine: PaperEngine | EventEngine,
     pieces: Sequence[GridNotes],
     bars: int,
     request: Request,
@@ -334,7 +334,7 @@ def _surprises(
     """
     count = 0
     totals = np.zeros(len(pieces))
-    if isinstance(engine, ComposerEngine):
+    if isinstance(engine, EventEngine):
         for span in request.bars:
             around = [_surroundings(piece, bars, span, engine.config.window) for piece in pieces]
             start, until = max(start for start, _ in around), min(until for _, until in around)
@@ -342,13 +342,13 @@ def _surprises(
                 continue
             versions = [_heard(piece, (start, until), engine, control, options) for piece in pieces]
             last = int((versions[0][1:, Field.POSITION] >= span[1] * TICKS_PER_BAR).sum())
-            totals += surprises_together(engine.network, versions, last)
+            totals += shared_nll(engine.network, versions, last)
             count += last
     return [float(total) / count if count else None for total in totals]
 
 
 def _heard(
-    notes: GridNotes, bars: Bars, engine: ComposerEngine, control: ControlTrack, options: ComposeOptions
+    notes: GridNotes, bars: Bars, engine: EventEngine, control: ControlTrack, options: ComposeOptions
 ) -> EventRows:
     """Give the events of some bars behind a start word: the last ones, where a network does not hear all at once."""
     first, last = bars
@@ -363,7 +363,7 @@ def _heard(
     start[:, Field.POSITION] = rows[0, Field.POSITION]
     rows = np.concatenate([start, rows])
     rows[:, Field.POSITION] += first * TICKS_PER_BAR
-    cues = engine.cues(options)
+    cues = engine.conditioning(options)
     rows[:, [Field.STYLE, Field.KEY, Field.PLAYERS]] = cues.style, cues.key, cues.players
-    give_cues(rows, notes, control, options)
+    add_conditioning(rows, notes, control, options)
     return rows

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from cmt_bridge.model.composer import Composer
-    from cmt_bridge.model.composer_voice import ComposerEngine
-    from cmt_bridge.model.engine import Engine
-    from cmt_bridge.model.network import Network
+    from cmt_bridge.model.event_decoder import EventEngine
+    from cmt_bridge.model.event_network import EventTransformer
+    from cmt_bridge.model.paper_engine import PaperEngine
+    from cmt_bridge.model.paper_network import PaperNetwork
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -58,15 +58,15 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture(scope="session")
-def network() -> Network:
+def network() -> PaperNetwork:
     """Give a tiny seeded network whose attention and norms are not those of a fresh one."""
     import torch
 
-    from cmt_bridge.model.network import Network
+    from cmt_bridge.model.paper_network import PaperNetwork
     from cmt_bridge.training.recipe import SIZES
 
     torch.manual_seed(1)
-    network = Network(SIZES["tiny"]).eval()
+    network = PaperNetwork(SIZES["tiny"]).eval()
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "norm" in name or name.endswith("bias"):
@@ -80,24 +80,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from cmt_bridge.model.checkpoint import save_network
-    from cmt_bridge.model.network import Network
+    from cmt_bridge.model.paper_network import PaperNetwork
     from cmt_bridge.training.recipe import SIZES
 
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_network(Network(SIZES["tiny"]).eval(), path, record={})
+    save_network(PaperNetwork(SIZES["tiny"]).eval(), path, record={})
     return path
 
 
 @pytest.fixture(scope="session")
-def composer() -> Composer:
+def composer() -> EventTransformer:
     """Give a tiny seeded composer that knows two styles."""
     import torch
 
-    from cmt_bridge.model.composer import Composer, ComposerConfig
+    from cmt_bridge.model.event_network import EventConfig, EventTransformer
 
     torch.manual_seed(2)
-    config = ComposerConfig(
+    config = EventConfig(
         layers=2,
         heads=2,
         head_size=16,
@@ -107,12 +107,14 @@ def composer() -> Composer:
         window=96,
         styles=("calm", "wild"),
     )
-    return Composer(config).eval()
+    return EventTransformer(config).eval()
 
 
 @pytest.fixture(scope="session", params=["paper", "composer"])
-def engine(request: pytest.FixtureRequest, network: Network, composer: Composer) -> Engine | ComposerEngine:
+def engine(
+    request: pytest.FixtureRequest, network: PaperNetwork, composer: EventTransformer
+) -> PaperEngine | EventEngine:
     """Give an engine of either network."""
-    from cmt_bridge.model.session import engine_for
+    from cmt_bridge.model.decoding import engine_for
 
     return engine_for(composer if request.param == "composer" else network)

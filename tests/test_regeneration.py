@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import symusic
 
-from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.compose.realize import realize
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Note, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.session import Session, compose
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.paper_engine import PaperEngine
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.regeneration import Regenerated, Request, control_of, regenerate
 
@@ -32,13 +32,13 @@ Place = tuple[Instrument, Note]
 
 
 @pytest.fixture(scope="module")
-def score(engine: Engine | ComposerEngine) -> Score:
+def score(engine: PaperEngine | EventEngine) -> Score:
     return composed(engine)
 
 
-def composed(engine: Engine | ComposerEngine, options: ComposeOptions = OPTIONS) -> Score:
-    (rows,) = compose(Session(engine, CONTROL, options))
-    return engrave(rows, CONTROL, options)
+def composed(engine: PaperEngine | EventEngine, options: ComposeOptions = OPTIONS) -> Score:
+    (rows,) = compose(Decoding(engine, CONTROL, options))
+    return realize(rows, CONTROL, options)
 
 
 def notes_of(data: bytes) -> list[list[tuple[int, int, int, int]]]:
@@ -62,7 +62,7 @@ def apart(score: Score, request: Request) -> tuple[list[Place], list[Place]]:
     )
 
 
-def run(engine: Engine | ComposerEngine, score: Score, request: Request, **given: object) -> list[Regenerated]:
+def run(engine: PaperEngine | EventEngine, score: Score, request: Request, **given: object) -> list[Regenerated]:
     options = replace(OPTIONS, seed=100)
     return regenerate(score, CONTROL, request, options, engine, candidates=2, **given)  # type: ignore[arg-type]
 
@@ -80,7 +80,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
-def test_every_other_note_is_as_it_was(engine: Engine | ComposerEngine, score: Score, request_: Request) -> None:
+def test_every_other_note_is_as_it_was(engine: PaperEngine | EventEngine, score: Score, request_: Request) -> None:
     outside, inside = apart(score, request_)
     for found in run(engine, score, request_):
         kept, new = apart(found.score, request_)
@@ -99,7 +99,7 @@ def test_every_other_note_is_as_it_was(engine: Engine | ComposerEngine, score: S
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
 def test_the_midi_file_keeps_every_other_note_too(
-    engine: Engine | ComposerEngine, score: Score, request_: Request
+    engine: PaperEngine | EventEngine, score: Score, request_: Request
 ) -> None:
     """No kept note is cut short where a new one strikes its pitch."""
     before = notes_of(midi_bytes(score))
@@ -113,7 +113,7 @@ def test_the_midi_file_keeps_every_other_note_too(
             assert new == old
 
 
-def test_new_bars_follow_the_picture(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_new_bars_follow_the_picture(engine: PaperEngine | EventEngine, score: Score) -> None:
     found = run(engine, score, Request(((2, 5),)))[0]
     onsets = {note.onset for _, note in found.score.notes()}
     for bar in (2, 3, 4):
@@ -121,7 +121,7 @@ def test_new_bars_follow_the_picture(engine: Engine | ComposerEngine, score: Sco
     assert {50, 70} <= onsets
 
 
-def test_kept_tracks_count_for_the_density(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_kept_tracks_count_for_the_density(engine: PaperEngine | EventEngine, score: Score) -> None:
     request = Request(((2, 5),), (Instrument.DRUMS, Instrument.BASS))
     found = run(engine, score, request)[0]
     for bar in (2, 3, 4):
@@ -131,7 +131,7 @@ def test_kept_tracks_count_for_the_density(engine: Engine | ComposerEngine, scor
         assert len(now) == max(CONTROL.density[bar], len(kept))
 
 
-def test_the_same_seed_gives_the_same_bars(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_the_same_seed_gives_the_same_bars(engine: PaperEngine | EventEngine, score: Score) -> None:
     request = Request(((2, 4), (5, 6)))
     first, again = run(engine, score, request), run(engine, score, request)
     assert [each.score for each in first] == [each.score for each in again]
@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_bars(engine: Engine | ComposerEngine, scor
     assert first[0].score.tracks != first[1].score.tracks
 
 
-def test_candidates_do_not_depend_on_each_other(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_candidates_do_not_depend_on_each_other(engine: PaperEngine | EventEngine, score: Score) -> None:
     """Not even where each bar draws whether it follows the picture."""
     request = Request(((2, 4), (5, 6)))
     options = replace(OPTIONS, density_control=(0.5,), beat_control=(0.5,), seed=100)
@@ -150,11 +150,11 @@ def test_candidates_do_not_depend_on_each_other(engine: Engine | ComposerEngine,
         assert alone.score.tracks == together[seed]
 
 
-def test_the_best_candidate_comes_first(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_the_best_candidate_comes_first(engine: PaperEngine | EventEngine, score: Score) -> None:
     options = replace(OPTIONS, seed=7)
     found = regenerate(score, CONTROL, Request(((2, 4),)), options, engine, candidates=5)
     surprises = [each.surprise for each in found]
-    if isinstance(engine, ComposerEngine):
+    if isinstance(engine, EventEngine):
         assert all(a is not None and b is not None and a <= b for a, b in pairwise(surprises))
         assert surprises[0] != surprises[-1]
     else:
@@ -163,7 +163,9 @@ def test_the_best_candidate_comes_first(engine: Engine | ComposerEngine, score: 
     assert [each.surprise for each in last] == [None, None]  # nothing follows
 
 
-def test_what_sounds_into_the_bars_is_left_and_not_struck_again(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_what_sounds_into_the_bars_is_left_and_not_struck_again(
+    engine: PaperEngine | EventEngine, score: Score
+) -> None:
     """Every pitch but a few is held by the strings, from before."""
     free = {60, 64, 67}
     low, high = OPTIONS.pitches[Instrument.STRINGS]
@@ -186,7 +188,7 @@ def rhythm_of(score: Score, instrument: Instrument) -> list[tuple[int, int, int]
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
-def test_a_kept_rhythm_is_the_very_same(engine: Engine | ComposerEngine, score: Score, request_: Request) -> None:
+def test_a_kept_rhythm_is_the_very_same(engine: PaperEngine | EventEngine, score: Score, request_: Request) -> None:
     request = replace(request_, keep="rhythm")
     assert Instrument.DRUMS not in request.instruments
     outside, inside = apart(score, request)
@@ -201,7 +203,7 @@ def test_a_kept_rhythm_is_the_very_same(engine: Engine | ComposerEngine, score: 
         assert found.score.provenance.options["regenerated"][-1]["keep"] == "rhythm"
 
 
-def test_a_kept_rhythm_strikes_no_pitch_that_sounds(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_a_kept_rhythm_strikes_no_pitch_that_sounds(engine: PaperEngine | EventEngine, score: Score) -> None:
     """Long notes of one instrument, in and across the bars, among few pitches."""
     notes = tuple(Note(tick, 60 + tick // 4 % 7, 24, 70) for tick in range(0, 112, 4))
     tracks = tuple(
@@ -219,7 +221,7 @@ def test_a_kept_rhythm_strikes_no_pitch_that_sounds(engine: Engine | ComposerEng
 
 @pytest.mark.parametrize("request_", REQUESTS[:6], ids=str)
 def test_kept_pitches_are_played_in_their_bars(
-    engine: Engine | ComposerEngine, score: Score, request_: Request
+    engine: PaperEngine | EventEngine, score: Score, request_: Request
 ) -> None:
     request = replace(request_, keep="pitches")
     outside, inside = apart(score, request)
@@ -242,7 +244,7 @@ def nearest(had: dict[int, set[int]], bar: int) -> int:
     return min(abs(near - bar) for near in had)
 
 
-def test_a_track_that_was_silent_may_play_any_pitch(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_a_track_that_was_silent_may_play_any_pitch(engine: PaperEngine | EventEngine, score: Score) -> None:
     tracks = tuple(
         replace(track, notes=()) if track.instrument is not Instrument.DRUMS else track for track in score.tracks
     )
@@ -259,7 +261,7 @@ def test_what_cannot_be_kept_is_refused() -> None:
     assert Request(((0, 1),), (Instrument.DRUMS,), keep="pitches").instruments == (Instrument.DRUMS,)
 
 
-def test_provenance_tells_what_was_done(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_provenance_tells_what_was_done(engine: PaperEngine | EventEngine, score: Score) -> None:
     request = Request(((2, 4),), (Instrument.BASS,))
     once = run(engine, score, request, note={"model": "one"})[0]
     twice = run(engine, once.score, replace(request, bars=((0, 2),)))[0]
@@ -271,7 +273,7 @@ def test_provenance_tells_what_was_done(engine: Engine | ComposerEngine, score: 
     assert "regenerated" not in score.provenance.options
 
 
-def test_a_long_piece_is_heard_as_far_as_a_network_remembers(engine: Engine | ComposerEngine) -> None:
+def test_a_long_piece_is_heard_as_far_as_a_network_remembers(engine: PaperEngine | EventEngine) -> None:
     """Sections late in a piece of many notes are composed too, and remember no more than the network can."""
     rng = np.random.default_rng(0)
     bars = 60
@@ -288,7 +290,7 @@ def test_a_long_piece_is_heard_as_far_as_a_network_remembers(engine: Engine | Co
         assert [p for p in found.score.notes() if not span[0] <= p[1].onset // 16 < span[1]] == kept
 
 
-def test_bars_that_are_not_there_are_refused(engine: Engine | ComposerEngine, score: Score) -> None:
+def test_bars_that_are_not_there_are_refused(engine: PaperEngine | EventEngine, score: Score) -> None:
     for bars in (((7, 9),), ((-1, 2),), ((3, 3),)):
         with pytest.raises(UsageError, match="no bars"):
             run(engine, score, Request(bars))

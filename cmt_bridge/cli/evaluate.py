@@ -76,7 +76,7 @@ def evaluate(
     import torch
 
     from cmt_bridge.model.checkpoint import load_network
-    from cmt_bridge.model.session import engine_for
+    from cmt_bridge.model.decoding import engine_for
     from cmt_bridge.training.evaluation import EvaluationOptions
     from cmt_bridge.training.evaluation import evaluate as run
 

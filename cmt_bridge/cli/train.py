@@ -92,8 +92,8 @@ def train(
     import torch
 
     from cmt_bridge.training.loop import train as run
+    from cmt_bridge.training.process_group import join
     from cmt_bridge.training.recipe import recipe_for
-    from cmt_bridge.training.world import join
 
     if threads:
         torch.set_num_threads(threads)

@@ -24,12 +24,12 @@ __all__ = [
     "GridNotes",
     "bars_of",
     "decode",
+    "dedupe",
     "encode",
     "grid_of",
     "in_word_order",
     "quantize",
     "simu_note_starts",
-    "tidied",
     "tracks_of",
 ]
 
@@ -89,10 +89,10 @@ def quantize(
     if not tidy:
         order = np.lexsort((notes[:, Grid.PITCH], notes[:, 6], notes[:, 5], notes[:, Grid.ONSET]))
         return notes[order, : len(Grid)], length
-    return tidied(notes[:, : len(Grid)]), length
+    return dedupe(notes[:, : len(Grid)]), length
 
 
-def tidied(notes: GridNotes) -> GridNotes:
+def dedupe(notes: GridNotes) -> GridNotes:
     """Give notes in word order; of equal ones of an instrument on one tick the longest stays."""
     keys = (-notes[:, Grid.DURATION], notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])
     notes = notes[np.lexsort(keys)]

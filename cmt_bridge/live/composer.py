@@ -502,13 +502,13 @@ def _warm(order: Mapping[str, Any], say: Say) -> None:
     from cmt_bridge.core.control import ControlTrack
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.tempo import TempoMap
-    from cmt_bridge.model.session import Session, compose
+    from cmt_bridge.model.decoding import Decoding, compose
     from cmt_bridge.pipeline import load_engine
     from cmt_bridge.verbs.score import weights_of
 
     with suppress(CmtBridgeError):
         _, engine = load_engine(*weights_of(order))
-        compose(Session(engine, ControlTrack(TempoMap.constant(120), (2, 1), (), 32), ComposeOptions()))
+        compose(Decoding(engine, ControlTrack(TempoMap.constant(120), (2, 1), (), 32), ComposeOptions()))
     say({"event": "warm"})
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode, in_word_order
-from cmt_bridge.compose.engrave import engraved, held_to_the_end, released, score_of, voiced
+from cmt_bridge.compose.realize import limit_polyphony, realized_notes, score_of, sustain_last_chord, with_velocities
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.form import LONGEST_RETURN
 from cmt_bridge.core.metadata import VideoMetadata
@@ -23,10 +23,10 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Provenance, Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, Column, Type, beat_timing
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.section import Section
-from cmt_bridge.model.session import Session
+from cmt_bridge.model.decoding import Decoding
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.infill import Infill
+from cmt_bridge.model.paper_engine import PaperEngine
 from cmt_bridge.regeneration import held_into, memory_of
 
 __all__ = ["Plan", "Rolling"]
@@ -80,7 +80,7 @@ class Rolling:
 
     def __init__(
         self,
-        engine: Engine | ComposerEngine,
+        engine: PaperEngine | EventEngine,
         plan: Plan,
         options: ComposeOptions,
         *,
@@ -208,16 +208,16 @@ class Rolling:
         if words:
             yield self._finish(words)
 
-    def _session(self, first: int, last: int) -> Session:
+    def _session(self, first: int, last: int) -> Decoding:
         control = self._asked(last)
         self._now = control.with_ending()
         self._composed_for = control.bars
         if self._plain and first == 0:
             self._words = []
-            return Session(self._engine, control, self.options)
+            return Decoding(self._engine, control, self.options)
         ahead = _ahead(self._said, first, last, control, **memory_of(self._engine))
         seed = (self.options.seed + first) % 2**63  # no two stretches throw the same dice
-        return Session(self._engine, control, self.options, section=ahead, seeds=[seed])
+        return Decoding(self._engine, control, self.options, section=ahead, seeds=[seed])
 
     def _asked(self, last: int) -> ControlTrack:
         """Give the control with so many onsets more or less; a bar keeps at least those of its visual beats."""
@@ -242,16 +242,16 @@ class Rolling:
         notes = decode(rows)
         notes[:, Grid.ONSET] += bar * TICKS_PER_BAR
         self._said.append(notes)
-        self._rung.append(voiced(rows, self._now, bar))
+        self._rung.append(with_velocities(rows, self._now, bar))
         first = max(0, bar - TAIL)
         tail = np.concatenate(self._rung[first:])
         if self.length is not None:
-            tail = held_to_the_end(tail, self.plan.control.with_ending())
-        return self._changed(released(tail, self.options), first, bar + 1)
+            tail = sustain_last_chord(tail, self.plan.control.with_ending())
+        return self._changed(limit_polyphony(tail, self.options), first, bar + 1)
 
     def _finished(self) -> Iterator[dict[int, GridNotes]]:
         """Give the bars that are other ones in the score than they were handed out."""
-        notes = engraved(np.stack(self._words), self.plan.control, self.options)
+        notes = realized_notes(np.stack(self._words), self.plan.control, self.options)
         changed = self._changed(notes, 0, self.bars)
         if changed:
             yield changed
@@ -271,7 +271,7 @@ class Rolling:
         return found
 
 
-def _ahead(said: list[GridNotes], first: int, last: int, control: ControlTrack, memory: int, rich: bool) -> Section:
+def _ahead(said: list[GridNotes], first: int, last: int, control: ControlTrack, memory: int, rich: bool) -> Infill:
     """Give the section of bars that come after all that was composed."""
     start, room = first, memory
     while start > max(0, first - LONGEST_RETURN) and (len(said[start - 1]) < room or start == first):
@@ -282,4 +282,4 @@ def _ahead(said: list[GridNotes], first: int, last: int, control: ControlTrack, 
     rows[:, Column.TIMING] = beat_timing(rows[:, Column.POSITION], control.n_beat)
     before = rows[rows[:, Column.POSITION] >= start * TICKS_PER_BAR]
     held = held_into(notes, first * TICKS_PER_BAR)
-    return Section(first=first, last=last, before=before, after=rows[:0], heard_from=start, held=held)
+    return Infill(first=first, last=last, before=before, after=rows[:0], heard_from=start, held=held)

@@ -20,8 +20,8 @@ from cmt_bridge.core.files import complete_path
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import CheckpointError
-from cmt_bridge.model.composer import Composer, ComposerConfig
-from cmt_bridge.model.network import Network, NetworkConfig, frequencies, sinusoids
+from cmt_bridge.model.event_network import EventConfig, EventTransformer
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork, frequencies, sinusoids
 
 __all__ = ["load_network", "read_original", "renamed", "save_network"]
 
@@ -73,7 +73,7 @@ def renamed(key: str) -> str | None:
 
 
 @takes_paths
-def read_original(path: Path) -> Network:
+def read_original(path: Path) -> PaperNetwork:
     """Read a published checkpoint (`loss_8_params.pt`), with or without `module.` before its keys.
 
     Only tensors are unpickled. Sizes are taken from the shapes. Raises `CheckpointError`.
@@ -111,9 +111,9 @@ def _frequencies_of(table: Tensor) -> Tensor:
     return min(candidates, key=lambda candidate: float((sinusoids(position, candidate) - table).abs().max()))
 
 
-def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
+def _config_of(tensors: dict[str, Tensor], path: Path) -> PaperConfig:
     try:
-        return NetworkConfig(
+        return PaperConfig(
             layers=1 + max(int(key.split(".")[1][:9]) for key in tensors if key.startswith("layers.")),
             heads=ORIGINAL_HEADS,
             width=tensors["norm.weight"].shape[0],
@@ -127,7 +127,7 @@ def _config_of(tensors: dict[str, Tensor], path: Path) -> NetworkConfig:
         raise CheckpointError(f"{path} lacks {error}.", hint="Is it a checkpoint of another model?") from error
 
 
-def _check_shape(config: NetworkConfig | ComposerConfig, shapes: Mapping[str, Sequence[int]], path: Path) -> None:
+def _check_shape(config: PaperConfig | EventConfig, shapes: Mapping[str, Sequence[int]], path: Path) -> None:
     """Raise `CheckpointError` where a file states a network that its tensors are not those of.
 
     What a network takes up follows from what it states of itself, and that may be anything; what a file holds is as
@@ -137,7 +137,7 @@ def _check_shape(config: NetworkConfig | ComposerConfig, shapes: Mapping[str, Se
     if not fault:
         with torch.device("meta"), torch.no_grad():
             try:
-                network = Composer(config) if isinstance(config, ComposerConfig) else Network(config)
+                network = EventTransformer(config) if isinstance(config, EventConfig) else PaperNetwork(config)
             except (RuntimeError, ValueError, TypeError, IndexError, ZeroDivisionError, AssertionError) as error:
                 raise _unfit(path, str(error).splitlines()[0]) from error
         wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
@@ -149,7 +149,7 @@ def _check_shape(config: NetworkConfig | ComposerConfig, shapes: Mapping[str, Se
         raise _unfit(path, fault)
 
 
-def _fault(config: NetworkConfig | ComposerConfig) -> str:
+def _fault(config: PaperConfig | EventConfig) -> str:
     """Say what no network has, or nothing."""
     if type(config.layers) is not int or type(config.heads) is not int:
         return "a size is no whole number"
@@ -171,10 +171,10 @@ def _fault(config: NetworkConfig | ComposerConfig) -> str:
     return LAYERS.fault(config.layers) or _per_head(config)
 
 
-def _per_head(config: NetworkConfig | ComposerConfig) -> str:
+def _per_head(config: PaperConfig | EventConfig) -> str:
     if config.heads < 1 or config.width < 1:
         return "it has no heads or no width"
-    if isinstance(config, ComposerConfig):
+    if isinstance(config, EventConfig):
         return "" if config.head_size % 4 == 0 and config.window > 0 else "its heads have an odd size"
     return "" if config.width % config.heads == 0 else "its heads have no whole size"
 
@@ -187,9 +187,9 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, Sequence[int]]:
     return {key: tuple(value.shape) for key, value in tensors.items()}
 
 
-def _paper_network(tensors: dict[str, Tensor], config: NetworkConfig, path: Path) -> Network:
+def _paper_network(tensors: dict[str, Tensor], config: PaperConfig, path: Path) -> PaperNetwork:
     _check_shape(config, _shapes(tensors), path)
-    network = Network(config)
+    network = PaperNetwork(config)
     tensors.setdefault("frequencies", network.frequencies)
     _fill(network, tensors, path)
     return network.eval()
@@ -207,9 +207,11 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 
 
 @takes_paths
-def save_network(network: Network | Composer, path: Path, *, record: dict[str, Any], half: bool = False) -> None:
+def save_network(
+    network: PaperNetwork | EventTransformer, path: Path, *, record: dict[str, Any], half: bool = False
+) -> None:
     """Write weights and configuration to a safetensors file, complete or not at all; `half` stores float16."""
-    kind = COMPOSER if isinstance(network, Composer) else PAPER
+    kind = COMPOSER if isinstance(network, EventTransformer) else PAPER
     tensors = {key: (value.half() if half else value).contiguous().cpu() for key, value in network.state_dict().items()}
     metadata = {"network": kind, "config": json.dumps(network.config.to_json()), "record": json.dumps(record)}
     data = save(tensors, metadata)  # its own writing hides the reason of a failure, and lets nobody else read the file
@@ -218,15 +220,15 @@ def save_network(network: Network | Composer, path: Path, *, record: dict[str, A
 
 
 @takes_paths
-def load_network(path: Path) -> Network | Composer:
+def load_network(path: Path) -> PaperNetwork | EventTransformer:
     """Read a safetensors file that `save_network` wrote, in float32. Raises `CheckpointError`."""
-    config: NetworkConfig | ComposerConfig
+    config: PaperConfig | EventConfig
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             shape = plain(read_json_bytes(metadata["config"].encode()))
             kind = metadata.get("network", PAPER)
-            config = ComposerConfig.from_json(shape) if kind == COMPOSER else NetworkConfig.from_json(shape)
+            config = EventConfig.from_json(shape) if kind == COMPOSER else PaperConfig.from_json(shape)
             _check_shape(config, {key: file.get_slice(key).get_shape() for key in file.keys()}, path)  # noqa: SIM118
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
@@ -238,8 +240,8 @@ def load_network(path: Path) -> Network | Composer:
             f"{path} is not a model of cmt-bridge: {error}.",
             hint="Convert a published checkpoint with `cmt-bridge models import FILE`.",
         ) from error
-    if isinstance(config, NetworkConfig):
+    if isinstance(config, PaperConfig):
         return _paper_network(tensors, config, path)
-    composer = Composer(config)
+    composer = EventTransformer(config)
     _fill(composer, tensors, path)
     return composer.eval()

@@ -18,7 +18,7 @@ from cmt_bridge.core.key import key_of
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, CLASSES, DURATIONS, Column
-from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.decoding_state import DecodingState
 
 __all__ = [
     "DENSITY",
@@ -48,7 +48,7 @@ Allowed = npt.NDArray[np.bool_]
 class Filter(Protocol):
     """Limits what a column may be; None where it has nothing to say."""
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None: ...
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None: ...
 
 
 def mask(test: npt.ArrayLike) -> Allowed:
@@ -84,7 +84,7 @@ class Grammar:
         self._said[Column.DURATION] = mask(INDEX[Column.DURATION] >= 2)  # no note lasts no tick
         self._later = [mask(INDEX[Column.INSTRUMENT] > played) for played in INDEX[Column.INSTRUMENT]]
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is Column.BEAT:
             stays = cursor.tick >= 0 and cursor.highest_played < self.last
             latest = TICKS_PER_BAR - cursor.owed_ticks  # a tick after it could not keep the count
@@ -102,7 +102,7 @@ class Instruments:
     def __init__(self, instruments: Sequence[Instrument]) -> None:
         self._allowed = np.isin(INDEX[Column.INSTRUMENT], instruments)
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:  # noqa: ARG002
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:  # noqa: ARG002
         return self._allowed if column is Column.INSTRUMENT else None
 
 
@@ -112,7 +112,7 @@ class Polyphony:
     def __init__(self, options: ComposeOptions) -> None:
         self._allowed = {int(i): mask(INDEX[Column.STRENGTH] <= most_notes(options, i)) for i in Instrument}
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         return self._allowed[cursor.instrument] if column is Column.STRENGTH else None
 
 
@@ -128,14 +128,14 @@ class PitchRange:
     def __init__(self, options: ComposeOptions) -> None:
         self._allowed = {int(i): (low <= PITCH) & (high >= PITCH) for i, (low, high) in options.pitches.items()}
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         return self._allowed[cursor.instrument] if column is Column.PITCH else None
 
 
 class NoRepeat:
     """No pitch twice in one simu-note."""
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is not Column.PITCH or not cursor.pitches:
             return None
         return none_of(cursor.pitches)
@@ -147,7 +147,7 @@ class DensityControl:
     def __init__(self, control: ControlTrack) -> None:
         self.control = control
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is not Column.DENSITY:
             return None
         if cursor.follow_density:
@@ -171,13 +171,13 @@ class Hits:
     def _carriers(self, strength: int) -> list[int]:
         return [i for i, most in self._most.items() if most >= min(strength, self._peak)]
 
-    def _owing(self, cursor: Cursor) -> list[int]:
+    def _owing(self, cursor: DecodingState) -> list[int]:
         """Give who could still bring the hit on this tick; nobody where there is none, or it has sounded."""
         strength = cursor.hits.get(cursor.tick)
         carriers = [] if strength is None else self._carriers(strength)
         return [] if cursor.played & set(carriers) else carriers
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is Column.BEAT:
             if self._owing(cursor):
                 return mask(cursor.tick == TICK)
@@ -207,14 +207,14 @@ class Ending:
         self.instruments = tuple(options.instruments)
         self.key = divmod(options.key_class - 1, 12)[::-1] if options.key_class else None
 
-    def _playing(self, cursor: Cursor) -> list[int]:
+    def _playing(self, cursor: DecodingState) -> list[int]:
         recent = [i for i, bar in cursor.last_played.items() if self.bar - RECENT_BARS <= bar]
         pitched = [i for i in self.instruments if i != Instrument.DRUMS]
         if pitched and not any(i != Instrument.DRUMS for i in recent):
             recent.append(int(pitched[0]))  # drums alone do not end a piece
         return recent or [int(self.instruments[0])]
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if cursor.bar < self.bar:
             return None
         if cursor.bar > self.bar:
@@ -231,10 +231,10 @@ class Ending:
             return self._last_pitches(cursor)
         return None
 
-    def _waiting(self, cursor: Cursor) -> list[int]:
+    def _waiting(self, cursor: DecodingState) -> list[int]:
         return [instrument for instrument in self._playing(cursor) if instrument > cursor.highest_played]
 
-    def _last_pitches(self, cursor: Cursor) -> Allowed | None:
+    def _last_pitches(self, cursor: DecodingState) -> Allowed | None:
         if cursor.instrument == Instrument.DRUMS:
             return np.isin(PITCH, LAST_DRUMS)
         if self.key is None and not cursor.pitch_classes.any():
@@ -259,11 +259,11 @@ def filters_for(control: ControlTrack, options: ComposeOptions, given: Sequence[
     )
 
 
-def allowed_classes(filters: Sequence[Filter], column: Column, cursor: Cursor) -> Allowed:
+def allowed_classes(filters: Sequence[Filter], column: Column, cursor: DecodingState) -> Allowed:
     """Give the classes of a column that all filters allow; a filter that would leave none yields."""
     allowed: Allowed = EVERYTHING[column]
     for each in filters:
-        said = each.allow(column, cursor)
+        said = each.mask(column, cursor)
         if said is not None:
             left = allowed & said
             if np.count_nonzero(left):

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.key import KEY_PROFILES, SCALES, key_of
 from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.decoding_state import DecodingState
 
-__all__ = ["Tonality"]
+__all__ = ["KeyBias"]
 
-Leaning = npt.NDArray[np.float64]
+Bias = npt.NDArray[np.float64]
 """Shape (classes of the pitch column): what is added to the logits."""
 
 OUTSIDE = 1.5
@@ -27,15 +27,15 @@ FITTING = 0.5
 """Nats, while another key is heard, per standard deviation by which a pitch class fits the key better than the mean."""
 
 
-class Tonality:
+class KeyBias:
     """Lean on a key, given as `key_class` of the options; 0 does nothing."""
 
     def __init__(self, key_class: int) -> None:
         mode, tonic = divmod(key_class - 1, 12)
         self._key = (tonic, mode) if key_class else None
-        self._within, self._back = _leanings(tonic, mode)
+        self._within, self._back = _biases(tonic, mode)
 
-    def lean(self, column: Column, cursor: Cursor) -> Leaning | None:
+    def bias(self, column: Column, cursor: DecodingState) -> Bias | None:
         """Return what to add to a column's logits; None for nothing."""
         if self._key is None or column is not Column.PITCH or cursor.instrument == Instrument.DRUMS:
             return None
@@ -43,10 +43,10 @@ class Tonality:
         return self._within if heard.any() and key_of(heard) == self._key else self._back
 
 
-def _leanings(tonic: int, mode: int) -> tuple[Leaning, Leaning]:
+def _biases(tonic: int, mode: int) -> tuple[Bias, Bias]:
     """Return the leaning while a key is heard, and the one that leads back to it."""
     degree = (np.arange(CLASSES[Column.PITCH]) - 1 - tonic) % 12
     profile = KEY_PROFILES[mode]
-    fitting: Leaning = FITTING * (profile - profile.mean()) / profile.std()
-    within: Leaning = np.where(np.isin(degree, SCALES[mode]), 0.0, -OUTSIDE)
+    fitting: Bias = FITTING * (profile - profile.mean()) / profile.std()
+    within: Bias = np.where(np.isin(degree, SCALES[mode]), 0.0, -OUTSIDE)
     return within, within + fitting[degree]

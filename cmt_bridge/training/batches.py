@@ -14,7 +14,7 @@ from cmt_bridge.compose.codec import Grid, GridNotes, encode
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import COLUMNS, Column, TokenRows, beat_timing
-from cmt_bridge.model.network import initial_tokens
+from cmt_bridge.model.paper_network import initial_tokens
 from cmt_bridge.training.dataset import Piece
 
 __all__ = ["Batch", "Sampler", "evaluation_batches"]

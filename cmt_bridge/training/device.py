@@ -14,12 +14,12 @@ from cmt_bridge.errors import UsageError
 
 __all__ = [
     "autocast",
-    "dice",
     "find_device",
     "keep_memory",
     "multiplied_weights",
     "product_speed",
-    "set_dice",
+    "random_states",
+    "restore_random_states",
     "use_bf16",
 ]
 
@@ -99,7 +99,7 @@ def product_speed(network: nn.Module, words: int, device: torch.device, bf16: bo
     return 2.0 * words * deep * wide / best
 
 
-def dice(device: torch.device) -> list[Tensor]:
+def random_states(device: torch.device) -> list[Tensor]:
     """Give the state of torch's random numbers on the processor and on a device."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
@@ -109,7 +109,7 @@ def dice(device: torch.device) -> list[Tensor]:
     return states
 
 
-def set_dice(states: list[Tensor], device: torch.device) -> None:
+def restore_random_states(states: list[Tensor], device: torch.device) -> None:
     """Go on with random numbers from where `dice` was called; on another kind of device only the processor's."""
     torch.set_rng_state(states[0])
     if len(states) > 1 and device.type == "cuda":

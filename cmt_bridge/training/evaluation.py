@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from cmt_bridge.compose.codec import Grid, GridNotes, grid_of
-from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.compose.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.session import Session, compose
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.paper_engine import PaperEngine
 from cmt_bridge.training.dataset import Dataset, Piece
 from cmt_bridge.training.likelihood import infilling, losses_per_word, middles_of, windows_of
+from cmt_bridge.training.measures.control_error import control_errors, mean_errors, steadiest
 from cmt_bridge.training.measures.memory import Index
-from cmt_bridge.training.measures.obedience import control_errors, mean_errors, steadiest
 from cmt_bridge.training.measures.rhythm import grooving
 from cmt_bridge.training.measures.structure import RANGES, structureness
 from cmt_bridge.training.measures.table import compare, values_of
@@ -99,18 +99,18 @@ def excerpts(pieces: Sequence[Piece], lengths: Sequence[int], *, seed: int = 0) 
     return found
 
 
-def composed(
-    engine: Engine | ComposerEngine, control: ControlTrack, share: float, options: EvaluationOptions
+def compose_pieces(
+    engine: PaperEngine | EventEngine, control: ControlTrack, share: float, options: EvaluationOptions
 ) -> list[GridNotes]:
     """Give the notes of some takes for a picture, followed with the chance C = `share`.
 
     The paper's network has no recall, as in the paper.
     """
-    recall = ComposeOptions().recall if isinstance(engine, ComposerEngine) else 0.0
+    recall = ComposeOptions().recall if isinstance(engine, EventEngine) else 0.0
     chosen = ComposeOptions(density_control=(share,), beat_control=(share,), recall=recall)
     seeds = [options.seed + take for take in range(options.takes)]
-    takes = compose(Session(engine, control, chosen, seeds=seeds))
-    return [grid_of(engrave(rows, control, chosen).tracks) for rows in takes]
+    takes = compose(Decoding(engine, control, chosen, seeds=seeds))
+    return [grid_of(realize(rows, control, chosen).tracks) for rows in takes]
 
 
 def without_ending(notes: GridNotes, control: ControlTrack) -> Notes:
@@ -119,12 +119,12 @@ def without_ending(notes: GridNotes, control: ControlTrack) -> Notes:
 
 
 def evaluate(
-    engine: Engine | ComposerEngine,
+    engine: PaperEngine | EventEngine,
     dataset: Dataset,
     controls: Sequence[ControlTrack],
     options: EvaluationOptions | None = None,
     *,
-    baseline: Engine | ComposerEngine | None = None,
+    baseline: PaperEngine | EventEngine | None = None,
     others: Mapping[str, Sequence[Notes]] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def evaluate(
     for name, each in models.items():
         tell(f"losses of the {name}")
         report["held_out"][name] = losses_per_word(each.network, windows)
-    if isinstance(engine, ComposerEngine):
+    if isinstance(engine, EventEngine):
         tell("middles")
         stretches = middles_of(dataset.held_out, most=options.middles)
         filled = infilling(engine, stretches, seed=options.seed)
@@ -166,7 +166,7 @@ def _plain(value: Any) -> Any:
 
 
 def _with_pictures(
-    models: Mapping[str, Engine | ComposerEngine],
+    models: Mapping[str, PaperEngine | EventEngine],
     dataset: Dataset,
     controls: Sequence[ControlTrack],
     options: EvaluationOptions,
@@ -181,7 +181,9 @@ def _with_pictures(
     for name, engine in models.items():
         for share in CONTROLS:
             tell(f"music of the {name} at C = {share:g}")
-            takes = [(control, notes) for control in controls for notes in composed(engine, control, share, options)]
+            takes = [
+                (control, notes) for control in controls for notes in compose_pieces(engine, control, share, options)
+            ]
             pieces = [without_ending(notes, control) for control, notes in takes]
             music[f"{name}, C = {share:g}"] = asdict(music_of(pieces))
             errors = mean_errors([control_errors(notes, control) for control, notes in takes])

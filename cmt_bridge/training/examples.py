@@ -7,7 +7,7 @@ How music is changed on the way, and why:
 - tempo left out altogether: a piece means the same notes at any tempo, and the picture decides it;
 - counted as a whole piece, one time in two: videos are shorter than songs;
 - each cue left open at random, so that each is optional;
-- bent, some or all of its bars, nearly one time in two: as much as pictures ask for (training/bends.py);
+- bent, some or all of its bars, nearly one time in two: as much as pictures ask for (training/augmentation.py);
 - one time in two a few bars are moved to the end, behind the bars that follow them: so the model learns to compose
   a middle knowing both sides (Bavarian et al. 2022; Thickstun et al. 2024).
 """
@@ -29,7 +29,7 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.key import key_of
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import beat_timing
-from cmt_bridge.training.bends import bars_back, bend
+from cmt_bridge.training.augmentation import augment, bars_back
 from cmt_bridge.training.dataset import Piece
 
 __all__ = ["EventBatch", "EventSampler", "Stretch", "events_of", "fixed_batches", "stretch_of"]
@@ -172,7 +172,7 @@ class EventSampler:
         hits = _made_hits(stretch, rng) * (rng.random() < HITS)
         follows = self._some_bars(stretch, BENT)
         if follows.any():
-            notes, struck = bend(stretch.notes, np.flatnonzero(follows), rng)
+            notes, struck = augment(stretch.notes, np.flatnonzero(follows), rng)
             stretch = _shortened(replace(stretch, notes=notes), self.length - 3)
             hits[:] = 0
             hits[struck] = _strengths(notes, len(hits))[struck]

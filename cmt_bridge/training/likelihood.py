@@ -16,11 +16,11 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.core.tokens import COLUMNS, SAMPLED, Column, TokenRows, beat_timing
-from cmt_bridge.model.composer import Composer
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.network import Network, initial_tokens
-from cmt_bridge.model.session import Session, compose
-from cmt_bridge.model.surprise import field_surprises, surprises
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.event_network import EventTransformer
+from cmt_bridge.model.likelihood import field_nll, nll
+from cmt_bridge.model.paper_network import PaperNetwork, initial_tokens
 from cmt_bridge.regeneration import CANDIDATES, cut, notes_of_section, spliced
 from cmt_bridge.training.dataset import Piece
 from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
@@ -49,7 +49,7 @@ def _first(stretch: Stretch, bars: int) -> Stretch:
 
 
 @torch.inference_mode()
-def losses_per_word(network: Network | Composer, windows: Sequence[Stretch]) -> dict[str, float]:
+def losses_per_word(network: PaperNetwork | EventTransformer, windows: Sequence[Stretch]) -> dict[str, float]:
     """Give the mean loss in nats of each attribute per word of the paper's, whichever network says them.
 
     Both networks say the same notes and are told the same, who plays and how far the piece has gone. A composer's
@@ -62,7 +62,9 @@ def losses_per_word(network: Network | Composer, windows: Sequence[Stretch]) -> 
         rows = _timed(encode(window.notes, window.bars), window)
         count += len(rows)
         said = (
-            _composer_losses(network, window) if isinstance(network, Composer) else _paper_losses(network, rows, window)
+            _event_losses(network, window)
+            if isinstance(network, EventTransformer)
+            else _paper_losses(network, rows, window)
         )
         for name, value in said.items():
             totals[name] = totals.get(name, 0.0) + value
@@ -79,7 +81,7 @@ def _timed(rows: TokenRows, window: Stretch) -> TokenRows:
     return rows
 
 
-def _paper_losses(network: Network, rows: TokenRows, window: Stretch) -> dict[str, float]:
+def _paper_losses(network: PaperNetwork, rows: TokenRows, window: Stretch) -> dict[str, float]:
     tokens = initial_tokens()
     tokens[0, ~np.isin(tokens[0, :, 2], window.notes[:, Grid.INSTRUMENT]), 2] = 0
     words = torch.from_numpy(rows)[None]
@@ -88,12 +90,12 @@ def _paper_losses(network: Network, rows: TokenRows, window: Stretch) -> dict[st
     return {column.name.lower(): float(losses[column]) * len(rows) for column in (Column.TYPE, *SAMPLED)}
 
 
-def _composer_losses(network: Composer, window: Stretch) -> dict[str, float]:
+def _event_losses(network: EventTransformer, window: Stretch) -> dict[str, float]:
     rows = events_of(window)
     if len(window.notes):
         rows[:, Field.PLAYERS] = players_mask(window.notes[:, Grid.INSTRUMENT])
     time_events(rows, window)
-    return {NAMES[field]: float(loss.sum()) for field, loss in field_surprises(network, rows).items()}
+    return {NAMES[field]: float(loss.sum()) for field, loss in field_nll(network, rows).items()}
 
 
 NAMES = {field: "beat" if field is Field.PLACE else field.name.lower() for field in SAID}
@@ -144,7 +146,7 @@ class Infilling:
 
 
 @torch.inference_mode()
-def infilling(engine: ComposerEngine, stretches: Sequence[Stretch], *, seed: int = 0) -> Infilling:
+def infilling(engine: EventEngine, stretches: Sequence[Stretch], *, seed: int = 0) -> Infilling:
     """Measure how much a network gains by hearing what follows, and how well its middles lead there."""
     sums, counts = np.zeros(6), np.zeros(6)
     for number, stretch in enumerate(stretches):
@@ -173,7 +175,7 @@ def _plain(stretch: Stretch) -> EventRows:
     return events_of(replace(stretch, of=stretch.of + 1))  # it does not end with the stretch
 
 
-def _after(network: Composer, stretch: Stretch, notes: GridNotes) -> tuple[float, int]:
+def _after(network: EventTransformer, stretch: Stretch, notes: GridNotes) -> tuple[float, int]:
     """Give the loss of the bars after the middle, and how many events they are, where a stretch has these notes."""
     rows = _plain(replace(stretch, notes=notes))
     where = rows[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR
@@ -181,16 +183,16 @@ def _after(network: Composer, stretch: Stretch, notes: GridNotes) -> tuple[float
 
 
 def _loss_where(
-    network: Composer, stretch: Stretch, rows: EventRows, where: npt.NDArray[np.bool_]
+    network: EventTransformer, stretch: Stretch, rows: EventRows, where: npt.NDArray[np.bool_]
 ) -> tuple[float, int]:
     """Give the summed loss of the events, after the first, where `where` is true, and how many they are."""
     rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT])
     time_events(rows, replace(stretch, first=0, of=stretch.bars))
-    return float(surprises(network, rows)[where].sum()), int(where.sum())
+    return float(nll(network, rows)[where].sum()), int(where.sum())
 
 
 def compose_middles(
-    engine: ComposerEngine, stretch: Stretch, seeds: Sequence[int], *, hears_after: bool
+    engine: EventEngine, stretch: Stretch, seeds: Sequence[int], *, hears_after: bool
 ) -> list[GridNotes]:
     """Give the notes of a stretch with its middle composed anew, without control, for each of some seeds."""
     bars = stretch.bars + 1  # the ending is not of the stretch
@@ -204,5 +206,5 @@ def compose_middles(
         beat_control=(0.0,),
         instruments=tuple(Instrument(i) for i in np.unique(stretch.notes[:, Grid.INSTRUMENT])),
     )
-    words = compose(Session(engine, control, options, section=section, seeds=list(seeds)))
+    words = compose(Decoding(engine, control, options, section=section, seeds=list(seeds)))
     return [spliced(stretch.notes, notes_of_section(rows, section), span, tuple(Instrument)) for rows in words]

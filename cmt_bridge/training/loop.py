@@ -28,18 +28,18 @@ from cmt_bridge.errors import CheckpointError, CmtBridgeError, UsageError
 from cmt_bridge.outputs.midi import write_midi
 from cmt_bridge.training.device import (
     autocast,
-    dice,
     keep_memory,
     multiplied_weights,
     product_speed,
-    set_dice,
+    random_states,
+    restore_random_states,
     use_bf16,
 )
-from cmt_bridge.training.journal import Journal
 from cmt_bridge.training.optimizer import Average, make_optimizer
 from cmt_bridge.training.options import TrainingOptions
+from cmt_bridge.training.process_group import ProcessGroup
 from cmt_bridge.training.recipe import Batch, Recipe
-from cmt_bridge.training.world import World
+from cmt_bridge.training.training_log import TrainingLog
 
 __all__ = ["RESUME", "Training", "held_out_losses", "train"]
 
@@ -77,7 +77,7 @@ def train(
     logs: Path | None = None,
     record: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = print,
-    world: World | None = None,
+    world: ProcessGroup | None = None,
 ) -> Path | None:
     """Train a network; give the file of its best held-out loss, or None where nothing is saved.
 
@@ -88,7 +88,9 @@ def train(
     batches N times as large. The first stop signal ends the step, saves and raises `KeyboardInterrupt`; a second Ctrl-C
     raises it at once.
     """
-    training = Training(recipe, options, world or World(torch.device("cpu")), folder, logs, dict(record or {}), tell)
+    training = Training(
+        recipe, options, world or ProcessGroup(torch.device("cpu")), folder, logs, dict(record or {}), tell
+    )
     with _Signals(patient=training.world.size > 1) as signals:
         return training.run(signals)
 
@@ -157,7 +159,7 @@ class Training:
         self,
         recipe: Recipe,
         options: TrainingOptions,
-        world: World,
+        world: ProcessGroup,
         folder: Path | None = None,
         logs: Path | None = None,
         record: dict[str, Any] | None = None,
@@ -177,11 +179,11 @@ class Training:
         torch.manual_seed(options.seed + world.rank)
         self.progress = Progress()
         resumed = folder is not None and self._resume(folder / RESUME)
-        self.journal = Journal(
+        self.journal = TrainingLog(
             logs if world.first else None, tell if world.first else _say_nothing, step=self.progress.step
         )
         if resumed:
-            self.journal.say(f"resuming at step {self.progress.step}")
+            self.journal.message(f"resuming at step {self.progress.step}")
         self._logs = logs
 
     @property
@@ -208,20 +210,20 @@ class Training:
                     continue
                 pace = (progress.words - words) / (time.monotonic() - mark)
                 line = self._line(norm)
-                journal.say(
+                journal.message(
                     f"step {progress.step}: loss {line['loss']:.3f} nats per word, {speed(pace)}"
                     + (f", {progress.skipped} steps skipped" if progress.skipped else "")
                 )
                 if measure:
                     self._evaluate(line)
                 elif self.world.first:
-                    journal.note(line)
+                    journal.log(line)
                 progress.loss = progress.counted = 0.0
                 if measure:
                     self._save()
                 mark, words = time.monotonic(), progress.words
             if self._out_of_patience():
-                journal.say(f"stopped early: no better held-out loss in {progress.waited} evaluations")
+                journal.message(f"stopped early: no better held-out loss in {progress.waited} evaluations")
         finally:
             journal.close()
         if self.folder is None or not progress.best_file:
@@ -270,7 +272,9 @@ class Training:
         limit = product_speed(recipe.network, rows, self.device, self.bf16) * self.world.size
         kind = "bfloat16" if self.bf16 else "float32"
         count = sum(weight.numel() for weight in recipe.network.parameters())
-        journal.say(f"{count:,} weights; {self.device.type} in {kind}: products at {limit / 1e9:,.0f} GFLOP/s at most")
+        journal.message(
+            f"{count:,} weights; {self.device.type} in {kind}: products at {limit / 1e9:,.0f} GFLOP/s at most"
+        )
 
         def words(pace: float) -> str:
             flops = FLOP_PER_WEIGHT * weights * pace
@@ -297,12 +301,12 @@ class Training:
         if self.world.first:
             losses = held_out_losses(self.measured, self.recipe.fixed, self.recipe.losses, self.device)
             total = sum(losses.values())
-            self.journal.say(
+            self.journal.message(
                 f"step {progress.step}: held-out loss {total:.4f} nats per word"
                 f" after {progress.words:,} words, {progress.seconds / 60:.1f} min"
             )
             line |= {"held_out": total} | {f"held_out_{name}": loss for name, loss in losses.items()}
-            self.journal.note(line)
+            self.journal.log(line)
             self.journal.draw()
             self._write_samples()
         (total,) = self.world.sum(total)
@@ -328,7 +332,7 @@ class Training:
 
     def _interrupt(self) -> None:
         self._save()
-        self.journal.say(
+        self.journal.message(
             f"stopped after step {self.progress.step}; the same command goes on from there"
             if self.folder is not None
             else f"stopped after step {self.progress.step}; nothing was saved"
@@ -346,7 +350,10 @@ class Training:
         """Write the state, then the best checkpoint if it is of this step, then drop the one before it."""
         if self.folder is None:
             return
-        own = {"sampler": json.dumps(self.recipe.sampler.generator.bit_generator.state), "torch": dice(self.device)}
+        own = {
+            "sampler": json.dumps(self.recipe.sampler.generator.bit_generator.state),
+            "torch": random_states(self.device),
+        }
         dices = self.world.gather(own)
         if not self.world.first:
             return
@@ -398,7 +405,7 @@ class Training:
             self.optimizer.resume(state["optimizer"])
             own = state["dice"][self.world.rank]
             self.recipe.sampler.generator.bit_generator.state = json.loads(own["sampler"])
-            set_dice(own["torch"], self.device)
+            restore_random_states(own["torch"], self.device)
             self.progress = Progress(**state["progress"])
             self.record = json.loads(state["record"])
         except (KeyError, TypeError, RuntimeError, ValueError, IndexError) as error:

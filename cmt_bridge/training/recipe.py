@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.compose.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Score
@@ -19,9 +19,9 @@ from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import InputError, UsageError
 from cmt_bridge.model.checkpoint import load_network, read_original, save_network
-from cmt_bridge.model.composer import Composer, ComposerConfig
-from cmt_bridge.model.network import Network, NetworkConfig
-from cmt_bridge.model.session import Session, compose, engine_for
+from cmt_bridge.model.decoding import Decoding, compose, engine_for
+from cmt_bridge.model.event_network import EventConfig, EventTransformer
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork
 from cmt_bridge.training.batches import Batch as PaperBatch
 from cmt_bridge.training.batches import Sampler as PaperSampler
 from cmt_bridge.training.batches import evaluation_batches
@@ -38,15 +38,15 @@ __all__ = [
     "Recipe",
     "Sampler",
     "compose_sample",
-    "composer_recipe",
+    "event_recipe",
     "paper_losses",
     "paper_recipe",
     "recipe_for",
 ]
 
-SIZES: dict[str, NetworkConfig] = {
-    "paper": NetworkConfig(),
-    "small": NetworkConfig(
+SIZES: dict[str, PaperConfig] = {
+    "paper": PaperConfig(),
+    "small": PaperConfig(
         layers=6,
         heads=8,
         width=256,
@@ -56,7 +56,7 @@ SIZES: dict[str, NetworkConfig] = {
         initial_embedding=32,
         position_period=4096,
     ),
-    "tiny": NetworkConfig(
+    "tiny": PaperConfig(
         layers=2,
         heads=2,
         width=32,
@@ -67,10 +67,10 @@ SIZES: dict[str, NetworkConfig] = {
         position_period=4096,
     ),
 }
-COMPOSER_SIZES: dict[str, ComposerConfig] = {
-    "paper": ComposerConfig(layers=12, heads=8, head_size=64, width=512, feed_forward=2048, speech_width=256),
-    "small": ComposerConfig(),
-    "tiny": ComposerConfig(layers=2, heads=2, head_size=16, width=32, feed_forward=64, speech_width=16),
+COMPOSER_SIZES: dict[str, EventConfig] = {
+    "paper": EventConfig(layers=12, heads=8, head_size=64, width=512, feed_forward=2048, speech_width=256),
+    "small": EventConfig(),
+    "tiny": EventConfig(layers=2, heads=2, head_size=16, width=32, feed_forward=64, speech_width=16),
 }
 DEFAULT_PERIOD = 4096  # ticks; the room that crops are laid in where positions do not wrap
 FIXED_BATCHES = 12
@@ -143,18 +143,18 @@ def recipe_for(music: Music, options: TrainingOptions, start: Path | None = None
             raise UsageError(f"There is no network {options.network}.", hint=f"Choose one of {', '.join(RECIPES)}.")
         return RECIPES[options.network](music, options, None)
     network = read_original(start) if start.suffix.lower() in (".pt", ".pth") else load_network(start)
-    if isinstance(network, Composer):
-        return composer_recipe(music, options, network)
+    if isinstance(network, EventTransformer):
+        return event_recipe(music, options, network)
     return paper_recipe(music, options, network)
 
 
-def composer_recipe(music: Music, options: TrainingOptions, network: Composer | None = None) -> Recipe:
+def event_recipe(music: Music, options: TrainingOptions, network: EventTransformer | None = None) -> Recipe:
     """Give the recipe of our own network: `network`, which keeps its styles, or a fresh one that knows the music's."""
     if network is None:
         if options.size not in COMPOSER_SIZES:
             raise UsageError(f"There is no size {options.size}.", hint=f"Choose one of {', '.join(COMPOSER_SIZES)}.")
         config = replace(COMPOSER_SIZES[options.size], window=options.length, styles=tuple(music.styles))
-        network = Composer(config)
+        network = EventTransformer(config)
     elif network.config.window < options.length:
         network.config = replace(network.config, window=options.length)
     styles, batch, length = network.config.styles, options.batch, options.length
@@ -163,15 +163,15 @@ def composer_recipe(music: Music, options: TrainingOptions, network: Composer | 
         music.held_out or music.training, batch=batch, length=length, count=FIXED_EXAMPLES // batch or 1
     )
     facts = facts_of(music, "composer", network.config.to_json())
-    return Recipe(network, sampler, fixed, _composer_losses, _save, compose_sample, facts)
+    return Recipe(network, sampler, fixed, _event_losses, _save, compose_sample, facts)
 
 
-def paper_recipe(music: Music, options: TrainingOptions, network: Network | None = None) -> Recipe:
+def paper_recipe(music: Music, options: TrainingOptions, network: PaperNetwork | None = None) -> Recipe:
     """Give the recipe of the paper's network: `network`, or a fresh one of the options' size."""
     if network is None:
         if options.size not in SIZES:
             raise UsageError(f"There is no size {options.size}.", hint=f"Choose one of {', '.join(SIZES)}.")
-        network = Network(replace(SIZES[options.size], memory=options.length))
+        network = PaperNetwork(replace(SIZES[options.size], memory=options.length))
     elif 0 < network.config.memory < options.length:
         network.config = replace(network.config, memory=options.length)
     config = network.config
@@ -197,7 +197,7 @@ def facts_of(music: Music, network: str, config: Mapping[str, Any]) -> dict[str,
     return {"network": network, "config": dict(config), "pieces_and_notes": counts}
 
 
-def paper_losses(network: Network, batch: PaperBatch) -> dict[str, Tensor]:
+def paper_losses(network: PaperNetwork, batch: PaperBatch) -> dict[str, Tensor]:
     """Give the loss of every column of the paper's network."""
     hidden = network(batch.rows, batch.initial)
     first = batch.initial.shape[1] - 1
@@ -205,12 +205,12 @@ def paper_losses(network: Network, batch: PaperBatch) -> dict[str, Tensor]:
     return {Column(column).name.lower(): loss for column, loss in losses.items()}
 
 
-def _composer_losses(network: Composer, batch: EventBatch) -> dict[str, Tensor]:
+def _event_losses(network: EventTransformer, batch: EventBatch) -> dict[str, Tensor]:
     losses = network.losses(network(batch.events[:, :-1]), batch.events[:, 1:], batch.weights)
     return {field.name.lower(): loss for field, loss in losses.items()}
 
 
-def _save(network: Network | Composer, path: Path, record: dict[str, Any]) -> None:
+def _save(network: PaperNetwork | EventTransformer, path: Path, record: dict[str, Any]) -> None:
     save_network(network, path, record=record, half=True)
 
 
@@ -220,11 +220,11 @@ def compose_sample(network: Any, seed: int) -> Score:
         TempoMap.constant(SAMPLE_TEMPO), (SAMPLE_DENSITY,) * SAMPLE_BARS, (), SAMPLE_BARS * TICKS_PER_BAR
     )
     options = ComposeOptions(seed=seed, density_control=(0.0,), beat_control=(0.0,))
-    (rows,) = compose(Session(engine_for(network), control, options))
-    return engrave(rows, control, options, title=f"sample {seed}")
+    (rows,) = compose(Decoding(engine_for(network), control, options))
+    return realize(rows, control, options, title=f"sample {seed}")
 
 
 RECIPES: dict[str, Callable[[Music, TrainingOptions, Any], Recipe]] = {
-    "composer": composer_recipe,
+    "composer": event_recipe,
     "paper": paper_recipe,
 }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
     from cmt_bridge.core.score import Score
-    from cmt_bridge.model.engine import Precision
+    from cmt_bridge.model.paper_engine import Precision
     from cmt_bridge.pipeline import Picture
     from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cmt_bridge.model.checkpoint import save_network
-from cmt_bridge.model.composer import Composer, ComposerConfig
-from cmt_bridge.model.network import Network, NetworkConfig
+from cmt_bridge.model.event_network import EventConfig, EventTransformer
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork
 from tests.training.music import write_song
 
 Run = Callable[..., tuple[int, str, str]]
@@ -25,10 +25,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_song(place / "music" / f"song{seed}.mid", seed, bars=20)
     build_dataset([place / "music"], place / "dataset", held_out=0.4, workers=1)
     torch.manual_seed(0)
-    config = ComposerConfig(layers=1, heads=1, head_size=8, width=16, feed_forward=16, speech_width=8, window=128)
-    save_network(Composer(config), place / "ours.safetensors", record={})
-    paper = NetworkConfig(layers=1, heads=1, width=16, feed_forward=16, embeddings=(4,) * 7, timing_embedding=4)
-    save_network(Network(paper), place / "theirs.safetensors", record={})
+    config = EventConfig(layers=1, heads=1, head_size=8, width=16, feed_forward=16, speech_width=8, window=128)
+    save_network(EventTransformer(config), place / "ours.safetensors", record={})
+    paper = PaperConfig(layers=1, heads=1, width=16, feed_forward=16, embeddings=(4,) * 7, timing_embedding=4)
+    save_network(PaperNetwork(paper), place / "theirs.safetensors", record={})
     picture = {
         "duration": 23.5, "tempo": 120.0, "vbeats": [{"start_time": 2.0, "bar": 1, "tick": 0, "weight": 0.9}],
         "flow_magnitude_per_bar": [0.1, 0.5, 1.0] * 4,

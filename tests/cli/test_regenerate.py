@@ -14,7 +14,7 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Note, Provenance, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.model.checkpoint import save_network
-from cmt_bridge.model.composer import Composer
+from cmt_bridge.model.event_network import EventTransformer
 from cmt_bridge.outputs.scorefile import read_score, write_score
 
 Run = Callable[..., tuple[int, str, str]]
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def model(composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(composer: EventTransformer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_network(composer, path, record={})
     return path

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from cmt_bridge.compose.codec import Grid, GridNotes, grid_of
-from cmt_bridge.compose.engrave import engrave
+from cmt_bridge.compose.realize import realize
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Provenance, Score
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.live.rolling import KEPT, Plan, Rolling
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.session import Session, compose
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.paper_engine import PaperEngine
 
 DENSITY = (6, 9, 4, 7, 11, 5, 8, 6, 3, 10)
 CONTROL = ControlTrack(TempoMap.constant(120), DENSITY, (ControlBeat(50, 3), ControlBeat(70, 2)), 10 * TICKS_PER_BAR)
@@ -57,18 +57,18 @@ def notes_of(score: Score) -> list[list[int]]:
     return sorted(notes)
 
 
-def test_what_is_known_from_the_start_is_the_music_of_score(engine: Engine | ComposerEngine) -> None:
+def test_what_is_known_from_the_start_is_the_music_of_score(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, WHOLE, OPTIONS)
     bars = grown(rolling)
-    (rows,) = compose(Session(engine, CONTROL, OPTIONS))
-    expected = engrave(rows, CONTROL, OPTIONS, title="clip")
+    (rows,) = compose(Decoding(engine, CONTROL, OPTIONS))
+    expected = realize(rows, CONTROL, OPTIONS, title="clip")
     score = rolling.score("clip", Provenance())
     assert rolling.is_plain
     assert score.tracks == expected.tracks
     assert together(bars) == notes_of(score)
 
 
-def test_a_bar_is_there_before_the_next_is_composed(engine: Engine | ComposerEngine) -> None:
+def test_a_bar_is_there_before_the_next_is_composed(engine: PaperEngine | EventEngine) -> None:
     steps = 0
 
     def pulse() -> None:
@@ -83,7 +83,7 @@ def test_a_bar_is_there_before_the_next_is_composed(engine: Engine | ComposerEng
     assert early < steps / 3
 
 
-def test_music_goes_on_as_the_picture_becomes_known(engine: Engine | ComposerEngine) -> None:
+def test_music_goes_on_as_the_picture_becomes_known(engine: PaperEngine | EventEngine) -> None:
     unknown = replace(CONTROL, density=(*DENSITY[:3], *(DENSITY[2],) * 7), beats=())
     rolling = Rolling(engine, Plan(unknown, 3, whole=False), OPTIONS)
     assert rolling.length is None
@@ -100,7 +100,7 @@ def test_music_goes_on_as_the_picture_becomes_known(engine: Engine | ComposerEng
     assert together(bars) == notes_of(rolling.score("clip", Provenance()))
 
 
-def test_a_picture_that_ends_early_takes_bars_away_and_has_an_ending(engine: Engine | ComposerEngine) -> None:
+def test_a_picture_that_ends_early_takes_bars_away_and_has_an_ending(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, Plan(CONTROL, 8, whole=False), OPTIONS)
     bars = grown(rolling)
     assert sorted(bars) == list(range(8))
@@ -113,7 +113,7 @@ def test_a_picture_that_ends_early_takes_bars_away_and_has_an_ending(engine: Eng
     assert together(bars) == notes_of(rolling.score("clip", Provenance()))
 
 
-def test_a_change_composes_what_comes_anew(engine: Engine | ComposerEngine) -> None:
+def test_a_change_composes_what_comes_anew(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, WHOLE, OPTIONS)
     bars = grown(rolling)
     before = struck(bars, 0, 10)
@@ -127,7 +127,7 @@ def test_a_change_composes_what_comes_anew(engine: Engine | ComposerEngine) -> N
     assert together(bars) == notes_of(rolling.score("clip", Provenance()))
 
 
-def test_a_change_in_the_middle_holds_from_the_bar_in_work(engine: Engine | ComposerEngine) -> None:
+def test_a_change_in_the_middle_holds_from_the_bar_in_work(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, WHOLE, OPTIONS)
     bars: Bars = {}
     changed = 0
@@ -139,14 +139,14 @@ def test_a_change_in_the_middle_holds_from_the_bar_in_work(engine: Engine | Comp
     assert [onsets(bars[bar]) for bar in range(9)] == [*DENSITY[:3], *(density + 2 for density in DENSITY[3:9])]
 
 
-def test_fewer_onsets_than_visual_beats_are_not_asked_for(engine: Engine | ComposerEngine) -> None:
+def test_fewer_onsets_than_visual_beats_are_not_asked_for(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, WHOLE, OPTIONS, density=-16)
     bars = grown(rolling)
     assert [onsets(bars[bar]) for bar in range(9)] == [1] * 9
     assert not rolling.is_plain
 
 
-def test_another_composer_goes_on_where_one_was(engine: Engine | ComposerEngine) -> None:
+def test_another_composer_goes_on_where_one_was(engine: PaperEngine | EventEngine) -> None:
     first = Rolling(engine, WHOLE, OPTIONS)
     given = first.grow()
     bars: Bars = {}
@@ -161,7 +161,7 @@ def test_another_composer_goes_on_where_one_was(engine: Engine | ComposerEngine)
     assert together(bars) == notes_of(other.score("clip", Provenance()))
 
 
-def test_all_that_is_taken_up_stays(engine: Engine | ComposerEngine) -> None:
+def test_all_that_is_taken_up_stays(engine: PaperEngine | EventEngine) -> None:
     bars = grown(Rolling(engine, WHOLE, OPTIONS))
     other = Rolling(engine, WHOLE, OPTIONS)
     other.take_up(bars)
@@ -170,7 +170,7 @@ def test_all_that_is_taken_up_stays(engine: Engine | ComposerEngine) -> None:
 
 
 @pytest.mark.parametrize("heard", [0, 40])
-def test_endless_music_goes_on_where_the_picture_ends(engine: Engine | ComposerEngine, heard: int) -> None:
+def test_endless_music_goes_on_where_the_picture_ends(engine: PaperEngine | EventEngine, heard: int) -> None:
     short = replace(CONTROL, density=DENSITY[:4], beats=(ControlBeat(50, 3),), n_beat=4 * TICKS_PER_BAR)
     rolling = Rolling(engine, Plan(short, 4, whole=True, endless=True), OPTIONS)
     silence = np.empty((0, len(Grid)), np.int64)
@@ -185,7 +185,7 @@ def test_endless_music_goes_on_where_the_picture_ends(engine: Engine | ComposerE
     assert max(grown(rolling)) == heard + 12
 
 
-def test_endless_music_does_not_remember_all_of_itself(engine: Engine | ComposerEngine) -> None:
+def test_endless_music_does_not_remember_all_of_itself(engine: PaperEngine | EventEngine) -> None:
     calm = replace(CONTROL, density=(1,), beats=(), n_beat=TICKS_PER_BAR)
     rolling = Rolling(engine, Plan(calm, 1, whole=True, endless=True), OPTIONS)
     rolling.limit = KEPT + 40

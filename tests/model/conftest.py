@@ -6,13 +6,13 @@ import pytest
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import CLASSES, COLUMNS, TokenRows
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.network import Network
+from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.model.paper_network import PaperNetwork
 
 
 @pytest.fixture(scope="session")
-def paper_engine(network: Network) -> Engine:
-    return Engine(network)
+def paper_engine(network: PaperNetwork) -> PaperEngine:
+    return PaperEngine(network)
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from safetensors.torch import save_file
 from cmt_bridge.core.files import sha256_of
 from cmt_bridge.errors import CheckpointError, UsageError
 from cmt_bridge.model.checkpoint import load_network, read_original, renamed, save_network
-from cmt_bridge.model.composer import Composer
-from cmt_bridge.model.network import Network, NetworkConfig, sinusoids
+from cmt_bridge.model.event_network import EventTransformer
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork, sinusoids
 from cmt_bridge.model.registry import Model, add_model, find_model, list_models
 
-SMALL = NetworkConfig(
-    layers=2, heads=8, width=64, feed_forward=96, embeddings=(8, 4, 8, 16, 8, 4, 8), timing_embedding=8
-)
+SMALL = PaperConfig(layers=2, heads=8, width=64, feed_forward=96, embeddings=(8, 4, 8, 16, 8, 4, 8), timing_embedding=8)
 EXAMPLES = (
     "encoder_emb_pitch.lut.weight",
     "transformer_encoder.layers.11.attention.query_projection.bias",
@@ -53,7 +51,7 @@ THEIRS = {
 }
 
 
-def original_of(network: Network, prefix: str) -> dict[str, torch.Tensor]:
+def original_of(network: PaperNetwork, prefix: str) -> dict[str, torch.Tensor]:
     """Give a network's weights under the names of the original."""
     weights = dict(network.state_dict())
     table = sinusoids(torch.arange(300), weights.pop("frequencies"))
@@ -69,7 +67,7 @@ def test_keys_have_a_name_with_and_without_module(key: str) -> None:
 @pytest.mark.parametrize("prefix", ["module.", ""])
 def test_a_checkpoint_of_the_original_returns(tmp_path: Path, prefix: str) -> None:
     torch.manual_seed(0)
-    network = Network(SMALL)
+    network = PaperNetwork(SMALL)
     path = tmp_path / "loss_8_params.pt"
     torch.save(original_of(network, prefix), path)
     read = read_original(path)
@@ -78,7 +76,7 @@ def test_a_checkpoint_of_the_original_returns(tmp_path: Path, prefix: str) -> No
         assert torch.equal(read.state_dict()[key], tensor), key
 
 
-def test_weights_return_from_safetensors(tmp_path: Path, network: Network) -> None:
+def test_weights_return_from_safetensors(tmp_path: Path, network: PaperNetwork) -> None:
     save_network(network, tmp_path / "a.safetensors", record={"steps": 1})
     read = load_network(tmp_path / "a.safetensors")
     assert read.config == network.config
@@ -94,7 +92,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path: Path, content: bytes
 
 
 def test_other_networks_and_code_are_refused(tmp_path: Path) -> None:
-    whole = original_of(Network(SMALL), "module.")
+    whole = original_of(PaperNetwork(SMALL), "module.")
     lacking = {k: v for k, v in whole.items() if "layers.1.linear1" not in k}
     misshapen = {**whole, "module.proj_type.weight": torch.zeros(4, 64)}
     for number, content in enumerate(({"weight": torch.zeros(2)}, [1, 2], lacking, misshapen, {}, {"a": 1})):
@@ -110,7 +108,7 @@ def test_other_networks_and_code_are_refused(tmp_path: Path) -> None:
 
 
 def test_models_are_found_by_name_and_checked(
-    tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, network: PaperNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CMT_BRIDGE_MODELS", str(tmp_path))
     (tmp_path / "manifest.toml").write_text("# mine\n")
@@ -135,10 +133,10 @@ def test_models_are_found_by_name_and_checked(
         find_model("a")
 
 
-def test_a_composer_comes_back_as_it_was(composer: Composer, tmp_path: Path) -> None:
+def test_a_composer_comes_back_as_it_was(composer: EventTransformer, tmp_path: Path) -> None:
     save_network(composer, tmp_path / "ours.safetensors", record={"step": 1})
     again = load_network(tmp_path / "ours.safetensors")
-    assert isinstance(again, Composer)
+    assert isinstance(again, EventTransformer)
     assert again.config == composer.config
     for name, value in composer.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
@@ -147,7 +145,7 @@ def test_a_composer_comes_back_as_it_was(composer: Composer, tmp_path: Path) -> 
     assert all(value.dtype == torch.float32 for value in half.state_dict().values())
 
 
-def test_a_composer_that_lacks_a_tensor_is_refused(composer: Composer, tmp_path: Path) -> None:
+def test_a_composer_that_lacks_a_tensor_is_refused(composer: EventTransformer, tmp_path: Path) -> None:
     save_network(composer, tmp_path / "ours.safetensors", record={})
     with safe_open(tmp_path / "ours.safetensors", "pt") as file:
         metadata = file.metadata()
@@ -188,7 +186,7 @@ def test_a_shape_that_is_not_that_of_the_tensors_is_refused_before_it_costs_anyt
         load_network(path)
 
 
-def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, composer: Composer) -> None:
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, composer: EventTransformer) -> None:
     import copy
 
     broken = copy.deepcopy(composer)

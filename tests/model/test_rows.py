@@ -21,12 +21,12 @@ from cmt_bridge.core.events import Field
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import TokenRows
-from cmt_bridge.model.composer import Composer
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.network import Network, NetworkConfig
+from cmt_bridge.model.decoding import Decoding, compose, engine_for
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.event_network import EventTransformer
+from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.model.paper_network import PaperConfig, PaperNetwork
 from cmt_bridge.model.rows import ROWS, in_blocks, padded, rows_of
-from cmt_bridge.model.session import Session, compose, engine_for
 
 SUMS = ("mm", "addmm", "bmm", "linear", "_linear_pointwise", "mean", "sum", "native_layer_norm", "_softmax")
 """Operations whose last bits may hang on the shape of what they are given, and on the place of a row in it."""
@@ -89,27 +89,29 @@ def test_products_have_as_many_rows_whoever_is_there() -> None:
     assert set(seen) == {(ROWS, 1)}
 
 
-def remembering(network: Network) -> Network:
+def remembering(network: PaperNetwork) -> PaperNetwork:
     """Give the paper's network with two states a candidate, one of which takes over now and then."""
-    config: NetworkConfig = replace(network.config, memory=64)
-    short = Network(config).eval()
+    config: PaperConfig = replace(network.config, memory=64)
+    short = PaperNetwork(config).eval()
     short.load_state_dict(network.state_dict())
     return short
 
 
 @pytest.fixture(params=["paper", "paper with a short memory", "composer"])
-def any_engine(request: pytest.FixtureRequest, network: Network, composer: Composer) -> Engine | ComposerEngine:
+def any_engine(
+    request: pytest.FixtureRequest, network: PaperNetwork, composer: EventTransformer
+) -> PaperEngine | EventEngine:
     return engine_for(
         {"paper": network, "composer": composer}.get(request.param) or remembering(network)  # type: ignore[call-overload]
     )
 
 
-def words(engine: Engine | ComposerEngine, control: ControlTrack, seeds: list[int]) -> dict[int, TokenRows]:
+def words(engine: PaperEngine | EventEngine, control: ControlTrack, seeds: list[int]) -> dict[int, TokenRows]:
     options = ComposeOptions(seed=seeds[0], density_control=(0.5,), beat_control=(0.5,))
-    return dict(zip(seeds, compose(Session(engine, control, options, seeds=seeds)), strict=True))
+    return dict(zip(seeds, compose(Decoding(engine, control, options, seeds=seeds)), strict=True))
 
 
-def test_a_piece_does_not_hang_on_those_beside_it(any_engine: Engine | ComposerEngine) -> None:
+def test_a_piece_does_not_hang_on_those_beside_it(any_engine: PaperEngine | EventEngine) -> None:
     """Where sums come out otherwise for every shape and row; two of three candidates want the same one."""
     control = ControlTrack(TempoMap.constant(120), (5, 9, 3), (ControlBeat(20, 9),), 48)
     with other_processor(1):
@@ -118,18 +120,18 @@ def test_a_piece_does_not_hang_on_those_beside_it(any_engine: Engine | ComposerE
             np.testing.assert_array_equal(words(any_engine, control, [seed])[seed], together[seed])
 
 
-def test_an_other_processor_is_another_one(composer: Composer) -> None:
+def test_an_other_processor_is_another_one(composer: EventTransformer) -> None:
     """The noise of these tests reaches the logits, or they would prove nothing."""
-    engine = ComposerEngine(composer)
+    engine = EventEngine(composer)
     found = []
     for seed in (1, 2):
-        mind = engine.mind([0])
+        cache = engine.cache([0])
         with other_processor(seed):
             for position in range(20):
                 event = np.zeros((1, len(Field)), np.int64)
                 event[:, Field.PITCH] = 40 + position
-                engine.step(event, mind)
-        found.append(mind.hidden)
+                engine.step(event, cache)
+        found.append(cache.hidden)
     assert not torch.equal(*found)
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-3)
 
@@ -148,21 +150,21 @@ from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.events import Field
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.model.composer import Composer, ComposerConfig
-from cmt_bridge.model.network import Network
-from cmt_bridge.model.session import Session, compose, engine_for
+from cmt_bridge.model.event_network import EventTransformer, EventConfig
+from cmt_bridge.model.paper_network import PaperNetwork
+from cmt_bridge.model.decoding import Decoding, compose, engine_for
 from cmt_bridge.training.recipe import SIZES
 
 control = ControlTrack(TempoMap.constant(120), (4, 7), (ControlBeat(20, 3),), 32)
 options = ComposeOptions(density_control=(0.5,), beat_control=(0.5,))
 torch.manual_seed(5)
 # Of sizes that kernels have a rest of: no whole vectors, no whole tiles.
-config = ComposerConfig(layers=2, heads=3, head_size=24, width=88, feed_forward=200, speech_width=40, window=90)
-for network in (Composer(config).eval(), Network(SIZES["tiny"]).eval()):
+config = EventConfig(layers=2, heads=3, head_size=24, width=88, feed_forward=200, speech_width=40, window=90)
+for network in (EventTransformer(config).eval(), PaperNetwork(SIZES["tiny"]).eval()):
     for precision in sys.argv[1:]:
         engine = engine_for(network, precision)
-        together = compose(Session(engine, control, options, seeds=[6, 7, 13]))
-        (alone,) = compose(Session(engine, control, options, seeds=[13]))
+        together = compose(Decoding(engine, control, options, seeds=[6, 7, 13]))
+        (alone,) = compose(Decoding(engine, control, options, seeds=[13]))
         assert np.array_equal(alone, together[2]), (type(network).__name__, precision)
 """
 
@@ -180,7 +182,7 @@ def test_other_kernels_compose_a_piece_alone_as_with_others(kernels: str) -> Non
 
 @pytest.mark.parametrize("precision", ["int8", "bfloat16"])
 def test_a_row_of_a_fast_product_hangs_on_itself_alone(precision: str) -> None:
-    from cmt_bridge.model.engine import linear
+    from cmt_bridge.model.paper_engine import linear
 
     torch.manual_seed(0)
     product = linear(torch.randn(40, 24), torch.randn(40), precision)  # type: ignore[arg-type]

@@ -12,9 +12,9 @@ from cmt_bridge.core.key import KEYS, SCALES
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import Column
-from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.session import Session, compose, engine_for
-from cmt_bridge.model.tonality import OUTSIDE, Tonality
+from cmt_bridge.model.decoding import Decoding, compose, engine_for
+from cmt_bridge.model.decoding_state import DecodingState
+from cmt_bridge.model.tonality import OUTSIDE, KeyBias
 
 PIANO = int(Instrument.PIANO)
 
@@ -23,8 +23,8 @@ def key_class(key: str) -> int:
     return ComposeOptions(key=key).key_class
 
 
-def cursor(heard: np.ndarray | None = None, instrument: int = PIANO) -> Cursor:
-    found = Cursor()
+def cursor(heard: np.ndarray | None = None, instrument: int = PIANO) -> DecodingState:
+    found = DecodingState()
     found.instrument = instrument
     if heard is not None:
         found.pitch_classes += heard
@@ -42,7 +42,7 @@ def scale(key: str) -> np.ndarray:
 
 @pytest.mark.parametrize("key", ["C", "F#", "Am", "Ebm"])
 def test_what_lies_outside_of_the_key_is_less_likely(key: str) -> None:
-    leaning = Tonality(key_class(key)).lean(Column.PITCH, cursor(scale(key)))
+    leaning = KeyBias(key_class(key)).bias(Column.PITCH, cursor(scale(key)))
     assert leaning is not None
     mode, tonic = divmod(KEYS.index(key), 12)
     inside = np.isin((np.arange(128) - tonic) % 12, SCALES[mode])
@@ -51,9 +51,9 @@ def test_what_lies_outside_of_the_key_is_less_likely(key: str) -> None:
 
 
 def test_another_key_that_is_heard_is_led_back() -> None:
-    tonality = Tonality(key_class("C"))
+    tonality = KeyBias(key_class("C"))
     for heard in (scale("Am"), scale("G"), None):
-        leaning = tonality.lean(Column.PITCH, cursor(heard))
+        leaning = tonality.bias(Column.PITCH, cursor(heard))
         assert leaning is not None
         pitches = leaning[61:73]  # from middle C on
         assert pitches.argmax() == 0
@@ -61,10 +61,10 @@ def test_another_key_that_is_heard_is_led_back() -> None:
 
 
 def test_nothing_else_is_touched() -> None:
-    assert Tonality(0).lean(Column.PITCH, cursor(scale("C"))) is None
-    tonality = Tonality(key_class("C"))
-    assert tonality.lean(Column.PITCH, cursor(instrument=int(Instrument.DRUMS))) is None
-    assert tonality.lean(Column.BEAT, cursor()) is None
+    assert KeyBias(0).bias(Column.PITCH, cursor(scale("C"))) is None
+    tonality = KeyBias(key_class("C"))
+    assert tonality.bias(Column.PITCH, cursor(instrument=int(Instrument.DRUMS))) is None
+    assert tonality.bias(Column.BEAT, cursor()) is None
 
 
 def test_a_key_that_is_asked_for_is_kept_to(composer: object) -> None:
@@ -77,7 +77,7 @@ def test_a_key_that_is_asked_for_is_kept_to(composer: object) -> None:
         instruments=(Instrument.PIANO,),
         polyphony={**ComposeOptions().polyphony, Instrument.PIANO: 2},
     )
-    notes = decode(compose(Session(engine_for(composer), control, options))[0])  # type: ignore[arg-type]
+    notes = decode(compose(Decoding(engine_for(composer), control, options))[0])  # type: ignore[arg-type]
     inside = np.isin((notes[:, Grid.PITCH] - KEYS.index("F#")) % 12, SCALES[0])
     assert len(notes) > 16
     assert inside.mean() > 0.7  # by chance it is 7 of 12
@@ -87,6 +87,6 @@ def test_the_last_chord_is_that_of_the_key(composer: object) -> None:
     control = ControlTrack(TempoMap.constant(120), (2,) * 3, (), 48)
     for key, triad in (("E", {4, 8, 11}), ("Gm", {7, 10, 2})):
         options = ComposeOptions(seed=1, key=key, instruments=(Instrument.PIANO,), density_control=(1.0,))
-        notes = decode(compose(Session(engine_for(composer), control, options))[0])  # type: ignore[arg-type]
+        notes = decode(compose(Decoding(engine_for(composer), control, options))[0])  # type: ignore[arg-type]
         last = notes[notes[:, Grid.ONSET] == notes[:, Grid.ONSET].max()]
         assert set((last[:, Grid.PITCH] % 12).tolist()) <= triad

@@ -10,8 +10,8 @@ import torch
 from cmt_bridge.training.dataset import open_dataset
 from cmt_bridge.training.loop import Training
 from cmt_bridge.training.options import TrainingOptions
+from cmt_bridge.training.process_group import join
 from cmt_bridge.training.recipe import recipe_for
-from cmt_bridge.training.world import join
 
 OPTIONS = TrainingOptions(network="paper", size="tiny", batch=3, length=700, clip=0.0, optimizer="adamw", device="cpu")
 

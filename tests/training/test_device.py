@@ -3,15 +3,15 @@ import torch
 from torch import nn
 
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.network import Dropout
+from cmt_bridge.model.paper_network import Dropout
 from cmt_bridge.training.device import (
     autocast,
-    dice,
     find_device,
     keep_memory,
     multiplied_weights,
     product_speed,
-    set_dice,
+    random_states,
+    restore_random_states,
     use_bf16,
 )
 
@@ -59,9 +59,9 @@ def test_the_limit_is_of_this_device_and_not_less_than_nothing() -> None:
 
 def test_dice_return() -> None:
     torch.manual_seed(3)
-    state = dice(CPU)
+    state = random_states(CPU)
     first = torch.rand(5)
-    set_dice(state, CPU)
+    restore_random_states(state, CPU)
     assert torch.equal(torch.rand(5), first)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.network import Network
+from cmt_bridge.model.paper_network import PaperNetwork
 from cmt_bridge.training.optimizer import Optimizer, make_optimizer
 from cmt_bridge.training.options import TrainingOptions
 from cmt_bridge.training.recipe import SIZES
@@ -13,9 +13,9 @@ from cmt_bridge.training.recipe import SIZES
 MUON = TrainingOptions(optimizer="muon", learning_rate=0.01)
 
 
-def tiny() -> Network:
+def tiny() -> PaperNetwork:
     torch.manual_seed(0)
-    return Network(SIZES["tiny"])
+    return PaperNetwork(SIZES["tiny"])
 
 
 def with_gradients(network: nn.Module) -> nn.Module:

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from cmt_bridge.errors import CheckpointError, CmtBridgeError, UsageError
 from cmt_bridge.midi.song import read_song
 from cmt_bridge.model.checkpoint import load_network
-from cmt_bridge.model.network import Network
+from cmt_bridge.model.paper_network import PaperNetwork
 from cmt_bridge.training.dataset import Dataset
-from cmt_bridge.training.journal import read_lines
 from cmt_bridge.training.loop import RESUME, Training, held_out_losses, train
 from cmt_bridge.training.options import LOWEST_RATE, TrainingOptions
+from cmt_bridge.training.process_group import ProcessGroup
 from cmt_bridge.training.recipe import Recipe, recipe_for
-from cmt_bridge.training.world import World
+from cmt_bridge.training.training_log import read_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = TrainingOptions(
@@ -114,7 +114,7 @@ def test_training_learns_and_leaves_a_checkpoint(dataset: Dataset, tmp_path: Pat
     assert best == tmp_path / "exp" / f"loss_{lines[1]['held_out']:.4f}.safetensors"
     assert sorted(path.name for path in best.parent.iterdir()) == sorted([best.name, RESUME])
     network = load_network(best)
-    assert isinstance(network, Network)
+    assert isinstance(network, PaperNetwork)
     assert (network.config.width, network.config.memory) == (32, 64)
     names = {path.name.partition(".tfevents")[0] for path in (tmp_path / "logs").iterdir()}
     assert names >= {"log.jsonl", "loss.png", "train.log", "events.out"}
@@ -240,17 +240,17 @@ def test_a_death_while_writing_leaves_a_whole_training(
         elif where == "checkpoint":
             patch.setattr(f"{__name__}.save_points", die(save_points, lambda *_: None))
         elif where == "plot":
-            patch.setattr("cmt_bridge.training.journal.draw_losses", die(lambda *_: None, lambda *_: None))
+            patch.setattr("cmt_bridge.training.training_log.draw_losses", die(lambda *_: None, lambda *_: None))
         else:
-            journal = "cmt_bridge.training.journal.Journal.note"
-            from cmt_bridge.training.journal import Journal
+            journal = "cmt_bridge.training.training_log.Journal.note"
+            from cmt_bridge.training.training_log import TrainingLog
 
-            def half_line(journal: Journal, line: Mapping[str, Any]) -> None:
+            def half_line(journal: TrainingLog, line: Mapping[str, Any]) -> None:
                 assert journal.folder is not None
                 with (journal.folder / "log.jsonl").open("a") as file:
                     file.write(json.dumps(dict(line))[:20])
 
-            patch.setattr(journal, die(Journal.note, half_line))
+            patch.setattr(journal, die(TrainingLog.log, half_line))
         with pytest.raises(Death):
             once(cut)
     resumed = once(cut)
@@ -264,7 +264,7 @@ def test_a_death_while_writing_leaves_a_whole_training(
 
 def test_the_loop_trains_anything() -> None:
     recipe = point_recipe()
-    training = Training(recipe, POINTS, World(torch.device("cpu")), tell=silent)
+    training = Training(recipe, POINTS, ProcessGroup(torch.device("cpu")), tell=silent)
     before = sum(held_out_losses(recipe.network, recipe.fixed, point_losses).values())
     training.run()
     assert sum(held_out_losses(recipe.network, recipe.fixed, point_losses).values()) < before / 4
@@ -300,7 +300,7 @@ def test_training_stops_early(tmp_path: Path) -> None:
 
 def test_averaged_weights_are_what_is_measured() -> None:
     recipe = point_recipe()
-    training = Training(recipe, replace(POINTS, ema=0.5), World(torch.device("cpu")), tell=silent)
+    training = Training(recipe, replace(POINTS, ema=0.5), ProcessGroup(torch.device("cpu")), tell=silent)
     expected = recipe.network.weight.detach().clone()  # type: ignore[operator, union-attr]
     for count in range(1, 20):
         training.step()
@@ -315,7 +315,9 @@ def test_gradients_are_clipped() -> None:
     for clip in (1e-9, 0.0):
         recipe = point_recipe()
         before = recipe.network.weight.detach().clone()  # type: ignore[operator, union-attr]
-        Training(recipe, replace(POINTS, clip=clip, weight_decay=0.0), World(torch.device("cpu")), tell=silent).step()
+        Training(
+            recipe, replace(POINTS, clip=clip, weight_decay=0.0), ProcessGroup(torch.device("cpu")), tell=silent
+        ).step()
         moved.append(float((recipe.network.weight.detach() - before).abs().max()))  # type: ignore[operator, union-attr]
     assert moved[0] < moved[1]
 
@@ -324,10 +326,10 @@ def test_a_training_starts_from_a_checkpoint(dataset: Dataset, tmp_path: Path) -
     best = run_tiny(dataset, tmp_path, OPTIONS)
     assert best is not None
     recipe = recipe_for(dataset, replace(OPTIONS, size="small", length=96), best)
-    assert isinstance(recipe.network, Network)
+    assert isinstance(recipe.network, PaperNetwork)
     assert recipe.network.config.width == 32
     assert recipe.network.config.memory == 96
-    training = Training(recipe, OPTIONS, World(torch.device("cpu")), tell=silent)
+    training = Training(recipe, OPTIONS, ProcessGroup(torch.device("cpu")), tell=silent)
     assert not any(state["state"] for state in training.optimizer.state())
 
 
@@ -484,7 +486,7 @@ def test_published_checkpoints_are_read(dataset: Dataset, tmp_path: Path) -> Non
     from tests.model.test_checkpoint import SMALL, original_of
 
     torch.manual_seed(0)
-    torch.save(original_of(Network(SMALL), "module."), tmp_path / "loss_8_params.pt")
+    torch.save(original_of(PaperNetwork(SMALL), "module."), tmp_path / "loss_8_params.pt")
     recipe = recipe_for(dataset, OPTIONS, tmp_path / "loss_8_params.pt")
-    assert isinstance(recipe.network, Network)
+    assert isinstance(recipe.network, PaperNetwork)
     assert recipe.network.config == SMALL

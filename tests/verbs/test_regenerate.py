@@ -16,7 +16,7 @@ from cmt_bridge.core.score import Marker, Note, Provenance, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import MidiError, ScoreError, UsageError
 from cmt_bridge.model.checkpoint import save_network
-from cmt_bridge.model.composer import Composer
+from cmt_bridge.model.event_network import EventTransformer
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Draft, Facts
 from cmt_bridge.verbs.export import arrangement_of
@@ -44,7 +44,7 @@ MARKERS = (
 
 
 @pytest.fixture(scope="module")
-def model(composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> str:
+def model(composer: EventTransformer, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_network(composer, path, record={})
     return str(path)

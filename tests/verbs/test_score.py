@@ -12,7 +12,7 @@ import pytest
 from cmt_bridge.core.score import Score
 from cmt_bridge.errors import CheckpointError, UsageError
 from cmt_bridge.model.checkpoint import save_network
-from cmt_bridge.model.composer import Composer
+from cmt_bridge.model.event_network import EventTransformer
 from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.seeds import unused
 from cmt_bridge.verbs.outcome import Outcome, remarks, summary
@@ -21,7 +21,7 @@ from tests.e2e.conftest import write_metadata
 
 
 @pytest.fixture(scope="module")
-def keyed(composer: Composer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keyed(composer: EventTransformer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a model that knows styles and keys."""
     path = tmp_path_factory.mktemp("model") / "keyed.safetensors"
     save_network(composer, path, record={})

@@ -13,14 +13,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, tidied
+from cmt_bridge.compose.codec import Grid, GridNotes, dedupe
 from cmt_bridge.core.events import MOST_NOTES
 from cmt_bridge.core.form import LONGEST_RETURN, NEW, PHRASE
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.training.measures.structure import chroma
 
-__all__ = ["bars_back", "bend"]
+__all__ = ["augment", "bars_back"]
 
 Ints = npt.NDArray[np.int64]
 
@@ -58,7 +58,7 @@ def bars_back(notes: GridNotes, bars: int, rng: np.random.Generator) -> Ints:
     return classes
 
 
-def bend(notes: GridNotes, chosen: Ints, rng: np.random.Generator) -> tuple[GridNotes, Ints]:
+def augment(notes: GridNotes, chosen: Ints, rng: np.random.Generator) -> tuple[GridNotes, Ints]:
     """Give notes, in word order, with the `chosen` bars bent, and the ticks that were hit in them.
 
     Where a bar was empty it stays so.
@@ -79,7 +79,7 @@ def bend(notes: GridNotes, chosen: Ints, rng: np.random.Generator) -> tuple[Grid
         moved[:, Grid.ONSET] += start
         parts.append(moved)
         hits += [start + int(tick) for tick in struck]
-    return tidied(np.concatenate(parts)), np.array(hits, np.int64)
+    return dedupe(np.concatenate(parts)), np.array(hits, np.int64)
 
 
 def _wish(notes: GridNotes, rng: np.random.Generator) -> tuple[Ints, Ints]:

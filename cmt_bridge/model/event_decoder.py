@@ -23,14 +23,14 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, CHOSEN, Column, Type
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.composer import NORM_EPS, Block, Composer, angles, rotate
-from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.engine import Precision, linear
-from cmt_bridge.model.mind import Mind, joined
+from cmt_bridge.model.decoder import Word
+from cmt_bridge.model.decoding_state import DecodingState
+from cmt_bridge.model.event_network import NORM_EPS, Block, EventTransformer, angles, rotate
+from cmt_bridge.model.kv_cache import KVCache, joined_caches
+from cmt_bridge.model.paper_engine import Precision, linear
 from cmt_bridge.model.rows import Product, in_blocks, padded
-from cmt_bridge.model.voice import Word
 
-__all__ = ["ComposerEngine", "ComposerVoice", "Cues"]
+__all__ = ["Conditioning", "EventDecoder", "EventEngine"]
 
 # With 0.9 for all, chords and drums freeze after some bars; with more than 0.9 for pitches, harmony does not return.
 NUCLEUS: Mapping[Column, float] = dict.fromkeys(CHOSEN, 0.95) | {Column.PITCH: 0.9}
@@ -53,7 +53,7 @@ HEAD_FIELDS, SAID_FIELDS = (
 
 
 @dataclass(frozen=True)
-class Cues:
+class Conditioning:
     """What is wished of a piece as a whole: classes of the fields `STYLE`, `KEY` and `PLAYERS`, 0 where left open."""
 
     style: int = 0
@@ -80,10 +80,10 @@ class Embedding:
         return F.embedding_bag(torch.from_numpy(events[:, self._fields] + self._starts), self._table, mode="sum")
 
 
-class ComposerEngine:
+class EventEngine:
     """Decode with a composer. Inference only. Raises `UsageError` where the machine has no kernels of a precision."""
 
-    def __init__(self, network: Composer, precision: Precision = "float32") -> None:
+    def __init__(self, network: EventTransformer, precision: Precision = "float32") -> None:
         if precision not in get_args(Precision):
             raise UsageError(f"There is no precision {precision}.", hint=f"Choose {', '.join(get_args(Precision))}.")
         self.network = network.eval()
@@ -126,20 +126,20 @@ class ComposerEngine:
             }
         self._scale = network.config.head_size**-0.5
 
-    def cues(self, options: ComposeOptions) -> Cues:
+    def conditioning(self, options: ComposeOptions) -> Conditioning:
         """Give the cues for some options. Raises `UsageError` for a style that the network does not know."""
         styles = self.config.styles
         if options.style and options.style not in styles:
             known = f"It knows {', '.join(styles)}." if styles else "It knows none."
             raise UsageError(f"This model does not know the style {options.style}.", hint=known)
         style = styles.index(options.style) + 1 if options.style else 0
-        return Cues(style, options.key_class, players_mask([int(i) for i in options.instruments]))
+        return Conditioning(style, options.key_class, players_mask([int(i) for i in options.instruments]))
 
-    def mind(self, rows: Sequence[int]) -> Mind:
-        """Give the minds of candidates that have heard nothing, by their rows in products (`rows_of`)."""
+    def cache(self, rows: Sequence[int]) -> KVCache:
+        """Give the caches of candidates that have heard nothing, by their rows in products (`rows_of`)."""
         c, count = self.config, len(rows)
         shape = (c.layers, count, c.heads, c.window, c.head_size)
-        return Mind(
+        return KVCache(
             keys=torch.zeros(shape),
             values=torch.zeros(shape),
             starts=torch.zeros(c.layers, count, c.heads, c.head_size),
@@ -151,38 +151,38 @@ class ComposerEngine:
         )
 
     @torch.inference_mode()
-    def step(self, events: EventRows, mind: Mind) -> None:
-        """Hear one event (B, fields) per candidate; `mind` moves on in place. The first is the start word."""
-        c, count = self.config, mind.count
+    def step(self, events: EventRows, cache: KVCache) -> None:
+        """Hear one event (B, fields) per candidate; `cache` moves on in place. The first is the start word."""
+        c, count = self.config, cache.count
         batch = len(count)
         positions = torch.from_numpy(events[:, Field.POSITION])
-        slot = mind.slots(count)
+        slot = cache.slots(count)
         # One slot for all is written at once: it is so unless they began at different times.
         everyone: Tensor | slice = torch.arange(batch)
         where: Tensor | int = slot
         if bool((slot == slot[0]).all()):
             everyone, where = slice(None), int(slot[0])
-        mind.positions[everyone, where] = positions
+        cache.positions[everyone, where] = positions
         cos, sin = (t[:, None, None] for t in angles(count, positions, c.head_size))
         starting = count == 0
         begins = bool(starting.any())
-        mind.count = count + 1
-        common = mind.in_common()
-        start_cos, start_sin = self._start_angles(mind)
-        mind.keys[:, :, :, 0] = rotate(mind.starts, start_cos, start_sin)
-        lengths: list[int] = mind.filled().tolist()
-        rows = mind.rows
+        cache.count = count + 1
+        common = cache.shared_window()
+        start_cos, start_sin = self._start_angles(cache)
+        cache.keys[:, :, :, 0] = rotate(cache.starts, start_cos, start_sin)
+        lengths: list[int] = cache.filled().tolist()
+        rows = cache.rows
 
         x = padded(self._embed(events), rows)
         for number, ((qkv, out, expand, contract), gain) in enumerate(zip(self._blocks, self._gains, strict=True)):
             together = in_blocks(qkv, _unit(x)).view(len(x), 3, c.heads, c.head_size)
             qk, v = (_unit(together[:, :2]) * gain)[rows], together[rows, 2]
-            keys, values = mind.keys[number], mind.values[number]
+            keys, values = cache.keys[number], cache.values[number]
             q, k = rotate(qk, cos, sin).unbind(1)
             keys[everyone, :, where] = k
             values[everyone, :, where] = v
             if begins:
-                starts = mind.starts[number]
+                starts = cache.starts[number]
                 starts[starting] = qk[starting, 1]
                 keys[:, :, 0] = rotate(starts, start_cos, start_sin)
             own = [
@@ -190,26 +190,26 @@ class ComposerEngine:
                 for key, value, length in zip(keys.unbind(), values.unbind(), lengths, strict=True)
             ]
             shared = None if common is None else (common[0][number], common[1][number])
-            heard = _attended(q * self._scale, own, shared, rows)
+            heard = _attention(q * self._scale, own, shared, rows)
             x = x + in_blocks(out, padded(heard.flatten(1), rows))
             x = x + in_blocks(contract, F.gelu(in_blocks(expand, _unit(x))))
-        mind.hidden = self.network.norm(x)[rows]
+        cache.hidden = self.network.norm(x)[rows]
 
-    def _start_angles(self, mind: Mind) -> tuple[Tensor, Tensor]:
+    def _start_angles(self, cache: KVCache) -> tuple[Tensor, Tensor]:
         """Give cosine and sine (B, 1, D / 2) of the start word, which is heard as the event before the oldest."""
-        oldest = mind.oldest()
-        origin = torch.where(oldest > 1, mind.position(oldest), mind.positions[:, 0])
+        oldest = cache.oldest()
+        origin = torch.where(oldest > 1, cache.position(oldest), cache.positions[:, 0])
         cos, sin = angles(oldest - 1, origin, self.config.head_size)
         return cos[:, None], sin[:, None]
 
     @torch.inference_mode()
-    def hear(self, events: EventRows, mind: Mind) -> None:
-        """Hear many events (T, fields) of one candidate; `mind` moves on in place, as after as many steps.
+    def feed(self, events: EventRows, cache: KVCache) -> None:
+        """Hear many events (T, fields) of one candidate; `cache` moves on in place, as after as many steps.
 
         As long as the window is not full they are heard together, which takes a tenth of the time.
         """
         c = self.config
-        first = int(mind.count[0])
+        first = int(cache.count[0])
         last = min(first + len(events), c.window)
         together, others = events[: last - first], events[last - first :]
         if len(together):
@@ -221,24 +221,24 @@ class ComposerEngine:
                 parts = qkv(_unit(x)).reshape(len(rows), 3, c.heads, c.head_size)
                 qk = _unit(parts[:, :2]) * gain
                 if first == 0:
-                    mind.starts[number, 0] = qk[0, 1]
+                    cache.starts[number, 0] = qk[0, 1]
                 q, k = rotate(qk, cos, sin).transpose(0, 2).unbind(1)
-                keys, values = mind.keys[number, 0], mind.values[number, 0]
+                keys, values = cache.keys[number, 0], cache.values[number, 0]
                 keys[:, first:last], values[:, first:last] = k, parts[:, 2].transpose(0, 1)
                 scores = q @ keys[:, :last].transpose(-1, -2) * self._scale + unheard
                 heard = (scores.softmax(-1) @ values[:, :last]).transpose(0, 1).flatten(1)
                 x = x + out(heard)
                 x = x + contract(F.gelu(expand(_unit(x))))
-            mind.hidden = self.network.norm(x[-1:])
-            mind.positions[0, first:last] = rows[:, Field.POSITION]
-            mind.count = mind.count + len(rows)
+            cache.hidden = self.network.norm(x[-1:])
+            cache.positions[0, first:last] = rows[:, Field.POSITION]
+            cache.count = cache.count + len(rows)
         for event in others:
-            self.step(event[None], mind)
+            self.step(event[None], cache)
 
     @torch.inference_mode()
-    def thoughts(self, mind: Mind) -> Tensor:
+    def thoughts(self, cache: KVCache) -> Tensor:
         """Give what the hidden states of candidates bring to each said field (B, fields, S)."""
-        thoughts = in_blocks(self._thoughts, padded(mind.hidden, mind.rows))[mind.rows]
+        thoughts = in_blocks(self._thoughts, padded(cache.hidden, cache.rows))[cache.rows]
         return thoughts.reshape(len(thoughts), len(SAID), -1)
 
     @torch.inference_mode()
@@ -251,7 +251,7 @@ class ComposerEngine:
         return in_blocks(self._outputs[field], F.gelu(padded(thoughts, rows)))[rows].numpy()
 
 
-def _attended(
+def _attention(
     q: Tensor, own: Sequence[tuple[Tensor, Tensor]], shared: tuple[Tensor, Tensor] | None, rows: Tensor
 ) -> Tensor:
     """Return what queries (B, H, D), scaled, hear (B, H, D): each of its own keys and values (H, T, D), and all of
@@ -277,45 +277,45 @@ def _attended(
     return torch.stack(heard).squeeze(2) + common[rows]
 
 
-class ComposerVoice:
+class EventDecoder:
     """The composer as a session hears it: an event at a time, its attributes in order."""
 
-    breath = 2
+    words_per_step = 2
     note_columns: tuple[Column, ...] = SPOKEN
     nucleus = NUCLEUS
 
-    def __init__(self, engine: ComposerEngine, cues: Cues) -> None:
+    def __init__(self, engine: EventEngine, cues: Conditioning) -> None:
         self.engine = engine
-        self.cues = cues
+        self.conditioning = cues
         self.part = Part.BEFORE
         self._gathered: list[EventRows] | None = None
-        self._mind = engine.mind([])
+        self._cache = engine.cache([])
         self._thoughts: Tensor | None = None
 
     def begin(self, rows: Sequence[int], bar: int = 0) -> None:
-        self._mind = self.engine.mind(rows)
-        self.turn(Part.BEFORE, bar)
+        self._cache = self.engine.cache(rows)
+        self.seek(Part.BEFORE, bar)
 
-    def turn(self, part: Part, bar: int) -> bool:
+    def seek(self, part: Part, bar: int) -> bool:
         self.part = part
-        events = np.zeros((len(self._mind.count), len(Field)), np.int64)
+        events = np.zeros((len(self._cache.count), len(Field)), np.int64)
         events[:, Field.PLACE] = START
         events[:, Field.POSITION] = bar * TICKS_PER_BAR
-        self._hear(events)
+        self._feed(events)
         return True
 
-    def resume(self, minds: Sequence[tuple[Mind, Part]], rows: Sequence[int]) -> None:
-        self._mind = joined([mind for mind, _ in minds])
-        self._mind.rows = torch.tensor(rows, dtype=torch.long)
-        self.part = minds[0][1]
+    def resume(self, caches: Sequence[tuple[KVCache, Part]], rows: Sequence[int]) -> None:
+        self._cache = joined_caches([cache for cache, _ in caches])
+        self._cache.rows = torch.tensor(rows, dtype=torch.long)
+        self.part = caches[0][1]
         self._thoughts = None
 
     def fork(self, rows: Sequence[int]) -> None:
-        self._mind = self._mind.parted(rows)
+        self._cache = self._cache.fork(rows)
         self._thoughts = None
 
-    def mind(self, place: int) -> tuple[Mind, Part]:
-        return self._mind.alone(place), self.part
+    def cache(self, place: int) -> tuple[KVCache, Part]:
+        return self._cache.alone(place), self.part
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -325,25 +325,25 @@ class ComposerVoice:
         finally:
             events, self._gathered = self._gathered, None
         if events:
-            self.engine.hear(np.concatenate(events), self._mind)
+            self.engine.feed(np.concatenate(events), self._cache)
 
-    def cross(self, place: int, cursor: Cursor) -> None:
+    def cross(self, place: int, cursor: DecodingState) -> None:
         """Nothing to prepare: the window slides of itself."""
 
-    def keep(self, places: Sequence[int]) -> None:
-        self._mind = self._mind.at(places)
+    def select(self, places: Sequence[int]) -> None:
+        self._cache = self._cache.select(places)
         self._thoughts = None
 
     def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
         if self._thoughts is None:
-            self._thoughts = self.engine.thoughts(self._mind)
+            self._thoughts = self.engine.thoughts(self._cache)
         field = FIELD_OF[column]
         thoughts = self._thoughts[:, field]
         if len(places) < len(thoughts):
             thoughts = thoughts[list(places)]
-        return self.engine.logits(field, thoughts, self._events(places, words), self._mind.rows[list(places)])
+        return self.engine.logits(field, thoughts, self._events(places, words), self._cache.rows[list(places)])
 
-    def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
+    def feed(self, said: Sequence[Sequence[Word]], cursors: Sequence[DecodingState]) -> None:
         """Take in the words of each candidate: a bar word, a note word, or a beat word with its first note."""
         for place, words in enumerate(said):
             for word in words:
@@ -366,11 +366,11 @@ class ComposerVoice:
             if ahead:
                 event[Field.HIT_IN] = min(ahead) - tick + 1
                 event[Field.HIT_STRENGTH] = min(MOST_NOTES, cursor.hits[min(ahead)])
-        self._mind.heads[:, Field.PLACE] = SAME  # what follows belongs to the same simu-note
-        self._hear(events)
+        self._cache.heads[:, Field.PLACE] = SAME  # what follows belongs to the same simu-note
+        self._feed(events)
 
     def open(self, place: int, word: Word) -> None:
-        head = self._mind.heads[place]
+        head = self._cache.heads[place]
         head[:] = 0
         head[HEAD_FIELDS] = word[HEAD_COLUMNS]
 
@@ -381,16 +381,16 @@ class ComposerVoice:
         events[:, SAID_FIELDS] = said[:, SAID_COLUMNS]
         events[:, Field.DENSITY] = said[:, Column.DENSITY] * (said[:, Column.BEAT] == BAR)
         notes = said[:, Column.TYPE] == Type.NOTE
-        events[notes, : Field.PITCH] = self._mind.heads[list(places), : Field.PITCH][notes]
+        events[notes, : Field.PITCH] = self._cache.heads[list(places), : Field.PITCH][notes]
         return events
 
-    def _hear(self, events: EventRows) -> None:
-        events[:, Field.STYLE] = self.cues.style
-        events[:, Field.KEY] = self.cues.key
-        events[:, Field.PLAYERS] = self.cues.players
+    def _feed(self, events: EventRows) -> None:
+        events[:, Field.STYLE] = self.conditioning.style
+        events[:, Field.KEY] = self.conditioning.key
+        events[:, Field.PLAYERS] = self.conditioning.players
         events[:, Field.PART] = self.part
         if self._gathered is None:
-            self.engine.step(events, self._mind)
+            self.engine.step(events, self._cache)
         else:
             self._gathered.append(events)
         self._thoughts = None

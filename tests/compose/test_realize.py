@@ -1,7 +1,7 @@
 import numpy as np
 
 from cmt_bridge.compose.codec import encode
-from cmt_bridge.compose.engrave import engrave, velocities
+from cmt_bridge.compose.realize import realize, velocities
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource, VisualBeat
@@ -18,7 +18,7 @@ def control(density: tuple[int, ...], n_beat: int, beats: tuple[ControlBeat, ...
 
 def score_of(notes: list[tuple[int, int, int, int]], bars: int, n_beat: int) -> Score:
     grid = np.array([(*note, 80) for note in notes], np.int64)
-    return engrave(encode(grid, bars), control((4,) * bars, n_beat), ComposeOptions())
+    return realize(encode(grid, bars), control((4,) * bars, n_beat), ComposeOptions())
 
 
 def notes_of(score: Score, instrument: Instrument) -> list[tuple[int, int, int]]:
@@ -70,7 +70,7 @@ def test_a_score_counts_as_its_film_does() -> None:
     source = VideoSource("a", "", 1, 1, 0, (1964, 100), 1, offset=2.0, nominal_rate=(25, 1), timecode="10:20:30:12")
     metadata = VideoMetadata(source, 4.0, 120.0, "given", (), (), (0.1, 0.1))
     notes = encode(np.array([[0, PIANO, 60, 1, 80]]), 2)
-    score = engrave(notes, control((4, 4), 32), ComposeOptions(), metadata=metadata)
+    score = realize(notes, control((4, 4), 32), ComposeOptions(), metadata=metadata)
     assert (score.frame_rate, score.timecode) == ((25, 1), "10:20:32:12")  # of the first picture, 2 s into the file
     assert VideoMetadata.from_json(metadata.to_json()) == metadata
     assert Score.from_json(score.to_json()) == score
@@ -78,7 +78,7 @@ def test_a_score_counts_as_its_film_does() -> None:
 
 def test_hits_without_a_film_are_called_alike() -> None:
     beats = (ControlBeat(4, 7), ControlBeat(8, 2), ControlBeat(12, 4))
-    score = engrave(encode(np.array([[0, PIANO, 60, 1, 80]]), 2), control((4, 4), 32, beats), ComposeOptions())
+    score = realize(encode(np.array([[0, PIANO, 60, 1, 80]]), 2), control((4, 4), 32, beats), ComposeOptions())
     assert [m.text for m in score.markers if m.kind == "beat"] == ["Hit 1 · very strong", "Hit 2 · strong"]
 
 
@@ -93,7 +93,7 @@ def test_markers_name_sections_cuts_and_strong_beats() -> None:
         (Cut(1.5, 0.9),),
         (0.1, 0.1),
     )
-    score = engrave(
+    score = realize(
         encode(np.array([[0, PIANO, 60, 1, 80]]), 2), control((4, 4), 32), ComposeOptions(), metadata=metadata
     )
     assert [(m.seconds, m.text) for m in score.markers if m.kind != "section"] == [

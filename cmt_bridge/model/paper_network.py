@@ -1,8 +1,10 @@
 """The network of the Controllable Music Transformer in plain torch.
 
 Twelve post-norm layers of causal *linear* attention (feature map elu + 1), so that a song of any length is generated
-from a state of constant size. `Network.forward` is the parallel form for training; `Network.step` gives the same
-numbers one token at a time from a `State`. Shapes: B batch, T tokens, W width, H heads, D width of a head, L layers.
+from a state of constant size. `PaperNetwork.forward` is the parallel form for training; `PaperNetwork.step` computes
+the same numbers one token at a time from a `State`.
+
+Shapes: B batch, T tokens, W width, H heads, D width of a head, L layers.
 
 Source: Di et al. 2021, section 4; the released code for what the paper leaves open (see ARCHITECTURE.md).
 """
@@ -21,8 +23,8 @@ from torch import Tensor, nn
 from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column
 
 __all__ = [
-    "Network",
-    "NetworkConfig",
+    "PaperConfig",
+    "PaperNetwork",
     "State",
     "causal_linear_attention",
     "feature_map",
@@ -36,7 +38,7 @@ CHUNK = 64  # tokens handled at once by the parallel form; a matter of speed onl
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkConfig:
+class PaperConfig:
     """The shape of a network; the defaults are the paper's.
 
     `embeddings` has the widths of columns 0..6, `initial_classes` those of genre, key and instrument tokens.
@@ -58,7 +60,7 @@ class NetworkConfig:
     memory: int = 0
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> NetworkConfig:
+    def from_json(cls, data: Mapping[str, Any]) -> PaperConfig:
         """Read what `to_json` gave; lists become tuples."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)
@@ -141,7 +143,7 @@ def sinusoids(position: Tensor, frequency: Tensor) -> Tensor:
 class Layer(nn.Module):
     """One post-norm encoder layer."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: PaperConfig) -> None:
         super().__init__()
         width = config.width
         self.heads = config.heads
@@ -182,10 +184,10 @@ class Layer(nn.Module):
         return self.norm2(x + self.dropout(self.contract(hidden)))  # type: ignore[no-any-return]
 
 
-class Network(nn.Module):
+class PaperNetwork(nn.Module):
     """Compound words in, hidden states and logits out."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: PaperConfig) -> None:
         super().__init__()
         self.config = config
         width = config.width

@@ -8,8 +8,8 @@ import torch
 
 from cmt_bridge.training.batches import Batch
 from cmt_bridge.training.dataset import Dataset
+from cmt_bridge.training.process_group import ProcessGroup, join
 from cmt_bridge.training.recipe import recipe_for
-from cmt_bridge.training.world import World, join
 from tests.training.ranks import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ def test_alone_nothing_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     world = join("cpu")
     network = torch.nn.Linear(2, 2)
-    assert world == World(torch.device("cpu"))
+    assert world == ProcessGroup(torch.device("cpu"))
     assert world.first
     assert world.share(network) is network
     assert world.sum(1.5, 2.0) == [1.5, 2.0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from cmt_bridge.training.journal import Journal, draw_losses, read_lines
+from cmt_bridge.training.training_log import TrainingLog, draw_losses, read_lines
 
 
 def line(step: int, loss: float, **more: float) -> dict[str, float]:
@@ -18,10 +18,10 @@ def silent(_: str) -> None:
 
 def test_what_was_said_and_noted_is_there(tmp_path: Path) -> None:
     said: list[str] = []
-    journal = Journal(tmp_path, said.append)
-    journal.say("hello")
-    journal.note(line(1, 2.0))
-    journal.note(line(2, 1.5, held_out=1.6))
+    journal = TrainingLog(tmp_path, said.append)
+    journal.message("hello")
+    journal.log(line(1, 2.0))
+    journal.log(line(2, 1.5, held_out=1.6))
     journal.close()
     assert said == ["hello"]
     assert (tmp_path / "train.log").read_text() == "hello\n"
@@ -29,26 +29,26 @@ def test_what_was_said_and_noted_is_there(tmp_path: Path) -> None:
 
 
 def test_a_journal_goes_on_from_a_step(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, silent)
+    journal = TrainingLog(tmp_path, silent)
     for step in (1, 2, 3):
-        journal.note(line(step, 9.0))
+        journal.log(line(step, 9.0))
     journal.close()
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
-    journal = Journal(tmp_path, silent, step=2)
-    journal.note(line(3, 1.0))
+    journal = TrainingLog(tmp_path, silent, step=2)
+    journal.log(line(3, 1.0))
     journal.close()
     assert [entry["loss"] for entry in read_lines(tmp_path / "log.jsonl")] == [9.0, 9.0, 1.0]
 
 
 def test_tensorboard_reads_the_events_and_forgets_what_was_undone(tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    journal = Journal(tmp_path, silent)
+    journal = TrainingLog(tmp_path, silent)
     for step in (1, 2, 3):
-        journal.note(line(step, 9.0))
+        journal.log(line(step, 9.0))
     journal.close()
-    journal = Journal(tmp_path, silent, step=2)
-    journal.note(line(3, 1.0, held_out=1.25, held_out_pitch=0.75))
+    journal = TrainingLog(tmp_path, silent, step=2)
+    journal.log(line(3, 1.0, held_out=1.25, held_out_pitch=0.75))
     journal.close()
     events = accumulators.EventAccumulator(str(tmp_path))
     events.Reload()
@@ -60,11 +60,11 @@ def test_tensorboard_reads_the_events_and_forgets_what_was_undone(tmp_path: Path
 def test_without_tensorboard_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        "cmt_bridge.training.journal.find_spec", lambda name: None if name == "tensorboard" else found(name)
+        "cmt_bridge.training.training_log.find_spec", lambda name: None if name == "tensorboard" else found(name)
     )
     said: list[str] = []
-    journal = Journal(tmp_path, said.append)
-    journal.note(line(1, 2.0))
+    journal = TrainingLog(tmp_path, said.append)
+    journal.log(line(1, 2.0))
     journal.close()
     assert len(said) == 1
     assert "pip install 'cmt-bridge[train]'" in said[0]
@@ -74,9 +74,9 @@ def test_without_tensorboard_it_says_how_to_get_it(tmp_path: Path, monkeypatch: 
 def test_a_journal_without_a_folder_only_talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     said: list[str] = []
-    journal = Journal(None, said.append)
-    journal.say("hello")
-    journal.note(line(1, 2.0))
+    journal = TrainingLog(None, said.append)
+    journal.message("hello")
+    journal.log(line(1, 2.0))
     journal.draw()
     journal.close()
     assert said == ["hello"]

@@ -15,14 +15,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cmt_bridge.training.device import find_device
 
-__all__ = ["World", "join"]
+__all__ = ["ProcessGroup", "join"]
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 PATIENCE = timedelta(hours=1)  # that others wait while the first measures and composes
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ProcessGroup:
     """Process `rank` of `size`, training on `device`; the first writes and talks for all."""
 
     device: torch.device
@@ -63,7 +63,7 @@ class World:
             dist.destroy_process_group()
 
 
-def join(device: str) -> World:
+def join(device: str) -> ProcessGroup:
     """Meet the other processes that `torchrun` started; alone there are none.
 
     On GPUs they talk by nccl, else by gloo, over the loopback where all run on this machine.
@@ -71,10 +71,10 @@ def join(device: str) -> World:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     found = find_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if size == 1:
-        return World(found)
+        return ProcessGroup(found)
     if int(os.environ.get("LOCAL_WORLD_SIZE", "0")) == size:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
     if found.type == "cuda":
         torch.cuda.set_device(found)
     dist.init_process_group("nccl" if found.type == "cuda" else "gloo", timeout=PATIENCE)
-    return World(found, dist.get_rank(), dist.get_world_size())
+    return ProcessGroup(found, dist.get_rank(), dist.get_world_size())

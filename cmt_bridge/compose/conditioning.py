@@ -1,4 +1,4 @@
-"""Cues: what a network was told of the picture when it composed bars, told again of bars that are there."""
+"""Conditioning: what a network was told of the picture when it composed bars, told again of bars that are there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import beat_timing
 
-__all__ = ["give_cues"]
+__all__ = ["add_conditioning"]
 
 
-def give_cues(rows: EventRows, notes: GridNotes, control: ControlTrack, options: ComposeOptions) -> None:
+def add_conditioning(rows: EventRows, notes: GridNotes, control: ControlTrack, options: ComposeOptions) -> None:
     """Fill in what the picture asked of events, where the notes of their piece do what it asked.
 
     Positions count from the start of the piece. A bar follows where it has the picture's density, or a visual beat with

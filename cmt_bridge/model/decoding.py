@@ -16,19 +16,19 @@ from cmt_bridge.core.form import returns
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, COLUMNS, DURATIONS, Column, TokenRows, Type, beat_timing
-from cmt_bridge.model.composer import Composer
-from cmt_bridge.model.composer_voice import ComposerEngine, ComposerVoice
-from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.engine import Engine, Precision
+from cmt_bridge.model.decoder import Decoder, PaperDecoder, Word
+from cmt_bridge.model.decoding_state import DecodingState
+from cmt_bridge.model.event_decoder import EventDecoder, EventEngine
+from cmt_bridge.model.event_network import EventTransformer
 from cmt_bridge.model.filters import allowed_classes, filters_for
-from cmt_bridge.model.network import Network
-from cmt_bridge.model.recall import Recall
+from cmt_bridge.model.infill import Infill
+from cmt_bridge.model.paper_engine import PaperEngine, Precision
+from cmt_bridge.model.paper_network import PaperNetwork
+from cmt_bridge.model.repetition import RepetitionBias
 from cmt_bridge.model.rows import rows_of
-from cmt_bridge.model.section import Section
-from cmt_bridge.model.tonality import Tonality
-from cmt_bridge.model.voice import PaperVoice, Voice, Word
+from cmt_bridge.model.tonality import KeyBias
 
-__all__ = ["Session", "Snapshot", "compose", "draw", "engine_for"]
+__all__ = ["Decoding", "Snapshot", "compose", "draw", "engine_for"]
 
 NUCLEUS_EPS = 1e-5  # of the released code: probabilities are divided by their sum and this
 ORDER = (
@@ -72,27 +72,27 @@ def draw(
     return found
 
 
-def engine_for(network: Network | Composer, precision: Precision = "float32") -> Engine | ComposerEngine:
+def engine_for(network: PaperNetwork | EventTransformer, precision: Precision = "float32") -> PaperEngine | EventEngine:
     """Give an engine for a network, whichever it is. Raises `UsageError` where a precision cannot be had."""
-    return ComposerEngine(network, precision) if isinstance(network, Composer) else Engine(network, precision)
+    return EventEngine(network, precision) if isinstance(network, EventTransformer) else PaperEngine(network, precision)
 
 
-def voice_of(engine: Engine | ComposerEngine, options: ComposeOptions) -> Voice:
-    """Give the voice of an engine's network for some options."""
-    if isinstance(engine, ComposerEngine):
-        return ComposerVoice(engine, engine.cues(options))
-    return PaperVoice(engine, options)
+def decoder_for(engine: PaperEngine | EventEngine, options: ComposeOptions) -> Decoder:
+    """Return the decoder of an engine for some options."""
+    if isinstance(engine, EventEngine):
+        return EventDecoder(engine, engine.conditioning(options))
+    return PaperDecoder(engine, options)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that is needed to go on from a bar line: what one candidate has in mind, its place and its dice.
+    """All that is needed to go on from a bar line: the cache of one candidate, its place and its random state.
 
-    `mind` is what the voice of the network gave; it fits the same network only.
+    `cache` is what the decoder of the network returned; it fits the same network only.
     """
 
-    mind: Any
-    cursor: Cursor
+    cache: Any
+    cursor: DecodingState
     generator: np.random.Generator
 
 
@@ -100,7 +100,7 @@ OnBarLine = Callable[[int, Snapshot], None]
 """Called with candidate and snapshot at every bar line; `snapshot.cursor.bar` is the bar that has ended."""
 
 
-class Session:
+class Decoding:
     """Decode candidates for one control track together: a whole piece, the bars between others, or from `snapshots`.
 
     From the start there is one candidate for each of `seeds` (the options' seed else), from snapshots one for each,
@@ -114,63 +114,63 @@ class Session:
 
     def __init__(
         self,
-        engine: Engine | ComposerEngine,
+        engine: PaperEngine | EventEngine,
         control: ControlTrack,
         options: ComposeOptions,
         *,
         seeds: Sequence[int] | None = None,
         snapshots: Sequence[Snapshot] | None = None,
-        section: Section | None = None,
+        section: Infill | None = None,
         on_bar_line: OnBarLine | None = None,
     ) -> None:
         self.control = control.with_ending()
         self.options = options
         self.filters = filters_for(self.control, options, section.filters() if section is not None else ())
-        self.leanings = (Recall(options.recall), Tonality(options.key_class))
+        self.biases = (RepetitionBias(options.recall), KeyBias(options.key_class))
         told = options.recall > 0 and options.follows
         self.form: Sequence[int | None] = returns(control.bars) if told else [None] * control.bars
         self.on_bar_line = on_bar_line
-        self.voice = voice_of(engine, options)
+        self.decoder = decoder_for(engine, options)
         self._timing = beat_timing(np.arange(control.bars * TICKS_PER_BAR), control.n_beat)
         self._last = control.bars if section is None else section.last
         if snapshots is None:
             seeds = [options.seed] if seeds is None else seeds
-            self._cursors = [Cursor(seed=seed) for seed in seeds]
+            self._cursors = [DecodingState(seed=seed) for seed in seeds]
             self._generators = [np.random.Generator(np.random.PCG64(seed)) for seed in seeds]
             if section is None:
-                self.voice.begin(rows_of(seeds))
+                self.decoder.begin(rows_of(seeds))
             else:
-                self._hear_around(section)
+                self._feed_around(section)
         else:
             self._cursors = [snapshot.cursor.copy() for snapshot in snapshots]
             self._generators = [_copied(snapshot.generator) for snapshot in snapshots]
             rows = rows_of([cursor.seed for cursor in self._cursors])
-            self.voice.resume([snapshot.mind for snapshot in snapshots], rows)
+            self.decoder.resume([snapshot.cache for snapshot in snapshots], rows)
         self._candidates = list(range(len(self._cursors)))
 
-    def _hear_around(self, section: Section) -> None:
+    def _feed_around(self, section: Infill) -> None:
         """Hear the bars before a section and, where the network can, those after it: once, for all candidates."""
-        cursor = Cursor(seed=section.seed, bar=section.heard_from - 1)
-        with self.voice.gathering():
-            self.voice.begin([0], section.heard_from)
+        cursor = DecodingState(seed=section.seed, bar=section.heard_from - 1)
+        with self.decoder.gathering():
+            self.decoder.begin([0], section.heard_from)
             for word in section.before:
                 self._take(word, cursor)
-                self.voice.hear([[word]], [cursor])
-            if len(section.after) and self.voice.turn(Part.AFTER, section.last):
-                passing = Cursor(seed=section.seed, bar=section.last - 1)
+                self.decoder.feed([[word]], [cursor])
+            if len(section.after) and self.decoder.seek(Part.AFTER, section.last):
+                passing = DecodingState(seed=section.seed, bar=section.last - 1)
                 for word in section.after:
                     self._take(word, passing)
                     passing.returns = None  # nobody is told of bars that are heard out of turn
-                    self.voice.hear([[word]], [passing])
-                self.voice.turn(Part.MIDDLE, section.first)
+                    self.decoder.feed([[word]], [passing])
+                self.decoder.seek(Part.MIDDLE, section.first)
         cursor.bar_due = True
         self._cursors = [replace(cursor.copy(), seed=each.seed) for each in self._cursors]
-        self.voice.fork(rows_of([each.seed for each in self._cursors]))
+        self.decoder.fork(rows_of([each.seed for each in self._cursors]))
 
     def _snapshot(self, place: int) -> Snapshot:
         cursor = self._cursors[place].copy()
         cursor.bar_due = True
-        return Snapshot(self.voice.mind(place), cursor, _copied(self._generators[place]))
+        return Snapshot(self.decoder.cache(place), cursor, _copied(self._generators[place]))
 
     @property
     def share_done(self) -> float:
@@ -180,28 +180,28 @@ class Session:
 
     def __iter__(self) -> Iterator[tuple[int, Word]]:
         while self._candidates:
-            said = self._say_together()
+            said = self._sample_together()
             going = [place for place, words in enumerate(said) if words]
             if len(going) < len(said):
                 said = [said[place] for place in going]
-                self._keep(going)
+                self._select(going)
             if not going:
                 return
-            self.voice.hear(said, self._cursors)
+            self.decoder.feed(said, self._cursors)
             for candidate, words in zip(self._candidates, said, strict=True):
                 for word in words:
                     yield candidate, word
 
-    def _keep(self, places: list[int]) -> None:
+    def _select(self, places: list[int]) -> None:
         """Let only the candidates at some places go on."""
         self._candidates = [self._candidates[place] for place in places]
         self._cursors = [self._cursors[place] for place in places]
         self._generators = [self._generators[place] for place in places]
-        self.voice.keep(places)
+        self.decoder.select(places)
 
-    def _say_together(self) -> list[list[Word]]:
+    def _sample_together(self) -> list[list[Word]]:
         """Give the next words of every candidate; those that are to draw the same column are answered together."""
-        sayings = [self._say(place) for place in range(len(self._candidates))]
+        sayings = [self._sample(place) for place in range(len(self._candidates))]
         said: list[list[Word]] = [[] for _ in sayings]
         asked: dict[int, Question] = {}
         answers: dict[int, int | None] = dict.fromkeys(range(len(sayings)))
@@ -218,10 +218,10 @@ class Session:
             words = [asked.pop(place)[1] for place in places]
             answers = dict(zip(places, self._choose(column, places, words), strict=True))
 
-    def _say(self, place: int) -> Generator[Question, int, list[Word]]:
+    def _sample(self, place: int) -> Generator[Question, int, list[Word]]:
         """Give the next words of a candidate, until the network must hear them; none where it has ended."""
         words: list[Word] = []
-        while len(words) < self.voice.breath:
+        while len(words) < self.decoder.words_per_step:
             cursor = self._cursors[place]
             word: Word = np.zeros(COLUMNS, np.int64)
             if cursor.owed_notes > 0:
@@ -233,7 +233,7 @@ class Session:
             words.append(word)
             if word[Column.TYPE] == Type.NOTE or word[Column.BEAT] == BAR:
                 break
-            self.voice.open(place, word)
+            self.decoder.open(place, word)
         return words
 
     def _choose(self, column: Column, places: Sequence[int], words: Sequence[Word]) -> list[int]:
@@ -244,19 +244,19 @@ class Session:
         if not open_:
             return chosen
         where = [places[number] for number in open_]
-        logits = self.voice.logits(where, column, [words[number] for number in open_])
+        logits = self.decoder.logits(where, column, [words[number] for number in open_])
         size = min(len(allowed[0]), logits.shape[1])  # networks know fewer or more classes than the filters
         logits = np.array(logits[:, :size])
         for row, place in enumerate(where):
-            for habit in self.leanings:
-                leaning = habit.lean(column, self._cursors[place])
+            for habit in self.biases:
+                leaning = habit.bias(column, self._cursors[place])
                 if leaning is not None:
                     logits[row] += leaning[:size].astype(np.float32)
         drawn = draw(
             logits,
             np.stack([allowed[number][:size] for number in open_]),
             self.options.temperature[column],
-            self.options.nucleus.get(column, self.voice.nucleus[column]),
+            self.options.nucleus.get(column, self.decoder.nucleus[column]),
             [self._generators[place] for place in where],
         )
         for number, each in zip(open_, drawn, strict=True):
@@ -267,7 +267,7 @@ class Session:
         cursor = self._cursors[place]
         word[Column.TYPE] = Type.NOTE
         word[Column.INSTRUMENT] = cursor.instrument
-        for column in self.voice.note_columns:
+        for column in self.decoder.note_columns:
             word[column] = yield column, word
         cursor.take_note(int(word[Column.PITCH]) - 1, DURATIONS[int(word[Column.DURATION]) - 1])
 
@@ -281,7 +281,7 @@ class Session:
                 return False
             if self.on_bar_line is not None:
                 self.on_bar_line(self._candidates[place], self._snapshot(place))
-            self.voice.cross(place, cursor)
+            self.decoder.cross(place, cursor)
             self._start_bar(place)
             word[Column.DENSITY] = yield Column.DENSITY, word
             cursor.owed_ticks = int(word[Column.DENSITY]) - 1
@@ -299,13 +299,13 @@ class Session:
         cursor.start_bar()
         self._follow(cursor)
 
-    def _take(self, word: Word, cursor: Cursor) -> None:
+    def _take(self, word: Word, cursor: DecodingState) -> None:
         """Move on over a word that was decided elsewhere, as if it had been composed here."""
         cursor.take(word)
         if word[Column.TYPE] == Type.RHYTHM and word[Column.BEAT] == BAR and cursor.bar < len(self.form):
             self._follow(cursor)
 
-    def _follow(self, cursor: Cursor) -> None:
+    def _follow(self, cursor: DecodingState) -> None:
         """Draw, with the chance C of a bar that begins, what of the picture is followed in it (Alg. 1).
 
         The draws belong to seed, bar and tick alone: what the picture asks elsewhere does not change them.
@@ -327,7 +327,7 @@ def _copied(generator: np.random.Generator) -> np.random.Generator:
     return copy
 
 
-def compose(session: Session, progress: Callable[[float], None] | None = None) -> list[TokenRows]:
+def compose(session: Decoding, progress: Callable[[float], None] | None = None) -> list[TokenRows]:
     """Decode to the end; give the words (rows, 9) of every candidate. `progress` gets the share done, 0..1."""
     words: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
     for candidate, word in session:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from cmt_bridge.core.events import FIELD_CLASSES, SAID, SAME, Field
 
-__all__ = ["Composer", "ComposerConfig", "angles", "rotate"]
+__all__ = ["EventConfig", "EventTransformer", "angles", "rotate"]
 
 LONGEST_PERIOD = 12  # octaves of ticks: 256 bars
 SHORTEST_WORDS, WORD_OCTAVES = 4.0, 9.0  # periods over words, from 4 to 2048 of them
@@ -32,7 +32,7 @@ PITCHED = (Field.PITCH, Field.DURATION, Field.VELOCITY)
 
 
 @dataclass(frozen=True, slots=True)
-class ComposerConfig:
+class EventConfig:
     """The shape of a composer; `window` is how many events it hears at once, `styles` the names of those it knows."""
 
     layers: int = 6
@@ -45,7 +45,7 @@ class ComposerConfig:
     styles: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ComposerConfig:
+    def from_json(cls, data: Mapping[str, Any]) -> EventConfig:
         """Read what `to_json` gave; lists become tuples."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)
@@ -92,7 +92,7 @@ class Norm(nn.Module):
 class Block(nn.Module):
     """Attention over what came before, then a feed-forward network, each added to what goes in (pre-norm)."""
 
-    def __init__(self, config: ComposerConfig) -> None:
+    def __init__(self, config: EventConfig) -> None:
         super().__init__()
         width = config.width
         self.heads = config.heads
@@ -108,17 +108,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Map (B, T, W) to (B, T, W); `cos`, `sin` (B, 1, T, D / 2)."""
-        q, k, v = self.asked(x, cos, sin)
-        return self.answered(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        q, k, v = self.project(x, cos, sin)
+        return self.combine(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
 
-    def asked(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Give queries, keys and values (B, H, T, D), turned to their places."""
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = rotate(self.norm_query(q), cos, sin).to(v.dtype)
         k = rotate(self.norm_key(k), cos, sin).to(v.dtype)
         return q, k, v
 
-    def answered(self, x: Tensor, heard: Tensor) -> Tensor:
+    def combine(self, x: Tensor, heard: Tensor) -> Tensor:
         """Add to x (B, T, W) what attention heard (B, H, T, D), then the feed-forward network."""
         x = x + self.out(heard.transpose(1, 2).flatten(2))
         return x + self.contract(F.gelu(self.expand(self.norm2(x))))  # type: ignore[no-any-return]
@@ -127,7 +127,7 @@ class Block(nn.Module):
 class Speech(nn.Module):
     """Logits of an event's attributes in order, each from the hidden state and the attributes already said."""
 
-    def __init__(self, config: ComposerConfig) -> None:
+    def __init__(self, config: EventConfig) -> None:
         super().__init__()
         size = config.speech_width
         self.thoughts = nn.ModuleDict({field.name: nn.Linear(config.width, size) for field in SAID})
@@ -150,10 +150,10 @@ class Speech(nn.Module):
         return self.outputs[field.name](F.gelu(thought))  # type: ignore[no-any-return]
 
 
-class Composer(nn.Module):
+class EventTransformer(nn.Module):
     """Events in, hidden states out; `speech` turns those into the next event."""
 
-    def __init__(self, config: ComposerConfig) -> None:
+    def __init__(self, config: EventConfig) -> None:
         super().__init__()
         self.config = config
         heard = [field for field in Field if field is not Field.POSITION]

@@ -12,14 +12,14 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import BAR, DURATIONS, Column, Type
 
-__all__ = ["Cursor", "PlayedNote"]
+__all__ = ["DecodingState", "PlayedNote"]
 
 PlayedNote = tuple[int, int, int]
 """Tick of the bar, instrument, MIDI pitch."""
 
 
 @dataclass
-class Cursor:
+class DecodingState:
     """The place of one candidate, between two words or within one.
 
     `bar` is -1 before the first bar word, `tick` -1 before the first onset of a bar. `bar_due` says that the next
@@ -71,7 +71,7 @@ class Cursor:
         """Give the ticks of visual beats to follow that are still ahead in this bar."""
         return [tick for tick in self.hits if tick > self.tick]
 
-    def copy(self) -> Cursor:
+    def copy(self) -> DecodingState:
         """Give a copy that later words do not touch."""
         return replace(
             self,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cmt_bridge.core.files import complete_path
 
-__all__ = ["LINES", "PLOT", "TALK", "Journal", "draw_losses", "read_lines"]
+__all__ = ["LINES", "PLOT", "TALK", "TrainingLog", "draw_losses", "read_lines"]
 
 TALK, LINES, PLOT = "train.log", "log.jsonl", "loss.png"
 
@@ -21,7 +21,7 @@ LEARNED: Final = "#7fb2d9"
 HELD_OUT: Final = "#0b5394"
 
 
-class Journal:
+class TrainingLog:
     """Write what happens in a training to `folder`, or only tell it where there is none.
 
     A training that goes on from `step` drops the log lines after it: they will be written anew.
@@ -39,20 +39,20 @@ class Journal:
         with complete_path(folder / LINES) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in self._lines), encoding="utf-8")
         if find_spec("tensorboard") is None:
-            self.say("no TensorBoard, so no event files; for them: pip install 'cmt-bridge[train]'")
+            self.message("no TensorBoard, so no event files; for them: pip install 'cmt-bridge[train]'")
             return
         from torch.utils.tensorboard import SummaryWriter
 
         self._events = SummaryWriter(str(folder), purge_step=step + 1)
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Tell something, and note it."""
         self._tell(text)
         if self.folder is not None:
             with (self.folder / TALK).open("a", encoding="utf-8") as file:
                 file.write(text + "\n")
 
-    def note(self, line: Mapping[str, Any]) -> None:
+    def log(self, line: Mapping[str, Any]) -> None:
         """Add a log line: `step` and the figures of that step."""
         if self.folder is None:
             return

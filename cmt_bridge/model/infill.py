@@ -12,10 +12,10 @@ import numpy.typing as npt
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import CLASSES, COLUMNS, Column, TokenRows, Type
-from cmt_bridge.model.cursor import Cursor
+from cmt_bridge.model.decoding_state import DecodingState
 from cmt_bridge.model.filters import DENSITY, INDEX, TICK, Allowed, Filter, mask, none_of
 
-__all__ = ["HeldNote", "Palette", "Rhythm", "Section"]
+__all__ = ["HeldNote", "Infill", "Palette", "Rhythm"]
 
 HeldNote = tuple[int, int, int]
 """Instrument, MIDI pitch, and the tick of the piece at which it is released."""
@@ -44,7 +44,7 @@ class Rhythm:
 
 
 @dataclass(frozen=True)
-class Section:
+class Infill:
     """Bars `first` to `last` (from 0, without the latter) to compose anew, and the words around them.
 
     `before` (rows, columns) are those of the bars from `heard_from` to `first`, `after` of some bars from `last` on.
@@ -69,14 +69,14 @@ class Section:
 
     def filters(self) -> tuple[Filter, ...]:
         """Give what the section asks of every word, after the grammar and before all wishes."""
-        held = (Held(self.held),) if self.held else ()
+        held = (NoRetrigger(self.held),) if self.held else ()
         everyone = frozenset(int(i) for i in Instrument)
         composed = everyone - self.kept_instruments
-        palette = (Chosen(self.palette, composed, self.held),) if self.palette else ()
+        palette = (PaletteFilter(self.palette, composed, self.held),) if self.palette else ()
         if self.rhythm is not None:
             words = np.concatenate([self.kept, self.rhythm.words])
-            return (Kept(words, everyone, composed), *held, *palette, Ringing(self.rhythm))
-        kept = (Kept(self.kept, self.kept_instruments),) if self.kept_instruments else ()
+            return (Forced(words, everyone, composed), *held, *palette, NoOverlap(self.rhythm))
+        kept = (Forced(self.kept, self.kept_instruments),) if self.kept_instruments else ()
         return (*kept, *held, *palette)
 
 
@@ -84,7 +84,7 @@ Place = tuple[int, int]
 """Tick of the bar, instrument: the order in which words come."""
 
 
-class Kept:
+class Forced:
     """What is kept is said where it stands, and nothing else by its instruments; pitches of those in `free` are not."""
 
     def __init__(self, words: TokenRows, instruments: frozenset[int], free: frozenset[int] = frozenset()) -> None:
@@ -97,16 +97,16 @@ class Kept:
             bar, tick = divmod(int(word[Column.POSITION]), TICKS_PER_BAR)
             self._bars[bar].setdefault((tick, int(word[Column.INSTRUMENT])), []).append(word)
 
-    def _ahead(self, cursor: Cursor) -> list[Place]:
+    def _ahead(self, cursor: DecodingState) -> list[Place]:
         here = (cursor.tick, cursor.highest_played)
         return sorted(place for place in self._bars.get(cursor.bar, ()) if place > here)
 
-    def _now(self, cursor: Cursor) -> npt.NDArray[np.int64] | None:
+    def _now(self, cursor: DecodingState) -> npt.NDArray[np.int64] | None:
         """Give the kept note that is due in the open simu-note."""
         notes = self._bars.get(cursor.bar, {}).get((cursor.tick, cursor.instrument))
         return None if notes is None else notes[len(notes) - cursor.owed_notes]
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is Column.DENSITY:
             ticks = len({tick for tick, _ in self._bars.get(cursor.bar, ())})
             return mask(ticks <= DENSITY if self._last_composed else ticks == DENSITY)
@@ -125,7 +125,7 @@ class Kept:
         note = self._now(cursor)
         return None if note is None else mask(INDEX[column] == note[column])
 
-    def _beats(self, cursor: Cursor) -> Allowed:
+    def _beats(self, cursor: DecodingState) -> Allowed:
         """No tick that is kept is passed over, and as many onsets are left as they need."""
         ahead = self._ahead(cursor)
         later = sorted({tick for tick, _ in ahead if tick > cursor.tick})
@@ -138,27 +138,27 @@ class Kept:
         return mask(moves | ((cursor.tick == TICK) & stays))
 
 
-class Held:
+class NoRetrigger:
     """A pitch that still sounds from before the section is not struck again by the same instrument."""
 
     def __init__(self, notes: Sequence[HeldNote]) -> None:
         self._notes = tuple(notes)
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is not Column.PITCH:
             return None
         sounding = [pitch for i, pitch, end in self._notes if i == cursor.instrument and end > cursor.position]
         return none_of(sounding) if sounding else None
 
 
-class Ringing:
+class NoOverlap:
     """Where a rhythm is kept, a pitch is not struck again while it sounds, nor sounds where it will be struck again."""
 
     def __init__(self, rhythm: Rhythm) -> None:
         self._ends = rhythm.ends
         self._coming = rhythm.coming
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is not Column.PITCH:
             return None
         here, player = cursor.position, cursor.instrument
@@ -173,7 +173,7 @@ class Ringing:
         return none_of(taken) if taken else None
 
 
-class Chosen:
+class PaletteFilter:
     """An instrument plays pitches of its palette only, as many at once as are not held there; else it waits."""
 
     def __init__(self, palette: Palette, players: frozenset[int], held: Sequence[HeldNote]) -> None:
@@ -181,7 +181,7 @@ class Chosen:
         self._players = players
         self._held = tuple(held)
 
-    def allow(self, column: Column, cursor: Cursor) -> Allowed | None:
+    def mask(self, column: Column, cursor: DecodingState) -> Allowed | None:
         if column is Column.BEAT:
             ready = any(player > cursor.highest_played and self._may(cursor, player) for player in self._players)
             return None if ready else mask(cursor.tick != TICK)
@@ -198,11 +198,11 @@ class Chosen:
         allowed[[pitch + 1 for pitch in pitches]] = True
         return allowed
 
-    def _may(self, cursor: Cursor, player: int) -> bool:
+    def _may(self, cursor: DecodingState, player: int) -> bool:
         pitches = self._left(cursor, player)
         return pitches is None or bool(pitches)
 
-    def _left(self, cursor: Cursor, player: int) -> frozenset[int] | None:
+    def _left(self, cursor: DecodingState, player: int) -> frozenset[int] | None:
         """Give the pitches that a player may strike here; None for all."""
         pitches = self._palette.get((cursor.bar, player))
         if pitches is None:

@@ -19,14 +19,14 @@ from cmt_bridge.core.tokens import Column, TokenRows
 
 __all__ = [
     "dynamics",
-    "engrave",
-    "engraved",
-    "held_to_the_end",
+    "limit_polyphony",
     "markers",
-    "released",
+    "realize",
+    "realized_notes",
     "score_of",
+    "sustain_last_chord",
     "velocities",
-    "voiced",
+    "with_velocities",
 ]
 
 # A starting mix: what accompanies is softer than what leads.
@@ -44,7 +44,7 @@ HIT = 2  # per note of a visual beat's strength
 STRONG = 4  # strength class from which a visual beat gets a marker: the upper half of the weights
 
 
-def engrave(
+def realize(
     rows: TokenRows,
     control: ControlTrack,
     options: ComposeOptions,
@@ -58,18 +58,18 @@ def engrave(
     Notes are released where their instrument would sound more notes than its polyphony, or strikes the same pitch
     again; the last chord rings until the picture ends.
     """
-    notes = engraved(rows, control, options)
+    notes = realized_notes(rows, control, options)
     return score_of(notes, control, metadata=metadata, title=title, provenance=provenance)
 
 
-def engraved(rows: TokenRows, control: ControlTrack, options: ComposeOptions) -> GridNotes:
+def realized_notes(rows: TokenRows, control: ControlTrack, options: ComposeOptions) -> GridNotes:
     """Give the notes of words (rows, 9) composed for `control`, as a score has them."""
     control = control.with_ending()
-    notes = held_to_the_end(voiced(rows, control), control)
-    return released(notes, options)
+    notes = sustain_last_chord(with_velocities(rows, control), control)
+    return limit_polyphony(notes, options)
 
 
-def voiced(rows: TokenRows, control: ControlTrack, first: int = 0) -> GridNotes:
+def with_velocities(rows: TokenRows, control: ControlTrack, first: int = 0) -> GridNotes:
     """Give the notes of words whose first bar is bar `first` of `control`, with their velocities."""
     notes = decode(rows)
     notes[:, Grid.ONSET] += first * TICKS_PER_BAR
@@ -130,7 +130,7 @@ def dynamics(onset: npt.NDArray[np.int64], control: ControlTrack) -> npt.NDArray
     return louder
 
 
-def held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:
+def sustain_last_chord(notes: GridNotes, control: ControlTrack) -> GridNotes:
     """Let what sounds before the last chord stop for it, and the chord ring to the end of the picture."""
     notes = notes.copy()
     last = control.ending * TICKS_PER_BAR
@@ -141,7 +141,7 @@ def held_to_the_end(notes: GridNotes, control: ControlTrack) -> GridNotes:
     return notes
 
 
-def released(notes: GridNotes, options: ComposeOptions) -> GridNotes:
+def limit_polyphony(notes: GridNotes, options: ComposeOptions) -> GridNotes:
     """End a note where its instrument has no voice left for it, the oldest first, or strikes its pitch again."""
     notes = notes.copy()
     for instrument in Instrument:

@@ -12,17 +12,19 @@ from cmt_bridge.core.key import key_of
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import BAR, Column, TokenRows, Type, beat_timing
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.network import Network, initial_tokens
-from cmt_bridge.model.session import Session, Snapshot, compose, draw
+from cmt_bridge.model.decoding import Decoding, Snapshot, compose, draw
+from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.model.paper_network import PaperNetwork, initial_tokens
 
 FIXED_TEMPO = TempoMap.constant(120)
 FOLLOW = ComposeOptions(density_control=(1.0,), beat_control=(1.0,))
 FREE = ComposeOptions(density_control=(0.0,), beat_control=(0.0,))
 
 
-def words_of(engine: Engine, control: ControlTrack, options: ComposeOptions, seeds: Sequence[int] = (0,)) -> TokenRows:
-    return compose(Session(engine, control, options, seeds=seeds))[0]
+def words_of(
+    engine: PaperEngine, control: ControlTrack, options: ComposeOptions, seeds: Sequence[int] = (0,)
+) -> TokenRows:
+    return compose(Decoding(engine, control, options, seeds=seeds))[0]
 
 
 def densities(rows: TokenRows, bars: int) -> list[int]:
@@ -32,7 +34,7 @@ def densities(rows: TokenRows, bars: int) -> list[int]:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("options", [FOLLOW, FREE, ComposeOptions()])
-def test_words_keep_the_grammar(engine: Engine, control: ControlTrack, options: ComposeOptions, seed: int) -> None:
+def test_words_keep_the_grammar(engine: PaperEngine, control: ControlTrack, options: ComposeOptions, seed: int) -> None:
     rows = words_of(engine, control, options, [seed])
     assert (np.diff(rows[:, Column.POSITION]) >= 0).all()
     bars = rows[rows[:, Column.BEAT] == BAR]
@@ -57,7 +59,7 @@ def test_words_keep_the_grammar(engine: Engine, control: ControlTrack, options: 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_full_control_follows_the_picture(engine: Engine, control: ControlTrack, seed: int) -> None:
+def test_full_control_follows_the_picture(engine: PaperEngine, control: ControlTrack, seed: int) -> None:
     rows = words_of(engine, control, FOLLOW, [seed])
     wanted = control.with_ending()
     assert densities(rows, control.bars) == [max(d, len(wanted.beats_of(bar))) for bar, d in enumerate(wanted.density)]
@@ -68,12 +70,12 @@ def test_full_control_follows_the_picture(engine: Engine, control: ControlTrack,
         assert strengths.max() == beat.strength
 
 
-def test_no_control_ignores_the_picture(engine: Engine, control: ControlTrack) -> None:
+def test_no_control_ignores_the_picture(engine: PaperEngine, control: ControlTrack) -> None:
     other = replace(control, density=(16, 1, 9, 2, 16, 9), beats=(ControlBeat(5, 8),))
     assert (words_of(engine, control, FREE) == words_of(engine, other, FREE)).all()
 
 
-def test_control_acts_with_chance_c_on_both(engine: Engine) -> None:
+def test_control_acts_with_chance_c_on_both(engine: PaperEngine) -> None:
     density = (11,) * 30
     beats = tuple(ControlBeat(16 * bar + 5, 7) for bar in range(29))
     control = ControlTrack(FIXED_TEMPO, density, beats, 480)
@@ -88,26 +90,26 @@ def test_control_acts_with_chance_c_on_both(engine: Engine) -> None:
     assert 7 <= hits <= 22
 
 
-def test_control_per_bar(engine: Engine, control: ControlTrack) -> None:
+def test_control_per_bar(engine: PaperEngine, control: ControlTrack) -> None:
     options = ComposeOptions(density_control=(1.0, 0.0, 1.0, 1.0, 0.0), beat_control=(0.0,))
     got = [densities(words_of(engine, control, options, [seed]), 6) for seed in range(3)]
     assert all((d[0], d[2], d[3]) == (4, 0, 7) for d in got)
     assert any(d[1] != 16 for d in got)
 
 
-def test_only_chosen_instruments_play(engine: Engine, control: ControlTrack) -> None:
+def test_only_chosen_instruments_play(engine: PaperEngine, control: ControlTrack) -> None:
     options = replace(FOLLOW, instruments=(Instrument.PIANO, Instrument.STRINGS))
     assert set(decode(words_of(engine, control, options))[:, Grid.INSTRUMENT]) <= {2, 5}
 
 
 @pytest.mark.parametrize("instrument", list(Instrument))
-def test_every_instrument_can_play_alone(engine: Engine, control: ControlTrack, instrument: Instrument) -> None:
+def test_every_instrument_can_play_alone(engine: PaperEngine, control: ControlTrack, instrument: Instrument) -> None:
     rows = words_of(engine, control, replace(FOLLOW, instruments=(instrument,)))
     assert set(decode(rows)[:, Grid.INSTRUMENT]) == {int(instrument)}
     assert len(rows[rows[:, Column.BEAT] == BAR]) == control.bars
 
 
-def test_limits_of_a_track_hold(engine: Engine, control: ControlTrack) -> None:
+def test_limits_of_a_track_hold(engine: PaperEngine, control: ControlTrack) -> None:
     options = replace(
         FOLLOW,
         polyphony={**FOLLOW.polyphony, Instrument.PIANO: 2},
@@ -120,7 +122,7 @@ def test_limits_of_a_track_hold(engine: Engine, control: ControlTrack) -> None:
     assert set(notes[notes[:, Grid.INSTRUMENT] == Instrument.BASS, Grid.PITCH]) <= {30}
 
 
-def test_the_piece_ends_on_a_tonic_chord(engine: Engine, control: ControlTrack) -> None:
+def test_the_piece_ends_on_a_tonic_chord(engine: PaperEngine, control: ControlTrack) -> None:
     notes = decode(words_of(engine, control, FOLLOW))
     last = notes[notes[:, Grid.ONSET] == control.ending * 16]
     before = notes[(notes[:, Grid.ONSET] < control.ending * 16) & (notes[:, Grid.INSTRUMENT] != Instrument.DRUMS)]
@@ -135,29 +137,29 @@ def test_the_piece_ends_on_a_tonic_chord(engine: Engine, control: ControlTrack) 
     assert minor in (0, 1)
 
 
-def test_same_seed_same_words_other_seed_other_words(engine: Engine, control: ControlTrack) -> None:
+def test_same_seed_same_words_other_seed_other_words(engine: PaperEngine, control: ControlTrack) -> None:
     first = words_of(engine, control, FOLLOW, [5])
     assert (words_of(engine, control, FOLLOW, [5]) == first).all()
     other = words_of(engine, control, FOLLOW, [6])
     assert first.shape != other.shape or (first != other).any()
 
 
-def test_candidates_of_a_batch_are_those_decoded_alone(engine: Engine, control: ControlTrack) -> None:
-    together = compose(Session(engine, control, ComposeOptions(), seeds=[3, 4, 5]))
+def test_candidates_of_a_batch_are_those_decoded_alone(engine: PaperEngine, control: ControlTrack) -> None:
+    together = compose(Decoding(engine, control, ComposeOptions(), seeds=[3, 4, 5]))
     for seed, rows in zip([3, 4, 5], together, strict=True):
         assert (words_of(engine, control, ComposeOptions(), [seed]) == rows).all()
 
 
-def test_a_snapshot_at_any_bar_line_goes_on_as_if_nothing_happened(engine: Engine, control: ControlTrack) -> None:
+def test_a_snapshot_at_any_bar_line_goes_on_as_if_nothing_happened(engine: PaperEngine, control: ControlTrack) -> None:
     options = ComposeOptions(seed=9)
     whole = words_of(engine, control, options, [9])
     taken: list[Snapshot] = []
-    list(Session(engine, control, options, on_bar_line=lambda _, snapshot: taken.append(snapshot)))
+    list(Decoding(engine, control, options, on_bar_line=lambda _, snapshot: taken.append(snapshot)))
     bars = np.flatnonzero(whole[:, Column.BEAT] == BAR)
     assert [snapshot.cursor.bar for snapshot in taken] == list(range(-1, control.bars - 1))
     for start, snapshot in zip(bars, taken, strict=True):
         for _ in range(2):  # a snapshot serves more than once
-            rest = np.stack([word for _, word in Session(engine, control, options, snapshots=[snapshot])])
+            rest = np.stack([word for _, word in Decoding(engine, control, options, snapshots=[snapshot])])
             assert (rest == whole[start:]).all()
 
 
@@ -203,12 +205,12 @@ def test_where_there_is_no_choice_no_dice_are_thrown() -> None:
     assert dice[1].random() != np.random.default_rng(1).random()
 
 
-def test_a_long_piece_never_fills_the_memory(paper_engine: Engine) -> None:
+def test_a_long_piece_never_fills_the_memory(paper_engine: PaperEngine) -> None:
     """The state that speaks holds as many words as in training, and is that of its own last words."""
     engine = paper_engine
-    network = Network(replace(engine.network.config, memory=240))
+    network = PaperNetwork(replace(engine.network.config, memory=240))
     network.load_state_dict(engine.network.state_dict())
-    short = Engine(network)
+    short = PaperEngine(network)
     control = ControlTrack(FIXED_TEMPO, (6,) * 40, (), 640)
     ages: list[tuple[int, int]] = []
     taken: list[Snapshot] = []
@@ -217,7 +219,7 @@ def test_a_long_piece_never_fills_the_memory(paper_engine: Engine) -> None:
         ages.append((snapshot.cursor.age, snapshot.cursor.younger_age))
         taken.append(snapshot)
 
-    (rows,) = [np.stack([word for _, word in Session(short, control, FOLLOW, on_bar_line=look)])]
+    (rows,) = [np.stack([word for _, word in Decoding(short, control, FOLLOW, on_bar_line=look)])]
     assert len(rows) > 600
     assert max(age for age, _ in ages) <= 240
     bars = np.flatnonzero(rows[:, Column.BEAT] == BAR)
@@ -226,9 +228,9 @@ def test_a_long_piece_never_fills_the_memory(paper_engine: Engine) -> None:
         engine.prime(initial_tokens()[0].numpy(), state)
         for word in rows[bar - snapshot.cursor.age : bar]:
             hidden = engine.step(word[None], state)
-        torch.testing.assert_close(snapshot.mind[1][:1], hidden, atol=1e-5, rtol=0)
+        torch.testing.assert_close(snapshot.cache[1][:1], hidden, atol=1e-5, rtol=0)
     last = taken[-3]
-    rest = np.stack([word for _, word in Session(short, control, FOLLOW, snapshots=[last])])
+    rest = np.stack([word for _, word in Decoding(short, control, FOLLOW, snapshots=[last])])
     assert (rest == rows[bars[-3] :]).all()
-    together = compose(Session(short, control, FOLLOW, seeds=[0, 1, 2]))
+    together = compose(Decoding(short, control, FOLLOW, seeds=[0, 1, 2]))
     assert (together[0] == rows).all()

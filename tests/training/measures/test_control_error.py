@@ -3,7 +3,7 @@ import pytest
 
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.training.measures.obedience import ControlErrors, control_errors, mean_errors, steadiest
+from cmt_bridge.training.measures.control_error import ControlErrors, control_errors, mean_errors, steadiest
 
 # Two bars of music and one of the last chord; the picture ends with the third bar.
 CONTROL = ControlTrack(TempoMap.constant(120), (2, 1, 5), (ControlBeat(4, 3), ControlBeat(16, 1)), 48)

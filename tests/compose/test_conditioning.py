@@ -1,7 +1,7 @@
 import numpy as np
 
 from cmt_bridge.compose.codec import GridNotes
-from cmt_bridge.compose.cues import give_cues
+from cmt_bridge.compose.conditioning import add_conditioning
 from cmt_bridge.compose.events import encode_events
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.events import BAR_LINE, EventRows, Field
@@ -24,7 +24,7 @@ FULL = ComposeOptions(density_control=(1.0,), beat_control=(1.0,))
 
 def cued(options: ComposeOptions) -> EventRows:
     rows = encode_events(NOTES, BARS)
-    give_cues(rows, NOTES, CONTROL, options)
+    add_conditioning(rows, NOTES, CONTROL, options)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Recall: bars that follow the picture lean on what was played before.
+"""Repetition bias: bars that follow the picture lean on what was played before.
 
 A picture asks for another density in every bar and for notes off the beat. A network that obeys meets bars that its
 music never had, grows unsure, and wanders: groove and repetition go, which is what control costs the paper's network
@@ -17,11 +17,11 @@ import numpy.typing as npt
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import CLASSES, Column
-from cmt_bridge.model.cursor import Cursor, PlayedNote
+from cmt_bridge.model.decoding_state import DecodingState, PlayedNote
 
-__all__ = ["Recall"]
+__all__ = ["RepetitionBias"]
 
-Leaning = npt.NDArray[np.float64]
+Bias = npt.NDArray[np.float64]
 """Shape (classes of the column): what is added to the logits."""
 
 HALF = TICKS_PER_BAR // 2  # harmony changes by half bars
@@ -31,13 +31,13 @@ ONSET, PITCH, INSTRUMENT = 16.0, 5.0, 1.5
 REMEMBERED = 64  # answers: they are the same all through a bar, for each of some candidates
 
 
-class Recall:
+class RepetitionBias:
     """Lean on the past, `strength` times as much as was found to keep groove and structure; 0 does nothing."""
 
     def __init__(self, strength: float) -> None:
         self.strength = strength
 
-    def lean(self, column: Column, cursor: Cursor) -> Leaning | None:
+    def bias(self, column: Column, cursor: DecodingState) -> Bias | None:
         """Give what to add to a column's logits; None for nothing."""
         if not self.strength or not cursor.past or not cursor.follows:
             return None
@@ -55,7 +55,7 @@ class Recall:
 
 
 @lru_cache(REMEMBERED)
-def _onsets(past: tuple[frozenset[PlayedNote], ...]) -> Leaning:
+def _onsets(past: tuple[frozenset[PlayedNote], ...]) -> Bias:
     """Give, for every class of the beat column, the share of the bars before that have an onset there."""
     shares = np.zeros(CLASSES[Column.BEAT])
     for bar in past:
@@ -64,7 +64,7 @@ def _onsets(past: tuple[frozenset[PlayedNote], ...]) -> Leaning:
 
 
 @lru_cache(REMEMBERED)
-def _players(bar: frozenset[PlayedNote], half: int) -> Leaning:
+def _players(bar: frozenset[PlayedNote], half: int) -> Bias:
     """Give 1 for the instruments that play in a half of a bar, by the classes of the instrument column."""
     played = np.zeros(CLASSES[Column.INSTRUMENT])
     played[list({instrument for tick, instrument, _ in bar if tick // HALF == half})] = 1.0
@@ -72,7 +72,7 @@ def _players(bar: frozenset[PlayedNote], half: int) -> Leaning:
 
 
 @lru_cache(REMEMBERED)
-def _pitches(bar: frozenset[PlayedNote], half: int, instrument: int) -> Leaning:
+def _pitches(bar: frozenset[PlayedNote], half: int, instrument: int) -> Bias:
     """Give 1 for the pitches that an instrument plays in a half of a bar, by the classes of the pitch column."""
     played = np.zeros(CLASSES[Column.PITCH])
     played[[pitch + 1 for tick, player, pitch in bar if tick // HALF == half and player == instrument]] = 1.0

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from cmt_bridge.core.events import EventRows
 
-__all__ = ["Common", "Mind", "joined"]
+__all__ = ["KVCache", "SharedPrefix", "joined_caches"]
 
 
 @dataclass(frozen=True)
-class Common:
+class SharedPrefix:
     """What candidates heard before they parted, in order and without the start word.
 
     `keys` and `values` (L, H, events, D), `positions` (events) in ticks; `end` is the number of the event after the
@@ -38,7 +38,7 @@ class Common:
 
 
 @dataclass
-class Mind:
+class KVCache:
     """What candidates have heard.
 
     `keys` and `values` (L, B, H, window, D), turned to their places: the start word in slot 0, the others share the
@@ -55,7 +55,7 @@ class Mind:
     count: Tensor
     hidden: Tensor
     heads: EventRows
-    common: Common | None = None
+    shared: SharedPrefix | None = None
 
     @property
     def window(self) -> int:
@@ -63,17 +63,17 @@ class Mind:
         return self.keys.shape[3]
 
     @property
-    def apart(self) -> int:
+    def own_start(self) -> int:
         """The number of the first event, but for the start word, that is not common."""
-        return 1 if self.common is None else self.common.end
+        return 1 if self.shared is None else self.shared.end
 
     def slots(self, events: Tensor) -> Tensor:
         """Give the slots of events, by their numbers."""
-        return torch.where(events > 0, 1 + (events - self.apart) % (self.window - 1), 0)
+        return torch.where(events > 0, 1 + (events - self.own_start) % (self.window - 1), 0)
 
     def filled(self) -> Tensor:
         """Give the number of slots (B) that hold an event."""
-        return torch.where(self.count > 0, self.count - self.apart + 1, 0).clamp_max(self.window)
+        return torch.where(self.count > 0, self.count - self.own_start + 1, 0).clamp_max(self.window)
 
     def oldest(self) -> Tensor:
         """Give the number (B) of the oldest event, but for the start word, that is still heard."""
@@ -82,28 +82,28 @@ class Mind:
     def position(self, events: Tensor) -> Tensor:
         """Give the positions (B) in ticks of an event of each candidate."""
         own = self.positions[torch.arange(len(events)), self.slots(events)]
-        if self.common is None:
+        if self.shared is None:
             return own
-        place = (events - self.common.first).clamp(0, len(self.common.positions) - 1)
-        return torch.where(events < self.apart, self.common.positions[place], own)
+        place = (events - self.shared.first).clamp(0, len(self.shared.positions) - 1)
+        return torch.where(events < self.own_start, self.shared.positions[place], own)
 
-    def in_common(self) -> tuple[Tensor, Tensor] | None:
+    def shared_window(self) -> tuple[Tensor, Tensor] | None:
         """Give the common keys and values (L, H, events, D) of what is still heard; None where nothing is."""
-        if self.common is None:
+        if self.shared is None:
             return None
-        forgotten = max(0, int(self.oldest()[0]) - self.common.first)  # by all: they have heard as many events
-        if forgotten >= len(self.common.positions):
+        forgotten = max(0, int(self.oldest()[0]) - self.shared.first)  # by all: they have heard as many events
+        if forgotten >= len(self.shared.positions):
             return None
-        return self.common.keys[:, :, forgotten:], self.common.values[:, :, forgotten:]
+        return self.shared.keys[:, :, forgotten:], self.shared.values[:, :, forgotten:]
 
-    def at(self, places: Sequence[int]) -> Mind:
+    def select(self, places: Sequence[int]) -> KVCache:
         """Give a copy with the candidates at some places only."""
         index, filled = torch.tensor(places, dtype=torch.long), int(self.filled().max()) if len(self.count) else 0
         keys, values = (m.new_zeros(m.shape[0], len(places), *m.shape[2:]) for m in (self.keys, self.values))
         for new, old in enumerate(places):  # what is empty is not copied
             keys[:, new, :, :filled] = self.keys[:, old, :, :filled]
             values[:, new, :, :filled] = self.values[:, old, :, :filled]
-        return Mind(
+        return KVCache(
             keys,
             values,
             self.starts[:, index],
@@ -112,10 +112,10 @@ class Mind:
             self.count[index],
             self.hidden[index],
             self.heads[list(places)],
-            self.common,
+            self.shared,
         )
 
-    def parted(self, rows: Sequence[int]) -> Mind:
+    def fork(self, rows: Sequence[int]) -> KVCache:
         """Give candidates, by their rows, that go on from what one has heard, which has nothing in common with others
         yet.
         """
@@ -124,7 +124,7 @@ class Mind:
         heard = self.keys[:, 0, :, slots], self.values[:, 0, :, slots], self.positions[0, slots]
         keys, values = (m.new_zeros(m.shape[0], count, *m.shape[2:]) for m in (self.keys, self.values))
         values[:, :, :, 0] = self.values[:, :, :, 0]
-        return Mind(
+        return KVCache(
             keys,
             values,
             self.starts.repeat(1, count, 1, 1),
@@ -133,48 +133,48 @@ class Mind:
             self.count.repeat(count),
             self.hidden.repeat(count, 1),
             self.heads.repeat(count, 0),
-            Common(*heard, end) if len(slots) else None,
+            SharedPrefix(*heard, end) if len(slots) else None,
         )
 
-    def alone(self, place: int) -> Mind:
+    def alone(self, place: int) -> KVCache:
         """Give a copy of one candidate that has nothing in common with others."""
-        mind = self.at([place])
-        if self.common is None:
-            return mind
-        alone = Mind(
-            self.keys.new_zeros(mind.keys.shape),
-            self.values.new_zeros(mind.values.shape),
-            mind.starts,
-            mind.positions[:, :1].repeat(1, self.window),
-            mind.rows,
-            mind.count,
-            mind.hidden,
-            mind.heads,
+        cache = self.select([place])
+        if self.shared is None:
+            return cache
+        alone = KVCache(
+            self.keys.new_zeros(cache.keys.shape),
+            self.values.new_zeros(cache.values.shape),
+            cache.starts,
+            cache.positions[:, :1].repeat(1, self.window),
+            cache.rows,
+            cache.count,
+            cache.hidden,
+            cache.heads,
         )
-        end = int(mind.count[0])
+        end = int(cache.count[0])
         events = torch.arange(max(1, end - self.window + 1), end)
-        shared, own = events[events < self.apart], events[events >= self.apart]
+        shared, own = events[events < self.own_start], events[events >= self.own_start]
         for new, common, old in (
-            (alone.keys, self.common.keys, mind.keys),
-            (alone.values, self.common.values, mind.values),
+            (alone.keys, self.shared.keys, cache.keys),
+            (alone.values, self.shared.values, cache.values),
         ):
             new[:, 0, :, 0] = old[:, 0, :, 0]
-            new[:, 0, :, alone.slots(shared)] = common[:, :, shared - self.common.first]
-            new[:, 0, :, alone.slots(own)] = old[:, 0, :, mind.slots(own)]
-        alone.positions[0, alone.slots(shared)] = self.common.positions[shared - self.common.first]
-        alone.positions[0, alone.slots(own)] = mind.positions[0, mind.slots(own)]
+            new[:, 0, :, alone.slots(shared)] = common[:, :, shared - self.shared.first]
+            new[:, 0, :, alone.slots(own)] = old[:, 0, :, cache.slots(own)]
+        alone.positions[0, alone.slots(shared)] = self.shared.positions[shared - self.shared.first]
+        alone.positions[0, alone.slots(own)] = cache.positions[0, cache.slots(own)]
         return alone
 
 
-def joined(minds: Sequence[Mind]) -> Mind:
-    """Give the candidates of several minds, which have nothing in common, as one."""
-    return Mind(
-        torch.cat([m.keys for m in minds], 1),
-        torch.cat([m.values for m in minds], 1),
-        torch.cat([m.starts for m in minds], 1),
-        torch.cat([m.positions for m in minds]),
-        torch.cat([m.rows for m in minds]),
-        torch.cat([m.count for m in minds]),
-        torch.cat([m.hidden for m in minds]),
-        np.concatenate([m.heads for m in minds]),
+def joined_caches(caches: Sequence[KVCache]) -> KVCache:
+    """Give the candidates of several caches, which have nothing in common, as one."""
+    return KVCache(
+        torch.cat([m.keys for m in caches], 1),
+        torch.cat([m.values for m in caches], 1),
+        torch.cat([m.starts for m in caches], 1),
+        torch.cat([m.positions for m in caches]),
+        torch.cat([m.rows for m in caches]),
+        torch.cat([m.count for m in caches]),
+        torch.cat([m.hidden for m in caches]),
+        np.concatenate([m.heads for m in caches]),
     )

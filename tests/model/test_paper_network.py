@@ -6,11 +6,11 @@ import torch
 
 from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column, TokenRows
 from cmt_bridge.model.checkpoint import read_original
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.network import (
+from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.model.paper_network import (
     ATTENTION_EPS,
-    Network,
-    NetworkConfig,
+    PaperConfig,
+    PaperNetwork,
     causal_linear_attention,
     feature_map,
     initial_tokens,
@@ -32,7 +32,7 @@ def test_attention_is_the_sum_over_the_past() -> None:
 
 
 @torch.no_grad()
-def test_steps_give_the_parallel_form(network: Network, words: TokenRows) -> None:
+def test_steps_give_the_parallel_form(network: PaperNetwork, words: TokenRows) -> None:
     rows, initial = torch.from_numpy(words), initial_tokens().repeat(2, 1, 1)
     parallel = network(rows, initial)
     state = network.state(2)
@@ -42,7 +42,7 @@ def test_steps_give_the_parallel_form(network: Network, words: TokenRows) -> Non
 
 
 @torch.no_grad()
-def test_engine_gives_the_network(network: Network, paper_engine: Engine, words: TokenRows) -> None:
+def test_engine_gives_the_network(network: PaperNetwork, paper_engine: PaperEngine, words: TokenRows) -> None:
     initial = initial_tokens()
     parallel = network(torch.from_numpy(words), initial.repeat(2, 1, 1))[:, 6:]
     state = paper_engine.state(2)
@@ -58,8 +58,10 @@ def test_engine_gives_the_network(network: Network, paper_engine: Engine, words:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-def test_fast_precisions_stay_near(network: Network, paper_engine: Engine, words: TokenRows, precision: str) -> None:
-    fast = Engine(network, precision)  # type: ignore[arg-type]
+def test_fast_precisions_stay_near(
+    network: PaperNetwork, paper_engine: PaperEngine, words: TokenRows, precision: str
+) -> None:
+    fast = PaperEngine(network, precision)  # type: ignore[arg-type]
     states = paper_engine.state(2), fast.state(2)
     for t in range(40):
         exact, near = (each.step(words[:, t], state) for each, state in zip((paper_engine, fast), states, strict=True))
@@ -67,7 +69,7 @@ def test_fast_precisions_stay_near(network: Network, paper_engine: Engine, words
     assert 0 < difference < 0.1
 
 
-def test_the_state_does_not_grow(paper_engine: Engine, words: TokenRows) -> None:
+def test_the_state_does_not_grow(paper_engine: PaperEngine, words: TokenRows) -> None:
     state = paper_engine.state(2)
     size = [part.numel() for part in state]
     for t in range(100):
@@ -75,7 +77,7 @@ def test_the_state_does_not_grow(paper_engine: Engine, words: TokenRows) -> None
     assert [part.numel() for part in state] == size
 
 
-def test_positions_wrap(words: TokenRows, network: Network) -> None:
+def test_positions_wrap(words: TokenRows, network: PaperNetwork) -> None:
     period = network.config.position_period
     rows = torch.from_numpy(words[:1, :1].copy())
     later = rows.clone()
@@ -83,7 +85,7 @@ def test_positions_wrap(words: TokenRows, network: Network) -> None:
     torch.testing.assert_close(network.embed_words(rows), network.embed_words(later))
 
 
-def test_losses_count_masked_words_only(network: Network, words: TokenRows) -> None:
+def test_losses_count_masked_words_only(network: PaperNetwork, words: TokenRows) -> None:
     rows = torch.from_numpy(words)
     hidden = network(rows, initial_tokens().repeat(2, 1, 1))[:, 6:-1]
     mask = torch.zeros(rows.shape[:2])
@@ -95,13 +97,13 @@ def test_losses_count_masked_words_only(network: Network, words: TokenRows) -> N
 
 
 def test_the_default_is_the_paper_s_size() -> None:
-    network = Network(NetworkConfig())
+    network = PaperNetwork(PaperConfig())
     assert sum(parameter.numel() for parameter in network.parameters()) == 39_006_324
     assert [head.out_features for head in network.heads] == [CLASSES[column] for column in SAMPLED]  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Network:
+def original(tmp_path_factory: pytest.TempPathFactory) -> PaperNetwork:
     folder = Path(__file__).resolve().parents[3] / "shared" / "reference" / "network"
     if not folder.is_dir():
         pytest.skip(f"needs the reference material in {folder}")
@@ -114,7 +116,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Network:
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_parity_with_the_original(original: Network, shared: Path) -> None:
+def test_parity_with_the_original(original: PaperNetwork, shared: Path) -> None:
     vectors = np.load(shared / "reference" / "network" / "parity.npz")
 
     def integers(key: str) -> torch.Tensor:
@@ -148,11 +150,11 @@ def test_parity_with_the_original(original: Network, shared: Path) -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 @torch.no_grad()
-def test_parity_of_the_recurrent_step(original: Network, shared: Path) -> None:
+def test_parity_of_the_recurrent_step(original: PaperNetwork, shared: Path) -> None:
     vectors = np.load(shared / "reference" / "network" / "parity.npz")
     long = vectors["long_tokens"].astype(np.int64)
     initial = vectors["init_tokens"][:1].astype(np.int64)
-    network_state, engine = original.state(), Engine(original)
+    network_state, engine = original.state(), PaperEngine(original)
     engine_state = engine.state()
     engine.prime(initial[0], engine_state)
     for x in original.embed_initial(torch.from_numpy(initial)).unbind(1):

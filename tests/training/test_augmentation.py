@@ -4,7 +4,7 @@ import pytest
 from cmt_bridge.compose.codec import Grid, GridNotes
 from cmt_bridge.core.form import NEW
 from cmt_bridge.core.instruments import Instrument
-from cmt_bridge.training.bends import bars_back, bend
+from cmt_bridge.training.augmentation import augment, bars_back
 from cmt_bridge.training.dataset import Dataset
 from cmt_bridge.training.examples import stretch_of
 
@@ -42,7 +42,7 @@ def test_harmony_longer_ago_than_a_return_is_new() -> None:
 def test_only_the_chosen_bars_are_bent(dataset: Dataset) -> None:
     stretch = stretch_of(dataset.training[0], 2, 400)
     chosen = np.array([1, 4])
-    notes, hits = bend(stretch.notes, chosen, np.random.default_rng(0))
+    notes, hits = augment(stretch.notes, chosen, np.random.default_rng(0))
     before, after = (n[~np.isin(n[:, Grid.ONSET] // 16, chosen)] for n in (stretch.notes, notes))
     assert (before == after).all()
     assert set((hits // 16).tolist()) <= {1, 4}
@@ -52,7 +52,7 @@ def test_only_the_chosen_bars_are_bent(dataset: Dataset) -> None:
 def test_a_bent_bar_has_other_ticks_and_the_same_pitches(dataset: Dataset, seed: int) -> None:
     stretch = stretch_of(dataset.training[seed], 0, 700)
     every = np.arange(stretch.bars)
-    notes, hits = bend(stretch.notes, every, np.random.default_rng(seed))
+    notes, hits = augment(stretch.notes, every, np.random.default_rng(seed))
     counts = {len(ticks_of(notes, bar)) for bar in every}
     assert len(counts) > 4  # the music has eight in each
     assert {int(hit) % 16 for hit in hits} & set(range(1, 16, 2))  # off its eighths
@@ -66,7 +66,7 @@ def test_a_bent_bar_has_other_ticks_and_the_same_pitches(dataset: Dataset, seed:
 
 def test_bent_notes_are_in_order_and_clean(dataset: Dataset) -> None:
     stretch = stretch_of(dataset.training[1], 0, 700)
-    notes, _ = bend(stretch.notes, np.arange(stretch.bars), np.random.default_rng(1))
+    notes, _ = augment(stretch.notes, np.arange(stretch.bars), np.random.default_rng(1))
     columns = (notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])
     assert (np.lexsort(columns) == np.arange(len(notes))).all()
     assert len(np.unique(notes[:, : Grid.DURATION], axis=0)) == len(notes)
@@ -76,13 +76,13 @@ def test_bent_notes_are_in_order_and_clean(dataset: Dataset) -> None:
 def test_what_lasted_until_the_next_onset_does_so_again() -> None:
     walk = np.array([(4 * beat, BASS, 40 + beat, 4, 80) for beat in range(4)], np.int64)
     for seed in range(20):
-        notes, _ = bend(walk, np.array([0]), np.random.default_rng(seed))
+        notes, _ = augment(walk, np.array([0]), np.random.default_rng(seed))
         kept = notes[notes[:, Grid.INSTRUMENT] == BASS]
         ends = [*kept[1:, Grid.ONSET].tolist(), 16]
         assert (kept[:, Grid.ONSET] + kept[:, Grid.DURATION]).tolist() == ends
 
 
 def test_silence_stays_silent() -> None:
-    notes, hits = bend(chords(C, (), C), np.array([1]), np.random.default_rng(0))
+    notes, hits = augment(chords(C, (), C), np.array([1]), np.random.default_rng(0))
     assert (notes == chords(C, (), C)).all()
     assert not len(hits)

@@ -15,45 +15,45 @@ from cmt_bridge.core.events import Part
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tokens import CHOSEN, Column
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.network import State, initial_tokens
+from cmt_bridge.model.decoding_state import DecodingState
+from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.model.paper_network import State, initial_tokens
 from cmt_bridge.model.rows import ROWS
 
-__all__ = ["PaperVoice", "Voice", "Word"]
+__all__ = ["Decoder", "PaperDecoder", "Word"]
 
 Word = npt.NDArray[np.int64]
 """One row of `TokenRows`."""
 
 
-class Voice(Protocol):
-    """The candidates of a session as a network has them in mind; `place` counts those that still go on.
+class Decoder(Protocol):
+    """The candidates of a decoding, as a network has them cached; `place` counts those that still go on.
 
     `breath` is the number of words that a note takes before the network hears it: one, or two where a simu-note's
     first note is said together with its beat word. `note_columns` are drawn for a note, in this order.
     `nucleus` is what of each column's chances is drawn from where nobody says otherwise.
     """
 
-    breath: int
+    words_per_step: int
     note_columns: tuple[Column, ...]
     nucleus: Mapping[Column, float]
 
     def begin(self, rows: Sequence[int], bar: int = 0) -> None:
         """Start candidates, by their rows in products (`rows_of`), before the first word, which is of a bar."""
 
-    def resume(self, minds: Sequence[Any], rows: Sequence[int]) -> None:
-        """Start a candidate for each mind that `mind` gave, by their rows."""
+    def resume(self, caches: Sequence[Any], rows: Sequence[int]) -> None:
+        """Start a candidate from each of the caches that `cache` returned, by their rows."""
 
     def fork(self, rows: Sequence[int]) -> None:
         """Let the only candidate go on as several, by their rows."""
 
-    def mind(self, place: int) -> Any:
-        """Give all that a candidate has in mind; later words do not touch it."""
+    def cache(self, place: int) -> Any:
+        """Return a copy of what a candidate has cached."""
 
-    def turn(self, part: Part, bar: int) -> bool:
+    def seek(self, part: Part, bar: int) -> bool:
         """Go on with another part, at a bar; False by a network that only ever goes forwards."""
 
-    def cross(self, place: int, cursor: Cursor) -> None:
+    def cross(self, place: int, cursor: DecodingState) -> None:
         """Prepare for a bar line."""
 
     def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
@@ -62,19 +62,19 @@ class Voice(Protocol):
         """
 
     def open(self, place: int, word: Word) -> None:
-        """Keep a beat word in mind, whose first note is drawn before the network hears it."""
+        """Keep a beat word, whose first note is drawn before the network hears it."""
 
-    def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
+    def feed(self, said: Sequence[Sequence[Word]], cursors: Sequence[DecodingState]) -> None:
         """Take in what each candidate has said since it was last asked."""
 
     def gathering(self) -> AbstractContextManager[None]:
         """Hear all that the body has one candidate hear together, at its end, where that is faster."""
 
-    def keep(self, places: Sequence[int]) -> None:
+    def select(self, places: Sequence[int]) -> None:
         """Let only the candidates at some places go on."""
 
 
-class PaperVoice:
+class PaperDecoder:
     """The paper's network: a word at a time, its attributes apart.
 
     Where it remembers only so many words, each candidate has two states: an older one that speaks, and one that began
@@ -82,7 +82,7 @@ class PaperVoice:
     network never meets a state fuller than those it was trained on, however long the piece.
     """
 
-    breath = 1
+    words_per_step = 1
     note_columns: tuple[Column, ...] = (Column.PITCH, Column.DURATION)
     # The paper's 0.9, but for columns where at 0.9 an instrument that enters seldom never does.
     nucleus: Mapping[Column, float] = dict.fromkeys(CHOSEN, 0.9) | {
@@ -91,7 +91,7 @@ class PaperVoice:
         Column.STRENGTH: 0.95,
     }
 
-    def __init__(self, engine: Engine, options: ComposeOptions) -> None:
+    def __init__(self, engine: PaperEngine, options: ComposeOptions) -> None:
         if options.style or options.key:
             raise UsageError("This model knows neither styles nor keys.", hint="Leave out --style and --key.")
         self.engine = engine
@@ -107,29 +107,29 @@ class PaperVoice:
 
     def begin(self, rows: Sequence[int], bar: int = 0) -> None:  # noqa: ARG002
         state, hidden = self._fresh
-        mind = State(*(torch.cat([part] * self._lanes, 1) for part in state)), torch.cat([hidden] * self._lanes)
-        self.resume([mind] * len(rows), rows)
+        cache = State(*(torch.cat([part] * self._lanes, 1) for part in state)), torch.cat([hidden] * self._lanes)
+        self.resume([cache] * len(rows), rows)
 
-    def resume(self, minds: Sequence[tuple[State, Tensor]], rows: Sequence[int]) -> None:
+    def resume(self, caches: Sequence[tuple[State, Tensor]], rows: Sequence[int]) -> None:
         empty = State(*(part[:, :0] for part in self._fresh[0]))
-        states = [mind[0] for mind in minds] or [empty]
+        states = [cache[0] for cache in caches] or [empty]
         self._state = State(*(torch.cat(parts, 1) for parts in zip(*states, strict=True)))
-        self._hidden = torch.cat([mind[1] for mind in minds]) if minds else self._fresh[1][:0]
+        self._hidden = torch.cat([cache[1] for cache in caches]) if caches else self._fresh[1][:0]
         self._rows = list(rows)
         self._ready.clear()
 
     def fork(self, rows: Sequence[int]) -> None:
-        self.resume([self.mind(0)] * len(rows), rows)
+        self.resume([self.cache(0)] * len(rows), rows)
 
-    def mind(self, place: int) -> tuple[State, Tensor]:
+    def cache(self, place: int) -> tuple[State, Tensor]:
         lanes = slice(place * self._lanes, (place + 1) * self._lanes)
         return State(*(part[:, lanes].clone() for part in self._state)), self._hidden[lanes].clone()
 
-    def turn(self, part: Part, bar: int) -> bool:  # noqa: ARG002
+    def seek(self, part: Part, bar: int) -> bool:  # noqa: ARG002
         return False
 
     @torch.inference_mode()
-    def cross(self, place: int, cursor: Cursor) -> None:
+    def cross(self, place: int, cursor: DecodingState) -> None:
         """Let the younger memory speak where the older is full, and begin a new one where it is time."""
         older = place * self._lanes
         younger, staggered = older + 1, cursor.younger_age < cursor.age
@@ -161,7 +161,7 @@ class PaperVoice:
     def gathering(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def hear(self, said: Sequence[Sequence[Word]], cursors: Sequence[Cursor]) -> None:
+    def feed(self, said: Sequence[Sequence[Word]], cursors: Sequence[DecodingState]) -> None:
         for cursor in cursors:
             cursor.age += 1
             cursor.younger_age += 1
@@ -174,7 +174,7 @@ class PaperVoice:
         lanes = range(self._lanes)
         return [(row // ROWS * self._lanes + lane) * ROWS + row % ROWS for row in self._rows for lane in lanes]
 
-    def keep(self, places: Sequence[int]) -> None:
+    def select(self, places: Sequence[int]) -> None:
         lanes = [place * self._lanes + lane for place in places for lane in range(self._lanes)]
         index = torch.tensor(lanes, dtype=torch.long)
         self._state = State(*(part[:, index] for part in self._state))

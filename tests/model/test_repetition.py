@@ -11,18 +11,18 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.composer_voice import ComposerEngine
-from cmt_bridge.model.cursor import Cursor
-from cmt_bridge.model.engine import Engine
-from cmt_bridge.model.recall import INSTRUMENT, ONSET, PITCH, Recall
-from cmt_bridge.model.session import Session, compose
+from cmt_bridge.model.decoding import Decoding, compose
+from cmt_bridge.model.decoding_state import DecodingState
+from cmt_bridge.model.event_decoder import EventEngine
+from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.model.repetition import INSTRUMENT, ONSET, PITCH, RepetitionBias
 
 PIANO, BASS = int(Instrument.PIANO), int(Instrument.BASS)
 
 
-def after_a_phrase(*, follows: bool = True) -> Cursor:
+def after_a_phrase(*, follows: bool = True) -> DecodingState:
     """Give a cursor at tick 4 of the fifth bar: bar 1 had piano on ticks 0 and 8, all others bass on tick 0."""
-    cursor = Cursor()
+    cursor = DecodingState()
     for bar in range(PHRASE):
         cursor.start_bar()
         for tick, instrument, pitch in ((0, PIANO, 60), (8, PIANO, 65)) if bar == 0 else ((0, BASS, 40),):
@@ -35,7 +35,7 @@ def after_a_phrase(*, follows: bool = True) -> Cursor:
 
 
 def test_onsets_lean_on_those_of_the_bars_before() -> None:
-    leaning = Recall(1.0).lean(Column.BEAT, after_a_phrase())
+    leaning = RepetitionBias(1.0).bias(Column.BEAT, after_a_phrase())
     assert leaning is not None
     assert leaning[1] == pytest.approx(ONSET)  # tick 0, in all four bars
     assert leaning[9] == pytest.approx(ONSET / 4)
@@ -43,11 +43,11 @@ def test_onsets_lean_on_those_of_the_bars_before() -> None:
 
 
 def test_pitches_lean_on_the_same_instrument_and_half_bar_of_the_phrase_before() -> None:
-    leaning = Recall(0.5).lean(Column.PITCH, after_a_phrase())
+    leaning = RepetitionBias(0.5).bias(Column.PITCH, after_a_phrase())
     assert leaning is not None
     assert np.flatnonzero(leaning).tolist() == [61]
     assert leaning[61] == pytest.approx(0.5 * PITCH)
-    players = Recall(1.0).lean(Column.INSTRUMENT, after_a_phrase())
+    players = RepetitionBias(1.0).bias(Column.INSTRUMENT, after_a_phrase())
     assert players is not None
     assert np.flatnonzero(players).tolist() == [PIANO]
     assert players[PIANO] == INSTRUMENT
@@ -55,27 +55,27 @@ def test_pitches_lean_on_the_same_instrument_and_half_bar_of_the_phrase_before()
 
 def test_bars_that_are_free_are_not_touched() -> None:
     free = after_a_phrase(follows=False)
-    assert Recall(1.0).lean(Column.BEAT, free) is None
+    assert RepetitionBias(1.0).bias(Column.BEAT, free) is None
     free.hits[4] = 2
-    assert Recall(1.0).lean(Column.BEAT, free) is not None
-    assert Recall(0.0).lean(Column.BEAT, after_a_phrase()) is None
-    assert Recall(1.0).lean(Column.BEAT, Cursor(follow_density=True)) is None
-    assert Recall(1.0).lean(Column.DURATION, after_a_phrase()) is None
+    assert RepetitionBias(1.0).bias(Column.BEAT, free) is not None
+    assert RepetitionBias(0.0).bias(Column.BEAT, after_a_phrase()) is None
+    assert RepetitionBias(1.0).bias(Column.BEAT, DecodingState(follow_density=True)) is None
+    assert RepetitionBias(1.0).bias(Column.DURATION, after_a_phrase()) is None
 
 
 def test_drums_have_no_harmony_to_return_to() -> None:
     cursor = after_a_phrase()
     cursor.instrument = int(Instrument.DRUMS)
-    assert Recall(1.0).lean(Column.PITCH, cursor) is None
+    assert RepetitionBias(1.0).bias(Column.PITCH, cursor) is None
 
 
-def test_followed_bars_return_and_still_obey(engine: Engine | ComposerEngine) -> None:
+def test_followed_bars_return_and_still_obey(engine: PaperEngine | EventEngine) -> None:
     """More pitches stand where they stood four bars ago, and densities are those of the picture either way."""
     control = ControlTrack(TempoMap.constant(120), (8,) * 20, (), 320)
     options = ComposeOptions(density_control=(1.0,), instruments=(Instrument.PIANO,))
     shares = []
     for recall in (0.0, 3.0):
-        (rows,) = compose(Session(engine, control, replace(options, recall=recall)))
+        (rows,) = compose(Decoding(engine, control, replace(options, recall=recall)))
         notes = decode(rows)
         onset = notes[:, Grid.ONSET]
         density = np.bincount(np.unique(onset) // 16, minlength=20)[:19]

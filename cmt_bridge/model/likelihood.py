@@ -12,30 +12,30 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from cmt_bridge.core.events import START, EventRows, Field
-from cmt_bridge.model.composer import Block, Composer
+from cmt_bridge.model.event_network import Block, EventTransformer
 
-__all__ = ["field_surprises", "surprises", "surprises_together"]
+__all__ = ["field_nll", "nll", "shared_nll"]
 
 Heard = list[tuple[Tensor, Tensor]]
 """Keys and values (1, H, events, D) of each block."""
 
 
 @torch.inference_mode()
-def field_surprises(network: Composer, rows: EventRows) -> dict[Field, Tensor]:
+def field_nll(network: EventTransformer, rows: EventRows) -> dict[Field, Tensor]:
     """Give the loss in nats of each field at each event (T) after the first; 0 where a field is not said."""
     events = torch.from_numpy(rows)[None]
     hidden, said = network(events[:, :-1]), events[:, 1:]
     return _losses(network, hidden, said, said[..., Field.PLACE] != START)
 
 
-def surprises(network: Composer, rows: EventRows) -> npt.NDArray[np.float32]:
+def nll(network: EventTransformer, rows: EventRows) -> npt.NDArray[np.float32]:
     """Give the loss in nats of each event (T) after the first, all its fields together."""
-    total: npt.NDArray[np.float32] = torch.stack(list(field_surprises(network, rows).values())).sum(0).numpy()
+    total: npt.NDArray[np.float32] = torch.stack(list(field_nll(network, rows).values())).sum(0).numpy()
     return total
 
 
 @torch.inference_mode()
-def surprises_together(network: Composer, versions: Sequence[EventRows], last: int) -> list[float]:
+def shared_nll(network: EventTransformer, versions: Sequence[EventRows], last: int) -> list[float]:
     """Give the loss in nats of the `last` events of some versions of the same music, one or more, summed up for each.
 
     What they begin with in common is heard once.
@@ -60,7 +60,7 @@ def _common(versions: Sequence[EventRows]) -> int:
 
 
 def _hear(
-    network: Composer, events: Tensor, first: int, last: int, before: Heard | None = None
+    network: EventTransformer, events: Tensor, first: int, last: int, before: Heard | None = None
 ) -> tuple[Tensor, Heard]:
     """Hear events (1, T, fields) from the one numbered `first` on, behind keys and values of those before it.
 
@@ -71,17 +71,17 @@ def _hear(
     audible = torch.ones(length - first, length, dtype=torch.bool).tril(first)
     x, heard = network.embed(events[:, first:]), []
     for number, block in enumerate(cast(Sequence[Block], network.blocks), 1):
-        q, k, v = block.asked(x, cos, sin)
+        q, k, v = block.project(x, cos, sin)
         if before is not None:
             k, v = (torch.cat(parts, 2) for parts in zip(before[number - 1], (k, v), strict=True))
         if number == len(network.blocks):  # of what is not asked for, keys and values are enough
             x, q, audible = x[:, -last:], q[:, :, -last:], audible[-last:]
-        x = block.answered(x, F.scaled_dot_product_attention(q, k, v, attn_mask=audible))
+        x = block.combine(x, F.scaled_dot_product_attention(q, k, v, attn_mask=audible))
         heard.append((k, v))
     return network.norm(x), heard
 
 
-def _losses(network: Composer, hidden: Tensor, said: Tensor, counts: Tensor) -> dict[Field, Tensor]:
+def _losses(network: EventTransformer, hidden: Tensor, said: Tensor, counts: Tensor) -> dict[Field, Tensor]:
     losses = {}
     for field, where, values in network.field_losses(hidden, said, counts):
         losses[field] = torch.zeros(said.shape[1]).index_put((where,), values)

@@ -1,4 +1,4 @@
-"""The network laid out for decoding: the same numbers as `Network.step`, with less to read and fewer calls.
+"""The network laid out for decoding: the same numbers as `PaperNetwork.step`, with less to read and fewer calls.
 
 What depends on a class alone is computed once: the embedding tables are multiplied through the input linear, so that
 a word enters as a sum of table rows. Queries, keys and values share one matrix, and so do the six heads. A token then
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from cmt_bridge.core.tokens import CLASSES, SAMPLED, Column
 from cmt_bridge.errors import UsageError
-from cmt_bridge.model.network import ATTENTION_EPS, Network, State, feature_map
+from cmt_bridge.model.paper_network import ATTENTION_EPS, PaperNetwork, State, feature_map
 from cmt_bridge.model.rows import Product, in_blocks, padded
 
-__all__ = ["Engine", "Precision", "linear"]
+__all__ = ["PaperEngine", "Precision", "linear"]
 
 Precision = Literal["float32", "bfloat16", "int8"]
 STEPS = 63
@@ -76,13 +76,13 @@ def _int8_linear(weight: Tensor, bias: Tensor) -> Product:
     return product
 
 
-class Engine:
+class PaperEngine:
     """Decode with a network: `enter` words, `step`, read `type_logits` and `logits`. Inference only.
 
     Raises `UsageError` where the machine has no int8 kernels.
     """
 
-    def __init__(self, network: Network, precision: Precision = "float32") -> None:
+    def __init__(self, network: PaperNetwork, precision: Precision = "float32") -> None:
         if precision not in get_args(Precision):
             raise UsageError(f"There is no precision {precision}.", hint=f"Choose {', '.join(get_args(Precision))}.")
         self.network = network.eval()
@@ -99,7 +99,7 @@ class Engine:
         self.weights = sum(p.numel() for p in network.layers.parameters())
         """Number of weights read for every token."""
 
-    def _lay_out(self, network: Network, precision: Precision) -> None:
+    def _lay_out(self, network: PaperNetwork, precision: Precision) -> None:
         config, embed_in = network.config, network.embed_in
         offset = 0
         self._tables: list[Tensor] = []
