@@ -36,8 +36,8 @@ from cmt_bridge.model.registry import DEFAULT
 from cmt_bridge.pipeline import load_engine
 from cmt_bridge.regeneration import CANDIDATES
 from cmt_bridge.service.client import Client
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.training.dataset import open_dataset
 from cmt_bridge.training.likelihood import infilling, middles_of
 
@@ -52,8 +52,8 @@ def times(model: str, folder: Path, density: int) -> None:
     options = ComposeOptions(density_control=(1.0,))
     (rows,) = compose(Decoding(load_engine(model)[1], control, options))
     score = realize(rows, control, options, title="music")
-    facts = Facts("score", "2026-01-01T00:00:00+00:00")
-    project = Project.create(folder / f"{density}.cmt", "clip.mp4", "", [Draft(score, facts)])
+    facts = TakeInfo("score", "2026-01-01T00:00:00+00:00")
+    project = TakeFolder.create(folder / f"{density}.cmt", "clip.mp4", "", [NewTake(score, facts)])
     notes = sum(len(track.notes) for track in score.tracks)
     print(f"{COUNT} of {BARS} bars, {density} onsets and {notes / BARS:.0f} notes a bar, {CANDIDATES} candidates")
     print(f"{'':22} {'s':>6} {'goal':>6} {'x goal':>7}")

@@ -22,8 +22,8 @@ from cmt_bridge.config import CONFIG_VARIABLE, Outputs, read_config, watched
 from cmt_bridge.core.files import opened
 from cmt_bridge.errors import CmtBridgeError, InputError, ScoreError, UsageError
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.whereabouts import project_of
+from cmt_bridge.takes.locate import find_take_folder
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.delivery import dropped
 from cmt_bridge.verbs.export import add_to, export
 from tests.clips import panning, write_clip
@@ -252,7 +252,7 @@ def test_a_received_folder_does_no_harm(place: Place, name: str) -> None:
 
 def test_a_take_of_before_its_files_were_recorded_is_dropped(place: Place) -> None:
     place.edit("take 1/take.json", lambda data: data.pop("files"))
-    project = Project(place.project)
+    project = TakeFolder(place.project)
     written, notes = dropped(project, replace(Outputs(), files=("midi", "score", "preview")))
     assert [Path(path).name for path in written] == ["clip.mid", "clip.score.json"]
     assert notes == []
@@ -264,7 +264,7 @@ def test_no_copy_is_made_of_a_film_that_is_elsewhere_unless_the_person_says_so(p
     film = place.outside / "private.mp4"
     write_clip(film, panning(1, 25, 30))
     place.link("clip.mp4", film)
-    project = Project(place.project)
+    project = TakeFolder(place.project)
     outcome = delivered(
         project, [project.take(1)], replace(Outputs(), files=("preview",)), place.clip, notes=[], seconds={}
     )
@@ -276,9 +276,9 @@ def test_a_damaged_project_beside_a_clip_is_no_reason_to_refuse_it(place: Place)
     other = place.clip.with_name("other.mp4")
     other.write_bytes(b"another video")
     (place.project / "project.json").write_text("[")
-    assert project_of(other) is None
+    assert find_take_folder(other) is None
     with pytest.raises(ScoreError, match=r"project\.json"):
-        project_of(place.clip)
+        find_take_folder(place.clip)
 
 
 def test_an_honest_folder_gets_all_it_asks_for(place: Place) -> None:
@@ -291,7 +291,7 @@ def test_an_honest_folder_gets_all_it_asks_for(place: Place) -> None:
 
 def test_a_folder_may_name_places_in_the_folder_that_is_watched(place: Place, tmp_path: Path) -> None:
     place.drop("../Session/MIDI")
-    project = Project(place.project)
+    project = TakeFolder(place.project)
     assert dropped(project, read_config(place.clip.parent).outputs)[0] == []
     with watched(tmp_path):
         written, notes = dropped(project, read_config(place.clip.parent).outputs)
@@ -301,7 +301,7 @@ def test_a_folder_may_name_places_in_the_folder_that_is_watched(place: Place, tm
 
 def test_the_person_may_allow_a_place(place: Place, tmp_path: Path) -> None:
     place.drop("~/Session")
-    project = Project(place.project)
+    project = TakeFolder(place.project)
     (_, (note,)) = dropped(project, read_config(place.clip.parent).outputs)
     assert "places of [outputs] in" in note
     (tmp_path / "config").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from cmt_bridge.takes.project import SUFFIX
+from cmt_bridge.takes.take_folder import SUFFIX
 from soaking.clips import QUICK, SLOW
 from soaking.ledger import Row
 from soaking.mounts import bind, fill, mounted, unmount

@@ -18,8 +18,8 @@ from cmt_bridge.core.files import is_temporary, sha256_of
 from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.outputs.scorefile import read_score
 from cmt_bridge.service.reason import reason_file
-from cmt_bridge.takes.project import SUFFIX, Project
 from cmt_bridge.takes.take import Take
+from cmt_bridge.takes.take_folder import SUFFIX, TakeFolder
 from soaking.ledger import Expected, Row
 from soaking.world import World
 
@@ -50,7 +50,7 @@ def _astray(world: World, jobs: Sequence[sqlite3.Row]) -> list[Path]:
     for job in jobs:
         folder = Path((json.loads(job["outcome"]) or {}).get("project") or world.folder)
         if not folder.is_relative_to(world.folder) and not folder.is_relative_to(world.home):
-            project = Project(folder)
+            project = TakeFolder(folder)
             made = project.takes_of(job["key"]) if folder.is_dir() else []
             if made and len(made) == len(project.takes()):
                 shutil.rmtree(folder)
@@ -65,9 +65,9 @@ def _inspect_takes(world: World, row: Row, jobs: Sequence[sqlite3.Row]) -> Count
     keys: Counter[str] = Counter()
     for folder in sorted(world.folder.rglob(f"*{SUFFIX}")):
         for take in [] if is_temporary(folder.name) else _takes(folder, row):
-            keys[take.facts.key] += 1
-            if take.facts.verb == "score":
-                scores[str(take.facts.request.get("video_sha256"))] += 1
+            keys[take.info.key] += 1
+            if take.info.verb == "score":
+                scores[str(take.info.request.get("video_sha256"))] += 1
     for key in keys.keys() - {job["key"] for job in jobs}:
         row.blame("stray", f"{keys[key]} takes of no job")
     for job in jobs:
@@ -82,7 +82,7 @@ def _inspect_takes(world: World, row: Row, jobs: Sequence[sqlite3.Row]) -> Count
 
 def _takes(folder: Path, row: Row) -> Sequence[Take]:
     """Give the takes of a project, and check that all in it fits."""
-    project = Project(folder)
+    project = TakeFolder(folder)
     try:
         project.videos()
         takes, current = project.takes(), project.current()

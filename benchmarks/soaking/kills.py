@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cmt_bridge.takes.project import SUFFIX
+from cmt_bridge.takes.take_folder import SUFFIX
 from soaking.clips import SLOW
 from soaking.ledger import Row
 from soaking.trial import Soak, Trial

@@ -165,9 +165,9 @@ def _rehearse(request: StreamRequest, as_json: bool) -> None:
     """Print what would be sent; what has no take yet is composed as `score` does it, and not kept."""
     from cmt_bridge.live.music import Music
     from cmt_bridge.live.rehearsal import rehearse
-    from cmt_bridge.takes.whereabouts import project_of
+    from cmt_bridge.takes.locate import find_take_folder
 
-    project = None if request.fresh else project_of(request.path)
+    project = None if request.fresh else find_take_folder(request.path)
     music = Music.of_take(project.current()) if project is not None else Music.of_score(_composed(request))
     for each in rehearse(music, request):
         if as_json:

@@ -214,9 +214,9 @@ class Conductor:
 
     def _current(self) -> Music | None:
         """Read the music of the current take, where there is one. Raises `ScoreError`, `MidiError`."""
-        from cmt_bridge.takes.whereabouts import project_of
+        from cmt_bridge.takes.locate import find_take_folder
 
-        project = project_of(self.request.path)
+        project = find_take_folder(self.request.path)
         if project is None:
             if not self.request.path.exists():
                 raise InputError(f"There is no {self.request.path}.", hint="Check its name.")
@@ -241,10 +241,10 @@ class Conductor:
                     self._go_over(music)
 
     def _number(self) -> int | None:
-        from cmt_bridge.takes.project import Project
+        from cmt_bridge.takes.take_folder import TakeFolder
 
         assert self._take is not None
-        now = Project(self._take[0]).history().now
+        now = TakeFolder(self._take[0]).history().now
         return now.current if now is not None else None
 
     def _go_over(self, music: Music) -> None:

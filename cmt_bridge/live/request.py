@@ -81,10 +81,10 @@ def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:
 
 def _next_seed(path: Path) -> int:
     """Return the first seed that a video has no take of, so that what is composed anew is other music."""
+    from cmt_bridge.takes.locate import find_take_folder
     from cmt_bridge.takes.seeds import next_seed
-    from cmt_bridge.takes.whereabouts import project_of
 
-    project = project_of(path)
+    project = find_take_folder(path)
     return next_seed(project.takes()) if project is not None else 0
 
 

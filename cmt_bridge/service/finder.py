@@ -19,7 +19,7 @@ from cmt_bridge.service.reason import take_back, tell
 from cmt_bridge.service.scan import Scan, Scanner
 from cmt_bridge.service.signature import Signature
 from cmt_bridge.service.watch import Watch
-from cmt_bridge.takes.project import PROJECT, Project
+from cmt_bridge.takes.take_folder import PROJECT, TakeFolder
 
 __all__ = ["Finder"]
 
@@ -199,7 +199,7 @@ class Finder:
                 changed = Signature.of(file.lstat())
                 if self._projects.get(path) == changed:
                     continue
-                videos = Project(self.folder / path).videos()
+                videos = TakeFolder(self.folder / path).videos()
                 beside = Path(path).parent
                 scored += [(video["sha256"], (beside / video["name"]).as_posix(), path) for video in videos]
                 self._projects[path] = changed

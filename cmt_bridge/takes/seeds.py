@@ -14,9 +14,9 @@ def next_seed(takes: Sequence[Take], count: int = 1, key: str = "") -> int:
 
     A request that was begun before, which its `key` tells, goes on with the seeds it had.
     """
-    scored = [take for take in takes if take.facts.verb != "regenerate"]
-    begun = [take.facts.seed for take in scored if key and take.facts.key == key]
-    return min(begun) if begun else unused((take.facts.seed for take in scored), count)
+    scored = [take for take in takes if take.info.verb != "regenerate"]
+    begun = [take.info.seed for take in scored if key and take.info.key == key]
+    return min(begun) if begun else unused((take.info.seed for take in scored), count)
 
 
 def unused(used: Iterable[int], count: int = 1) -> int:

@@ -14,13 +14,13 @@ from cmt_bridge.core.score import Score
 from cmt_bridge.errors import ScoreError
 from cmt_bridge.outputs.scorefile import read_score
 
-__all__ = ["MIDI", "Draft", "Facts", "Take"]
+__all__ = ["MIDI", "NewTake", "Take", "TakeInfo"]
 
 MIDI: Final = ".mid"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TakeInfo:
     """How a take came to be.
 
     `verb` is `score` or `regenerate`, `made` the time in UTC, `origin` the take it was made from. `key` is the same for
@@ -57,7 +57,7 @@ class Facts:
         }
 
     @classmethod
-    def from_json(cls, data: Any, *, source: str) -> Facts:
+    def from_json(cls, data: Any, *, source: str) -> TakeInfo:
         """Read the JSON form. Raises `ScoreError` where it is none; `source` names the file."""
         try:
             return cls(
@@ -108,12 +108,12 @@ class Take:
 
     number: int
     folder: Path
-    facts: Facts
+    info: TakeInfo
 
     @property
     def midi(self) -> Path:
         """Its MIDI file. Raises `ScoreError` where somebody took it away."""
-        recorded = [name for name in self.facts.files or () if name.endswith(MIDI)]
+        recorded = [name for name in self.info.files or () if name.endswith(MIDI)]
         found = [path for name in recorded if is_there(path := self.folder / name)]
         found = found or sorted(self.folder.glob(f"*{MIDI}"))
         if not found:
@@ -126,10 +126,10 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Draft:
+class NewTake:
     """A take that is not written yet; `midi` are the bytes of its MIDI file where they do not come from the score."""
 
     score: Score
-    facts: Facts
+    info: TakeInfo
     metadata: VideoMetadata | None = None
     midi: bytes | None = None

@@ -25,9 +25,9 @@ def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
 
     Raises `ScoreError` where it has none.
     """
-    from cmt_bridge.takes.whereabouts import scored_project
+    from cmt_bridge.takes.locate import require_take_folder
 
-    project = scored_project(path)
+    project = require_take_folder(path)
     history, current = project.history(), project.current()
     return {
         "project": str(project.folder),
@@ -39,7 +39,7 @@ def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
                 "take": take.number,
                 "folder": str(take.folder),
                 "mark": history.marks.get(take.number, ""),
-                **{name: value for name, value in take.facts.to_json().items() if not name.startswith("format")},
+                **{name: value for name, value in take.info.to_json().items() if not name.startswith("format")},
                 **(_figures(take) if figures else {}),
             }
             for take in project.takes()
@@ -62,9 +62,9 @@ def _figures(take: Take) -> dict[str, Any]:
     made, precision = score.provenance.model, score.provenance.options.get("precision", PRECISIONS[0])
     settings |= {"model": made} if made not in ("", DEFAULT) else {}
     settings |= {"precision": str(precision)} if precision != PRECISIONS[0] else {}
-    asked = take.facts.request
+    asked = take.info.request
     settings |= {name: str(asked[name]) for name in ("tempo", "tempo_range", "cut_sensitivity") if name in asked}
-    figures = summary(score, take.folder, take.facts.seed)
+    figures = summary(score, take.folder, take.info.seed)
     wanted = ("tempo", "bars", "duration", "notes", "heard_key", "asked_key")
     return {name: figures[name] for name in wanted} | {"settings": settings}
 
@@ -75,9 +75,9 @@ def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
 
     Raises `ScoreError` where the path has no takes, `UsageError` where the choice cannot be made.
     """
-    from cmt_bridge.takes.whereabouts import scored_project
+    from cmt_bridge.takes.locate import require_take_folder
 
-    project = scored_project(path)
+    project = require_take_folder(path)
     if verb in ("undo", "redo") and number is not None:
         raise UsageError(f"{verb} takes no number of a take.", hint="Use `choose` to go to a take.")
     if verb == "choose" and number is None:
@@ -108,12 +108,12 @@ def compare(path: Path, first: int, second: int) -> dict[str, Any]:
 
     Raises `UsageError` where there is no such take, `ScoreError`, `MidiError` where one cannot be read.
     """
-    from cmt_bridge.takes.difference import difference
-    from cmt_bridge.takes.whereabouts import scored_project
+    from cmt_bridge.takes.diff import diff
+    from cmt_bridge.takes.locate import require_take_folder
 
-    project = scored_project(path)
+    project = require_take_folder(path)
     before, after = project.take(first), project.take(second)
-    found = difference(before, after)
+    found = diff(before, after)
     return {
         "project": str(project.folder),
         "first": first,
@@ -135,9 +135,9 @@ def list_markers(path: Path, number: int | None = None) -> dict[str, Any]:
     Raises `ScoreError` where the path has no takes, `UsageError` where there is no such take.
     """
     from cmt_bridge.core.tempo import TICKS_PER_BAR, TICKS_PER_QUARTER
-    from cmt_bridge.takes.whereabouts import scored_project
+    from cmt_bridge.takes.locate import require_take_folder
 
-    project = scored_project(path)
+    project = require_take_folder(path)
     take = project.current() if number is None else project.take(number)
     score = take.score()
     found = []

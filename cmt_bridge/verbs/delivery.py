@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cmt_bridge.config import Outputs
-    from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
+    from cmt_bridge.takes.take_folder import TakeFolder
 
 __all__ = ["delivered", "dropped", "placed"]
 
@@ -34,7 +34,7 @@ def placed(project: Path) -> Outputs:
 
 
 def delivered(
-    project: Project,
+    project: TakeFolder,
     takes: list[Take],
     outputs: Outputs,
     video: Path | None,
@@ -49,7 +49,7 @@ def delivered(
     files, left = dropped(project, outputs)
     current = project.current().number
     made = [
-        summary(take.score(), take.folder, take.facts.seed, take.number) | {"current": take.number == current}
+        summary(take.score(), take.folder, take.info.seed, take.number) | {"current": take.number == current}
         for take in takes
     ]
     return Outcome(
@@ -62,11 +62,11 @@ def delivered(
     )
 
 
-def _previewed(project: Project, take: Take, video: Path) -> list[str]:
+def _previewed(project: TakeFolder, take: Take, video: Path) -> list[str]:
     """Put the music of a take under its video, once; return a sentence where that cannot be."""
     from cmt_bridge.core.files import inside
     from cmt_bridge.midi.file import read_midi_bytes
-    from cmt_bridge.takes.drop import previews_of
+    from cmt_bridge.takes.publish import previews_of
     from cmt_bridge.verbs.preview import PreviewOptions, under_film
 
     if previews_of(take):
@@ -82,13 +82,13 @@ def _previewed(project: Project, take: Take, video: Path) -> list[str]:
     return list(made.notes)
 
 
-def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
+def dropped(project: TakeFolder, outputs: Outputs) -> tuple[list[str], list[str]]:
     """Drop the files of the current take; give them, and sentences about those that were left alone."""
-    from cmt_bridge.takes.drop import drop, drop_folder
+    from cmt_bridge.takes.publish import publish, publish_folder
     from cmt_bridge.verbs.export import export
 
     try:
-        found = drop(project, outputs)
+        found = publish(project, outputs)
     except UsageError as error:  # whoever can refuses it before; now the take is there, which is what was asked for
         return [], [str(error)]
     notes = [
@@ -106,7 +106,7 @@ def dropped(project: Project, outputs: Outputs) -> tuple[list[str], list[str]]:
             made = export(
                 project.folder,
                 outputs.projects,
-                folder=drop_folder(project, outputs),
+                folder=publish_folder(project, outputs),
                 start=outputs.start,
                 rate=outputs.rate,
             )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.score import Score
     from cmt_bridge.projects.arrangement import Arrangement, Film
-    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take_folder import TakeFolder
 
 __all__ = ["FORMATS", "Exported", "Format", "add_to", "arrangement_of", "export", "format_of", "music_of"]
 
@@ -91,7 +91,7 @@ def format_of(name: str) -> Format:
 @takes_paths
 def arrangement_of(
     path: Path, take: int | None = None, *, start: str | None = None, rate: str | None = None
-) -> tuple[Arrangement, Project, int]:
+) -> tuple[Arrangement, TakeFolder, int]:
     """Give the music for a video, or for its project folder, with its project and the number of the take that is heard.
 
     That is the current one where none is named; takes that were rejected are left out. `start` is the timecode of the
@@ -103,9 +103,9 @@ def arrangement_of(
     from cmt_bridge.core.timecode import counting_of
     from cmt_bridge.midi.markers import markers_in
     from cmt_bridge.projects.arrangement import arranged, version_of
-    from cmt_bridge.takes.whereabouts import scored_project
+    from cmt_bridge.takes.locate import require_take_folder
 
-    project = scored_project(path)
+    project = require_take_folder(path)
     heard = project.current() if take is None else project.take(take)
     marks = project.history().marks
     kept = [each for each in project.takes() if each.number == heard.number or marks.get(each.number) != "rejected"]
@@ -150,7 +150,7 @@ def _labelled(score: Score, film: Film) -> Score:
     return score if found is None else replace(score, frame_rate=found[0].as_integer_ratio(), timecode=found[1])
 
 
-def _film(path: Path, project: Project, metadata: VideoMetadata) -> Film | None:
+def _film(path: Path, project: TakeFolder, metadata: VideoMetadata) -> Film | None:
     """Give the video of a take, where it is there."""
     from cmt_bridge.projects.arrangement import Film
 

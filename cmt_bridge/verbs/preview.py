@@ -13,8 +13,8 @@ from cmt_bridge.errors import OutputError, ScoreError, UsageError
 
 if TYPE_CHECKING:
     from cmt_bridge.outputs.audio import Renderer
-    from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
+    from cmt_bridge.takes.take_folder import TakeFolder
 
 __all__ = ["PreviewOptions", "Previewed", "preview", "under_film"]
 
@@ -80,10 +80,10 @@ def preview(
     lies beside the film and has the take's number in its name; else it lies beside the music. Nothing that is there is
     touched. Raises `ScoreError`, `MidiError`, `VideoError`, `UsageError`, `MissingError`, `OutputError`.
     """
-    from cmt_bridge.takes.whereabouts import project_of
+    from cmt_bridge.takes.locate import find_take_folder
 
     options = options or PreviewOptions()
-    project = project_of(path)
+    project = find_take_folder(path)
     if project is None:
         if take is not None or every:
             raise UsageError(f"{path} has no takes to choose from.", hint="Leave --take out.")
@@ -97,7 +97,7 @@ def preview(
     return [_written(each, video, output, options, progress) for each in music]
 
 
-def _chosen(project: Project, path: Path, number: int | None, every: bool) -> list[Take]:
+def _chosen(project: TakeFolder, path: Path, number: int | None, every: bool) -> list[Take]:
     """Return the takes that are meant: by number, all of them, the one that the path lies in, or the current one."""
     if every:
         return project.takes()
@@ -108,7 +108,7 @@ def _chosen(project: Project, path: Path, number: int | None, every: bool) -> li
     return inside[:1] or [project.current()]
 
 
-def _film_of(project: Project, path: Path) -> Path | None:
+def _film_of(project: TakeFolder, path: Path) -> Path | None:
     """Return the film that a path is, or the one beside the project."""
     from cmt_bridge.verbs.export import ARRAYS
 
@@ -118,7 +118,7 @@ def _film_of(project: Project, path: Path) -> Path | None:
     return next((each for each in there if each.is_file() and each.suffix.lower() not in ARRAYS), None)
 
 
-def _music_of_take(project: Project, take: Take, video: Path | None) -> _Music:
+def _music_of_take(project: TakeFolder, take: Take, video: Path | None) -> _Music:
     from cmt_bridge.midi.file import read_midi_bytes
 
     folder = project.folder.parent if video is None else video.parent

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from cmt_bridge.core.score import Score
     from cmt_bridge.outputs.edited import Edited
     from cmt_bridge.regeneration import Regenerated
-    from cmt_bridge.takes.project import Project
-    from cmt_bridge.takes.take import Draft, Take
+    from cmt_bridge.takes.take import NewTake, Take
+    from cmt_bridge.takes.take_folder import TakeFolder
 
 __all__ = ["RegenerateRequest", "regenerate"]
 
@@ -108,7 +108,7 @@ class _Source:
 
     score: Score
     home: Path
-    project: Project | None
+    project: TakeFolder | None
     take: Take | None
 
 
@@ -128,7 +128,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     if source.project is not None and request.output is None:
         there = source.project.takes_of(request.key)
         if len(there) >= request.variations:
-            source.project.settle(there[0])
+            source.project.recover(there[0])
             return _delivered(request, source.project, there, [], {}, {})
         placed(source.project.folder)
     timings = Timings()
@@ -194,12 +194,12 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
 def _source(request: RegenerateRequest) -> _Source:
     """Find what is composed anew: what a request began with holds to its end. Raises `ScoreError` where nothing is."""
     from cmt_bridge.outputs.scorefile import find_score, read_score
-    from cmt_bridge.takes.whereabouts import project_of
+    from cmt_bridge.takes.locate import find_take_folder
 
     path = request.path
-    project = project_of(path)
+    project = find_take_folder(path)
     if project is not None:
-        begun = [project.take(t.facts.origin) for t in project.takes_of(request.key) if t.facts.origin is not None]
+        begun = [project.take(t.info.origin) for t in project.takes_of(request.key) if t.info.origin is not None]
         inside = [t for t in project.takes() if t.folder.absolute() in (path.absolute(), *path.absolute().parents)]
         take = (begun + inside or [project.current()])[0]
         return _Source(take.score(), take.folder, project, take)
@@ -213,7 +213,7 @@ def _edited_midi(request: RegenerateRequest, source: _Source) -> Path | None:
     from cmt_bridge.outputs.midi import midi_bytes
 
     if source.take is not None:
-        return source.take.midi if source.take.facts.edited else None
+        return source.take.midi if source.take.info.edited else None
     found = sorted(source.home.glob("*.mid")) if request.path.is_dir() else []
     return found[0] if len(found) == 1 and found[0].read_bytes() != midi_bytes(source.score) else None
 
@@ -283,10 +283,10 @@ def _drafts(
     kept: Sequence[Regenerated],
     edited: Edited | None,
     metadata: VideoMetadata | None,
-) -> list[Draft]:
+) -> list[NewTake]:
     from cmt_bridge.outputs.edited import edited_of
     from cmt_bridge.outputs.splice import spliced
-    from cmt_bridge.takes.take import Draft, Facts
+    from cmt_bridge.takes.take import NewTake, TakeInfo
 
     made, key = now(), request.key or secrets.token_hex(8)
     asked = {
@@ -301,7 +301,7 @@ def _drafts(
         if edited is not None:
             midi = spliced(edited, score.notes(), wanted.bars, wanted.instruments)
             score = replace(score, tracks=edited_of(midi, edited.path).tracks())
-        facts = Facts(
+        info = TakeInfo(
             "regenerate",
             made,
             key,
@@ -311,11 +311,11 @@ def _drafts(
             edited=edited is not None,
             request=asked,
         )
-        drafts.append(Draft(score, facts, metadata, midi))
+        drafts.append(NewTake(score, info, metadata, midi))
     return drafts
 
 
-def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[Draft]) -> list[dict[str, Any]]:
+def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[NewTake]) -> list[dict[str, Any]]:
     """Write takes as folders beside the score, or where they are wanted."""
     from cmt_bridge.pipeline import write_take
 
@@ -324,7 +324,7 @@ def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[Draft]
     takes = []
     for draft in drafts:
         folder = write_take(draft.score, draft.metadata, title, request.output or base, midi=draft.midi, fresh=True)
-        takes.append(summary(draft.score, folder, draft.facts.seed))
+        takes.append(summary(draft.score, folder, draft.info.seed))
     return takes
 
 
@@ -338,7 +338,7 @@ def _told(takes: list[dict[str, Any]], kept: Sequence[Regenerated]) -> list[dict
 
 def _delivered(
     request: RegenerateRequest,
-    project: Project,
+    project: TakeFolder,
     takes: list[Take],
     notes: list[str],
     seconds: dict[str, float],
@@ -349,7 +349,7 @@ def _delivered(
     return delivered(project, takes, outputs, video, notes=notes, seconds=seconds, more=more)
 
 
-def _video_of(project: Project) -> Path | None:
+def _video_of(project: TakeFolder) -> Path | None:
     there = (project.folder.with_name(video["name"]) for video in reversed(project.videos()))
     return next((path for path in there if path.is_file()), None)
 

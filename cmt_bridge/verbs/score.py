@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from cmt_bridge.core.score import Score
     from cmt_bridge.model.paper_engine import Precision
     from cmt_bridge.pipeline import Picture
-    from cmt_bridge.takes.project import Project
     from cmt_bridge.takes.take import Take
+    from cmt_bridge.takes.take_folder import TakeFolder
 
 __all__ = ["ScoreRequest", "add", "check_settings", "doubts", "now", "precision_of", "score", "weights_of"]
 
@@ -169,11 +169,11 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     return _delivered(request.path, project, made, config, notes, timings.seconds)
 
 
-def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[Project | None, list[Take]]:
+def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[TakeFolder | None, list[Take]]:
     """Give the project of what is scored, if there is one, and the takes that make the request one that is done."""
-    from cmt_bridge.takes.whereabouts import project_of
+    from cmt_bridge.takes.locate import find_take_folder
 
-    project = None if request.output is not None else project_of(request.path)
+    project = None if request.output is not None else find_take_folder(request.path)
     if project is None:
         return None, []
     there = project.takes_of(request.key)
@@ -182,7 +182,7 @@ def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[Project 
     return project, [] if request.again else _takes_for(project, sha256)
 
 
-def _next_seed(request: ScoreRequest, project: Project | None, sha256: str, variations: int) -> int:
+def _next_seed(request: ScoreRequest, project: TakeFolder | None, sha256: str, variations: int) -> int:
     """Return the first seed that the clip was not scored with yet, in its project or in the folders beside `output`."""
     from cmt_bridge.pipeline import takes_of_folder
     from cmt_bridge.takes.seeds import next_seed, unused
@@ -191,7 +191,7 @@ def _next_seed(request: ScoreRequest, project: Project | None, sha256: str, vari
         beside = takes_of_folder(request.output)
         return unused((made.seed for made in beside if made.video_sha256 == sha256), variations)
     takes = project.takes() if project is not None else []
-    of_this = [take for take in takes if take.facts.request.get("video_sha256", sha256) == sha256]
+    of_this = [take for take in takes if take.info.request.get("video_sha256", sha256) == sha256]
     return next_seed(of_this, variations, request.key)
 
 
@@ -215,26 +215,26 @@ def _signature(path: Path) -> tuple[int, ...] | None:
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
-def _takes_for(project: Project, sha256: str) -> list[Take]:
+def _takes_for(project: TakeFolder, sha256: str) -> list[Take]:
     """Give the takes that were scored for a content."""
-    scored = [take for take in project.takes() if take.facts.verb != "regenerate"]
-    return [take for take in scored if take.facts.request.get("video_sha256") == sha256]
+    scored = [take for take in project.takes() if take.info.verb != "regenerate"]
+    return [take for take in scored if take.info.request.get("video_sha256") == sha256]
 
 
-def _finished(request: ScoreRequest, project: Project, takes: list[Take], config: Config) -> Outcome:
+def _finished(request: ScoreRequest, project: TakeFolder, takes: list[Take], config: Config) -> Outcome:
     """Give the outcome of a request that was carried out, and do what its writer may not have come to."""
-    if takes[0].facts.key == request.key:
-        project.settle(takes[0])
+    if takes[0].info.key == request.key:
+        project.recover(takes[0])
     return _delivered(request.path, project, takes, config, [], {})
 
 
 def add(
     request: ScoreRequest, picture: Picture, scores: list[Score], verb: str = "score"
-) -> tuple[Project, list[Take]]:
+) -> tuple[TakeFolder, list[Take]]:
     """Write takes: into the project of a video if there is one, else into a new one. Raises `OutputError`."""
-    from cmt_bridge.takes.project import Project
-    from cmt_bridge.takes.take import Draft, Facts
-    from cmt_bridge.takes.whereabouts import home_of, project_of
+    from cmt_bridge.takes.locate import find_take_folder, folder_for_new
+    from cmt_bridge.takes.take import NewTake, TakeInfo
+    from cmt_bridge.takes.take_folder import TakeFolder
 
     key, made = request.key or secrets.token_hex(8), now()
     name = scores[0].provenance.video  # without what no text can hold
@@ -242,23 +242,23 @@ def add(
         name = request.path.name
     asked = {**request.settings, "video": name, "video_sha256": picture.sha256}
     drafts = [
-        Draft(one, Facts(verb, made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores
+        NewTake(one, TakeInfo(verb, made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores
     ]
-    home = home_of(request.path, picture.title, request.home)
-    project = project_of(request.path)
+    home = folder_for_new(request.path, picture.title, request.home)
+    project = find_take_folder(request.path)
     if project is None:
         try:
-            made_new = Project.create(home, name, picture.sha256, drafts)
+            made_new = TakeFolder.create(home, name, picture.sha256, drafts)
             return made_new, made_new.takes()
         except OutputError:
-            project = project_of(request.path)  # somebody may have made it at the same moment
+            project = find_take_folder(request.path)  # somebody may have made it at the same moment
             if project is None:
                 raise
     return project, project.add(drafts, name, picture.sha256)
 
 
 def _delivered(
-    path: Path, project: Project, takes: list[Take], config: Config, notes: list[str], seconds: dict[str, float]
+    path: Path, project: TakeFolder, takes: list[Take], config: Config, notes: list[str], seconds: dict[str, float]
 ) -> Outcome:
     outcome = delivered(project, takes, config.outputs, path, notes=notes, seconds=seconds)
     found = [remark for take in outcome.takes for remark in remarks(take)] + _again(project, takes)
@@ -267,7 +267,7 @@ def _delivered(
     return replace(outcome, notes=[*outcome.notes, *host])
 
 
-def _again(project: Project, takes: list[Take]) -> list[str]:
+def _again(project: TakeFolder, takes: list[Take]) -> list[str]:
     """Say which takes are the same music as one before them."""
     made = {take.number for take in takes}
     known: dict[Any, int] = {}

@@ -15,8 +15,8 @@ from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.score import Marker, Note, Provenance, Score, Track
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.settings import compose_options
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from tests.live.edited import edited, saved
 
 Run = Callable[..., tuple[int, str, str]]
@@ -46,9 +46,11 @@ def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "my clip.mp4"
     path.write_bytes(b"a video")
     made = "2026-01-02T03:04:05+00:00"
-    first = Draft(piece(60), Facts("score", made, "a", 7))
-    more = [Draft(piece(pitch), Facts("regenerate", made, "b", pitch, 1, 1.5, request=ASKED)) for pitch in (62, 64)]
-    Project.create(tmp_path / "my clip.cmt", path.name, "abc", [first]).add(more)
+    first = NewTake(piece(60), TakeInfo("score", made, "a", 7))
+    more = [
+        NewTake(piece(pitch), TakeInfo("regenerate", made, "b", pitch, 1, 1.5, request=ASKED)) for pitch in (62, 64)
+    ]
+    TakeFolder.create(tmp_path / "my clip.cmt", path.name, "abc", [first]).add(more)
     return path
 
 
@@ -156,22 +158,22 @@ def test_what_differs_is_told(run: Run, video: Path) -> None:
 
 
 def test_what_differs_in_an_edited_take_is_told_of_all_its_tracks(run: Run, video: Path) -> None:
-    project = Project(video.with_suffix(".cmt"))
-    facts = Facts("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
+    project = TakeFolder(video.with_suffix(".cmt"))
+    info = TakeInfo("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
     file = edited()
-    project.add([Draft(piece(60), facts, None, saved(file))])
+    project.add([NewTake(piece(60), info, None, saved(file))])
     for message in file.tracks[2]:
         if message.is_cc(64) and message.value == 0:
             message.value = 1
     file.tracks[0].insert(1, mido.MetaMessage("marker", text="Verse"))
-    project.add([Draft(piece(60), facts, None, saved(file))])
+    project.add([NewTake(piece(60), info, None, saved(file))])
     code, out, err = run("diff", video, 4, 5)
     assert (code, out) == (0, "Piano: controllers in bars 1-6; the notes are the same\nmarkers: bars 1\n")
     assert "same notes" in err
     for message in file.tracks[3]:
         if message.type == "note_on":
             message.velocity = 99
-    project.add([Draft(piece(60), facts, None, saved(file))])
+    project.add([NewTake(piece(60), info, None, saved(file))])
     code, out, _ = run("diff", video, 5, 6)
     assert (code, out) == (0, "SFX: bars 1-6 (6 notes only in 5, 6 only in 6)\n")
     code, out, _ = run("diff", video, 4, 6, "--json")

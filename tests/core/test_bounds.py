@@ -18,7 +18,7 @@ from cmt_bridge.core.tokens import Column
 from cmt_bridge.errors import CmtBridgeError, ScoreError, UsageError, VideoError
 from cmt_bridge.outputs.scorefile import read_json, write_json
 from cmt_bridge.settings import compose_options
-from cmt_bridge.takes.take import Facts
+from cmt_bridge.takes.take import TakeInfo
 
 TABLE = {name: value for name, value in vars(bounds).items() if isinstance(value, Bound)}
 
@@ -123,7 +123,7 @@ def test_a_film_of_too_many_bars_is_refused() -> None:
         at_tempo(film(10_000, 60), 400)
 
 
-FACTS: dict[str, Any] = Facts("regenerate", "2026-01-02T03:04:05+00:00", request={"bars": [[1, 2]]}).to_json()
+FACTS: dict[str, Any] = TakeInfo("regenerate", "2026-01-02T03:04:05+00:00", request={"bars": [[1, 2]]}).to_json()
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,9 @@ FACTS: dict[str, Any] = Facts("regenerate", "2026-01-02T03:04:05+00:00", request
     ],
 )
 def test_the_facts_of_a_take_are_within_bounds(changes: dict[str, Any]) -> None:
-    assert Facts.from_json(FACTS, source="take.json").request == {"bars": [[1, 2]]}
+    assert TakeInfo.from_json(FACTS, source="take.json").request == {"bars": [[1, 2]]}
     with pytest.raises(ScoreError, match=r"take\.json is damaged") as caught:
-        Facts.from_json({**FACTS, **changes}, source="take.json")
+        TakeInfo.from_json({**FACTS, **changes}, source="take.json")
     assert len(str(caught.value)) < 400
 
 

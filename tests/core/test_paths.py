@@ -21,7 +21,7 @@ from tests.e2e.conftest import write_metadata
 
 ROOMS = (cmt_bridge.outputs, cmt_bridge.verbs)
 MODULES = [
-    *("cmt_bridge.pipeline", "cmt_bridge.config", "cmt_bridge.video.cache", "cmt_bridge.takes.whereabouts"),
+    *("cmt_bridge.pipeline", "cmt_bridge.config", "cmt_bridge.video.cache", "cmt_bridge.takes.locate"),
     *(module.name for room in ROOMS for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")),
 ]
 
@@ -57,7 +57,7 @@ def test_a_film_is_scored_by_its_name(tmp_path: Path, tiny_model: Path, monkeypa
     from cmt_bridge.outputs.midi import write_midi
     from cmt_bridge.outputs.scorefile import read_score
     from cmt_bridge.pipeline import deliver, look_at, score_picture
-    from cmt_bridge.takes.project import Project
+    from cmt_bridge.takes.take_folder import TakeFolder
     from cmt_bridge.verbs.choose import choose, list_takes
     from cmt_bridge.verbs.export import export
     from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
@@ -78,5 +78,5 @@ def test_a_film_is_scored_by_its_name(tmp_path: Path, tiny_model: Path, monkeypa
     score(request, lambda *_: None)
     regenerate(RegenerateRequest("film.json", bars="1", model=str(tiny_model)), lambda *_: None)  # type: ignore[arg-type]
     assert choose("film.json", "choose", 1)["current"] == 1  # type: ignore[arg-type]
-    assert len(list_takes("film.cmt")["takes"]) == len(Project("film.cmt").takes()) == 2  # type: ignore[arg-type]
+    assert len(list_takes("film.cmt")["takes"]) == len(TakeFolder("film.cmt").takes()) == 2  # type: ignore[arg-type]
     assert export("film.json", ["csv"])[0].path.is_file()  # type: ignore[arg-type]

@@ -22,8 +22,8 @@ from cmt_bridge.live.request import asked
 from cmt_bridge.pipeline import look_at
 from cmt_bridge.service.scan import Scanner
 from cmt_bridge.settings import analysis_options, compose_options, whole_number
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.choose import choose
 from cmt_bridge.verbs.delivery import dropped
 from cmt_bridge.verbs.export import FORMATS, export, music_of
@@ -108,11 +108,11 @@ def scored_clip(folder: Path) -> Path:
         asked_for: dict[str, Any] = {"video": "clip.mp4", "video_sha256": "a" * 64}
         if shift:
             asked_for = {"bars": [[2, 3]], "tracks": ["Piano", "Bass"], "base": "edited.mid"}
-        facts = Facts(
+        info = TakeInfo(
             "regenerate" if shift else "score", made, f"k{shift}", shift, 1 if shift else None, 0.5, request=asked_for
         )
-        drafts.append(Draft(_with(score, provenance), facts, metadata))
-    project = Project.create(folder / "clip.cmt", clip.name, "a" * 64, drafts[:1])
+        drafts.append(NewTake(_with(score, provenance), info, metadata))
+    project = TakeFolder.create(folder / "clip.cmt", clip.name, "a" * 64, drafts[:1])
     project.add(drafts[1:])
     project.accept(1)
     (folder / "cmt-bridge.toml").write_text(SETTINGS)
@@ -150,7 +150,7 @@ def _said(*words: str) -> None:
 def deeds(clip: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Give all that can be done with a scored clip, up to where a model is needed, by name."""
     folder = clip.with_suffix(".cmt")
-    project = Project(folder)
+    project = TakeFolder(folder)
     said: dict[str, Callable[[], Any]] = {
         "takes": lambda: _said("takes", str(clip)),
         "takes --json": lambda: _said("takes", str(folder), "--json"),
@@ -160,7 +160,7 @@ def deeds(clip: Path) -> Iterator[tuple[str, Callable[[], Any]]]:
         "undo": lambda: choose(clip, "undo"),
         "redo": lambda: choose(clip, "redo"),
         "accept": lambda: choose(clip, "accept", 1),
-        "settle": lambda: project.settle(project.take(2)),
+        "settle": lambda: project.recover(project.take(2)),
         "drop": lambda: dropped(project, read_config(clip.parent).outputs),
         "music": lambda: music_of(clip),
         "look": lambda: look_at(folder / "metadata.json"),

@@ -12,8 +12,8 @@ import pytest
 
 from cmt_bridge.midi.events import Event, releases, strikes
 from cmt_bridge.projects.arrangement import Part, Version, version_of
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.whereabouts import project_of
+from cmt_bridge.takes.locate import find_take_folder
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.export import export
 from cmt_bridge.verbs.hosts import install
 from tests.ardour import Session, build
@@ -213,7 +213,7 @@ def heard(notes: list[tuple[int, ...]]) -> list[tuple[float, float, int, int, in
     return sorted((note[5] / RATE, note[6] / RATE, note[2], note[3], note[4]) for note in notes)
 
 
-def written(project: Project, take: int, part: Part) -> list[tuple[float, float, int, int, int]]:
+def written(project: TakeFolder, take: int, part: Part) -> list[tuple[float, float, int, int, int]]:
     score = project.take(take).score()
     return sorted(
         (
@@ -231,7 +231,7 @@ def is_note(event: Event) -> bool:
     return strikes(event[1]) or releases(event[1])
 
 
-def check(found: dict[str, Any], project: Project, take: int, names: set[str]) -> None:
+def check(found: dict[str, Any], project: TakeFolder, take: int, names: set[str]) -> None:
     """Compare what some tracks of Ardour's play with a take."""
     version = version_of(project.take(take).midi, "")
     for part in (part for part in version.parts if part.name in names):
@@ -279,7 +279,7 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
 ) -> None:
     assert run("score", video).returncode == 0
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     session = exported(video, tmp_path)
     folder = session.folder
@@ -293,7 +293,7 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
     assert found["shown"] == ["cmt-bridge: the film of this session"] or found["shown"] == [""], output
     assert found["stages"] & {"Composing", "Writing", "Waiting for others"}
     second = project.takes()[1]
-    assert (second.facts.request["tracks"], second.facts.request["bars"]) == (["Bass", "Strings"], [[2, 2]])
+    assert (second.info.request["tracks"], second.info.request["bars"]) == (["Bass", "Strings"], [[2, 2]])
     edited = version_of(second.midi, "")
     assert any(abs(note.start - 77 * 480 / TICKS) <= 1 for note in edited.parts[1].notes)
     assert found["current"] == {name: f"{name} take 2" for name in found["tracks"]}
@@ -334,7 +334,7 @@ def test_settings_are_remembered_in_the_session_and_said_with_the_requests(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
 ) -> None:
     assert run("score", video).returncode == 0
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     session = exported(video, tmp_path)
     ardour = Ardour(session, scripts, environment)
@@ -345,10 +345,10 @@ def test_settings_are_remembered_in_the_session_and_said_with_the_requests(
     )
     ardour.run(settings, f'{{ control = " 0.25", instruments = "piano  bass", seed = "7", {empty} }}')
     ardour.run("Score the film", chosen_film(video))
-    request = project.takes()[1].facts.request
+    request = project.takes()[1].info.request
     assert [request[name] for name in ("seed", "control", "instruments")] == ["7", "0.25", "piano,bass"]
     ardour.run("Regenerate the range on the selected tracks", span=(0, 2.4))
-    request = project.takes()[2].facts.request
+    request = project.takes()[2].info.request
     assert request["control"] == 0.25
 
 
@@ -357,7 +357,7 @@ def test_regions_that_were_cut_moved_and_muted_are_heard_as_they_sound(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
 ) -> None:
     assert run("score", video).returncode == 0
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     session = exported(video, tmp_path)
     output, _ = session.lua(CUT).communicate(timeout=PATIENCE)
@@ -400,7 +400,7 @@ def test_a_session_without_our_tracks_gets_a_snapshot_that_has_them(
     ardour = Ardour(session, scripts, environment)
     found = ardour.run("Score the film", chosen_film(video))
     assert "snapshot of this session: session with it's a film" in found["shown"][-1]
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     (snapshot,) = session.folder.glob("*with*.ardour")
     opened = Session(session.folder, session.home, RATE)

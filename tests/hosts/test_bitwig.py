@@ -14,7 +14,7 @@ import pytest
 
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
-from cmt_bridge.takes.whereabouts import project_of
+from cmt_bridge.takes.locate import find_take_folder
 from cmt_bridge.verbs.hosts import install
 from tests.e2e.conftest import PROGRAM, ROOT, Run, environment, folder, run
 from tests.hosts.films import film_in
@@ -111,7 +111,7 @@ def test_a_film_is_scored_into_a_scene_and_takes_go_into_others(bitwig: Bitwig, 
     assert last(found) == "cmt-bridge: Take 1 is in scene 1."
     assert [track["name"] for track in found["tracks"]] == PARTS
     assert found["tempo"] == pytest.approx(100, abs=0.01)
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     heard = version_of(project.take(1).midi, "")
     for part, track in zip(heard.parts, found["tracks"], strict=True):
@@ -136,8 +136,8 @@ def test_a_film_is_scored_into_a_scene_and_takes_go_into_others(bitwig: Bitwig, 
         "cmt-bridge: Take 2 is accepted.",
     ]
     takes = project.takes()
-    assert takes[1].facts.request["bars"] == [[2, 2]]
-    assert takes[1].facts.request["tracks"] == ["Bass", "Strings"]
+    assert takes[1].info.request["bars"] == [[2, 2]]
+    assert takes[1].info.request["tracks"] == ["Bass", "Strings"]
     assert project.history().marks == {2: "accepted"}
     for track in found["tracks"]:
         assert [Path(track["slots"][row]).name for row in "01"] == [f"{track['name']} take {n}.mid" for n in (1, 2)]
@@ -152,9 +152,9 @@ def test_the_persons_tracks_clips_and_tempo_stay(bitwig: Bitwig) -> None:
     assert [track["name"] for track in found["tracks"]] == ["Lead", "Piano", "Drums", "Guitar", "Bass", "Strings"]
     assert found["tracks"][0]["slots"] == {}
     assert found["tempo"] == 110
-    project = project_of(Path(bitwig.settings["Video"]))
+    project = find_take_folder(Path(bitwig.settings["Video"]))
     assert project is not None
-    assert project.takes()[1].facts.request["bars"] == [[1, 2]]  # whatever the loop touches
+    assert project.takes()[1].info.request["bars"] == [[1, 2]]  # whatever the loop touches
 
 
 def test_what_cannot_be_done_is_said(bitwig: Bitwig, run: Run) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.service.openapi import check, operations
-from cmt_bridge.takes.whereabouts import project_of
+from cmt_bridge.takes.locate import find_take_folder
 from cmt_bridge.verbs.export import export
 from cmt_bridge.verbs.hosts import install
 from tests import clips
@@ -960,7 +960,7 @@ def watched(reaper: Reaper, video: Path, run: Run) -> Reaper:
 
 def check_take(reaper: Reaper, video: Path, take: int, start: float = START) -> None:
     """Compare the active takes of the session with the take on the disk, in seconds of the film."""
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     found = project.take(take)
     score = found.score()
@@ -996,7 +996,7 @@ def test_a_video_is_scored_regenerated_and_chosen_from(watched: Reaper, video: P
     assert done["steps"] == ["cmt-bridge: score, take 1"]
     assert [text for text in done["drawn"] if "Composing" in text or "Measuring" in text]
     check_take(watched, video, 1)
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     marks = {mark["name"] for mark in watched.project["markers"]}
     assert {"mine"} | {text for _, text in read_markers(project.take(1).midi)} == marks
@@ -1015,8 +1015,8 @@ def test_a_video_is_scored_regenerated_and_chosen_from(watched: Reaper, video: P
     assert not list(project.folder.glob("from REAPER*"))
     assert [track["guid"] for track in watched.project["tracks"]] == guids
     takes = project.takes()
-    assert takes[1].facts.request["tracks"] == ["Bass", "Strings"]
-    assert takes[1].facts.request["bars"] == [[2, 2]]
+    assert takes[1].info.request["tracks"] == ["Bass", "Strings"]
+    assert takes[1].info.request["bars"] == [[2, 2]]
     before, after = (version_of(take.midi, "") for take in takes)
     old_notes, new_notes = ({(n.start, n.pitch) for n in version.parts[1].notes} for version in (before, after))
     ((was, pitch),), ((now, same),) = old_notes - new_notes, new_notes - old_notes
@@ -1072,9 +1072,9 @@ def test_an_exported_project_goes_on_where_it_was_exported(watched: Reaper, vide
     watched.project["selection"] = [2.4, 4.8]
     done = watched.run(REGENERATE)
     assert done["steps"] == ["cmt-bridge: regenerate, take 3"]
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
-    assert project.takes()[2].facts.request["bars"] == [[2, 2]]
+    assert project.takes()[2].info.request["bars"] == [[2, 2]]
     old, new = (version_of(take.midi, "") for take in (project.take(1), project.take(3)))
     for before, after in zip(old.parts, new.parts, strict=True):
         outside = [[n for n in part.notes if not 1920 <= n.start < 3840] for part in (before, after)]
@@ -1094,7 +1094,7 @@ def test_the_project_takes_over_the_tempo_if_the_person_wants_that(watched: Reap
     done = watched.run(SCORE, [YES])
     assert done["project"]["tempos"] == [[pytest.approx(START), pytest.approx(90, abs=1e-3), 4, 4]]
     check_take(watched, video, 1)
-    project = project_of(video)
+    project = find_take_folder(video)
     assert project is not None
     score = project.take(1).score()
     assert score.provenance.options["instruments"] == ["Piano", "Bass"]
@@ -1145,4 +1145,4 @@ def test_whoever_cancels_has_the_job_cancelled(watched: Reaper, video: Path, run
     while deadline and json.loads(run("daemon", "status", "--json").stdout)["daemons"][0]["jobs"].get("running"):
         deadline -= 1
     assert deadline
-    assert project_of(long) is None
+    assert find_take_folder(long) is None

@@ -15,8 +15,8 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.live.conductor import Conductor
 from cmt_bridge.live.learn import Learned
 from cmt_bridge.live.request import StreamRequest
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from tests.jack import Heard
 
 PATIENCE = 90.0
@@ -76,11 +76,11 @@ def piece(bars: int = 3, pitch: int = 60, bpm: float = 240.0, length: int = 4) -
     return Score(TempoMap.constant(bpm), tracks, bars, duration=bars * 240 / bpm, title="clip")
 
 
-def project(folder: Path, *scores: Score) -> Project:
+def project(folder: Path, *scores: Score) -> TakeFolder:
     """Give the project of a clip with these takes, the last of which is the current one."""
     (folder / "clip.mp4").write_bytes(b"a video")
-    drafts = [Draft(score, Facts("score", "2026-01-02T03:04:05+00:00", "", 0, None)) for score in scores]
-    found = Project.create(folder / "clip.cmt", "clip.mp4", "abc", drafts[:1])
+    drafts = [NewTake(score, TakeInfo("score", "2026-01-02T03:04:05+00:00", "", 0, None)) for score in scores]
+    found = TakeFolder.create(folder / "clip.cmt", "clip.mp4", "abc", drafts[:1])
     for each in drafts[1:]:
         found.add([each])
     return found

@@ -16,8 +16,8 @@ import pytest
 
 from cmt_bridge.live.composer import AHEAD
 from cmt_bridge.live.sheet import Sheet
-from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Take
+from cmt_bridge.takes.take_folder import TakeFolder
 from tests.clips import panning, pulsing, write_clip
 
 PATIENCE = 120.0
@@ -114,7 +114,7 @@ def clip(home: Path) -> Path:
 
 
 def take_of(said: Message) -> Take:
-    take: Take = Project(Path(said["project"])).take(said["take"])
+    take: Take = TakeFolder(Path(said["project"])).take(said["take"])
     return take
 
 
@@ -128,8 +128,8 @@ def test_a_clip_becomes_bars_and_a_take(composer: Composer, clip: Path) -> None:
     score = take.score()
     kept = Sheet.of(score)
     assert [(bar, sorted(notes)) for bar, notes in sorted(composer.sheet.bars.items())] == kept
-    assert take.facts.verb == "stream"
-    assert (take.facts.seed, score.provenance.seed, score.provenance.video) == (5, 5, "clip.mp4")
+    assert take.info.verb == "stream"
+    assert (take.info.seed, score.provenance.seed, score.provenance.video) == (5, 5, "clip.mp4")
     picture = next(said for said in composer.said if said["event"] == "picture")
     assert picture["tempo_map"] == [[change.tick, change.uspq] for change in score.tempo_map.changes]
     assert picture["bars"] == score.bars
@@ -140,7 +140,7 @@ def test_a_clip_becomes_bars_and_a_take(composer: Composer, clip: Path) -> None:
 
 def test_a_measured_clip_has_the_music_of_score(composer: Composer, clip: Path, run: Callable[..., Any]) -> None:
     assert run("score", clip, "--seed", 7)[0] == 0
-    scored = Project(clip.with_suffix(".cmt")).current().score()
+    scored = TakeFolder(clip.with_suffix(".cmt")).current().score()
     composer.tell("open", path=str(clip), settings={"seed": "7"})
     streamed = take_of(composer.until()).score()
     assert streamed.tracks == scored.tracks
@@ -218,7 +218,7 @@ def test_an_opening_takes_the_place_of_what_is_composed(composer: Composer, clip
     composer.tell("open", path=str(clip), settings={}, endless=True)
     composer.until(reach(0))
     composer.tell("open", path=str(clip), settings={"seed": 3})
-    assert take_of(composer.until()).facts.seed == 3
+    assert take_of(composer.until()).info.seed == 3
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from cmt_bridge.live.conductor import held_name
 from cmt_bridge.live.learn import Learned
 from cmt_bridge.live.request import StreamRequest
 from cmt_bridge.live.sheet import Sheet
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
-from cmt_bridge.takes.whereabouts import project_of
+from cmt_bridge.takes.locate import find_take_folder
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from tests.e2e.conftest import write_metadata
 from tests.jack import Server, hanging, recorder, transport
 from tests.live.edited import edited, saved, timed
@@ -56,10 +56,10 @@ def test_the_current_take_is_played_to_its_end(jack: Server, tmp_path: Path) -> 
     run(test)
 
 
-def edited_project(folder: Path, clip: Path, file: mido.MidiFile) -> Project:
+def edited_project(folder: Path, clip: Path, file: mido.MidiFile) -> TakeFolder:
     """Give the project of a clip whose one take was edited elsewhere."""
-    facts = Facts("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
-    return Project.create(folder / "clip.cmt", clip.name, "abc", [Draft(piece(2), facts, None, saved(file))])
+    info = TakeInfo("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
+    return TakeFolder.create(folder / "clip.cmt", clip.name, "abc", [NewTake(piece(2), info, None, saved(file))])
 
 
 def test_an_edited_take_is_played_with_all_it_says(jack: Server, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_without_a_take_it_is_composed_as_it_plays_and_kept(jack: Server, tmp_pa
                 ear.listen(MUSIC)
                 await stream.end()
             heard = ear.stop()
-        kept = project_of(clip)
+        kept = find_take_folder(clip)
         assert kept is not None
         assert kept.current().number == 1
         assert not hanging(heard)

@@ -13,8 +13,8 @@ from cmt_bridge.live.controls import Controls
 from cmt_bridge.live.music import Music
 from cmt_bridge.live.rehearsal import Rehearsed, rehearse
 from cmt_bridge.live.request import StreamRequest
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from tests.live.edited import BARS, DIVISION, edited, plain, saved, score, timed
 
 Run = Callable[..., tuple[int, str, str]]
@@ -24,18 +24,18 @@ NOTE_OFF, NOTE_ON, CONTROLLER, PROGRAM = 0x80, 0x90, 0xB0, 0xC0
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TakeFolder:
     """Give a project of a take, and of the same edited elsewhere, which is the current one."""
     monkeypatch.setenv("CMT_BRIDGE_STATE", str(tmp_path / "state"))
     return made(tmp_path, edited())
 
 
-def made(folder: Path, *files: mido.MidiFile) -> Project:
+def made(folder: Path, *files: mido.MidiFile) -> TakeFolder:
     (folder / "clip.mp4").write_bytes(b"a video")
-    facts = Facts("score", "2026-01-02T03:04:05+00:00")
-    found = Project.create(folder / "clip.cmt", "clip.mp4", "abc", [Draft(score(), facts)])
+    info = TakeInfo("score", "2026-01-02T03:04:05+00:00")
+    found = TakeFolder.create(folder / "clip.cmt", "clip.mp4", "abc", [NewTake(score(), info)])
     for file in files:
-        found.add([Draft(score(), Facts("regenerate", facts.made, edited=True), None, saved(file))])
+        found.add([NewTake(score(), TakeInfo("regenerate", info.made, edited=True), None, saved(file))])
     return found
 
 
@@ -75,19 +75,19 @@ def test_a_dry_run_sends_each_event_of_the_file_at_its_time(run: Run, tmp_path: 
     assert {line["track"] for line in lines if line["bytes"][0] == 0xF0} == {"all"}
 
 
-def test_a_take_that_nobody_has_edited_is_played_as_its_file_is_too(project: Project) -> None:
+def test_a_take_that_nobody_has_edited_is_played_as_its_file_is_too(project: TakeFolder) -> None:
     heard = rehearsed(project, take=1)
     meant = timed(mido.MidiFile(project.take(1).midi))
     same(without_end(heard, BARS * BAR), meant, BAR / 4 / DIVISION)
     assert project.take(1).midi.read_bytes() == plain()
 
 
-def rehearsed(project: Project, *, take: int = 2, **wanted: object) -> list[tuple[float, bytes]]:
+def rehearsed(project: TakeFolder, *, take: int = 2, **wanted: object) -> list[tuple[float, bytes]]:
     found = rehearse(Music.of_take(project.take(take)), StreamRequest(CLIP, **wanted))  # type: ignore[arg-type]
     return [(each.seconds, each.data) for each in found]
 
 
-def test_where_the_music_is_entered_all_is_set_as_it_is_there(project: Project) -> None:
+def test_where_the_music_is_entered_all_is_set_as_it_is_there(project: TakeFolder) -> None:
     heard = rehearsed(project, loop=(4, 6))
     begin = [data for time, data in heard if time == 0 and data[0] & 0xF0 not in (NOTE_ON, NOTE_OFF)]
     assert begin.index(b"\xc0\x13") < begin.index(b"\xb0\x40\x00")  # the program of bar 4, the pedal up
@@ -124,14 +124,14 @@ def test_instruments_are_muted_where_the_file_has_them(tmp_path: Path) -> None:
     assert len({track.channel for track in music.tracks}) == len(music.tracks)
 
 
-def test_a_port_for_each_track_has_one_for_each_of_the_file(project: Project) -> None:
+def test_a_port_for_each_track_has_one_for_each_of_the_file(project: TakeFolder) -> None:
     music = Music.of_take(project.current())
     order = StreamRequest(CLIP, split=True).order(music.tempo_map, music.picture, tracks=music.tracks)
     assert order.music == ("piano", "guitar", "bass", "strings", "SFX", "drums")
     assert type(order).from_json(order.to_json()) == order
 
 
-def test_the_composer_hears_the_five_on_the_grid(project: Project) -> None:
+def test_the_composer_hears_the_five_on_the_grid(project: TakeFolder) -> None:
     music = Music.of_take(project.current())
     bars = music.on_grid(music.bars)
     assert [bar for bar, _ in bars] == list(range(BARS))
@@ -147,7 +147,7 @@ def test_system_exclusives_in_packets_go_out_whole_and_escapes_not_at_all(tmp_pa
     size, body = int.from_bytes(rest[:4]), rest[4:]
     data = head + b"MTrk" + (size + len(packets)).to_bytes(4) + packets + body
     project = made(tmp_path)
-    project.add([Draft(score(), Facts("regenerate", "2026-01-02T03:04:05+00:00"), None, data)])
+    project.add([NewTake(score(), TakeInfo("regenerate", "2026-01-02T03:04:05+00:00"), None, data)])
     whole = [data for _, data in rehearsed(project) if data[0] >= 0xF0]
     assert whole[0] == b"\xf0\x43\x12\x00\x05\xf7"
     assert all(data[-1] == 0xF7 for data in whole)
@@ -159,7 +159,7 @@ def test_what_lies_beyond_the_bars_of_the_picture_is_played_too(tmp_path: Path) 
     same(without_end(heard, (BARS + 3) * BAR), timed(file), BAR / 4 / DIVISION)
 
 
-def test_what_is_off_the_grid_is_shown_where_a_daw_shows_it(project: Project) -> None:
+def test_what_is_off_the_grid_is_shown_where_a_daw_shows_it(project: TakeFolder) -> None:
     found: list[Rehearsed] = list(rehearse(Music.of_take(project.current()), StreamRequest(CLIP)))
     drums = [each.position for each in found if each.kind == "note on" and each.track == "drums"]
     assert drums[:4] == ["1|1|000", "1|1|160", "1|1|320", "1|2|000"]

@@ -17,11 +17,11 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
 from cmt_bridge.midi.events import END_OF_TRACK, TRACK_NAME, chunk_of, file_of, meta_event
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.takes.difference import Difference, difference
-from cmt_bridge.takes.drop import drop
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
-from cmt_bridge.takes.whereabouts import home_of, project_of
+from cmt_bridge.takes.diff import Diff, diff
+from cmt_bridge.takes.locate import find_take_folder, folder_for_new
+from cmt_bridge.takes.publish import publish
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 
 MADE = "2026-01-02T03:04:05+00:00"
 
@@ -34,14 +34,14 @@ def piece(pitch: int = 60, bpm: float = 120) -> Score:
     return Score(TempoMap.constant(bpm), tracks, 4, duration=8.0, title="clip")
 
 
-def draft(pitch: int = 60, *, verb: str = "score", origin: int | None = None, key: str = "", seed: int = 0) -> Draft:
-    return Draft(piece(pitch), Facts(verb, MADE, key, seed, origin))
+def draft(pitch: int = 60, *, verb: str = "score", origin: int | None = None, key: str = "", seed: int = 0) -> NewTake:
+    return NewTake(piece(pitch), TakeInfo(verb, MADE, key, seed, origin))
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> TakeFolder:
     (tmp_path / "clip.mp4").write_bytes(b"a video")
-    return Project.create(tmp_path / "clip.cmt", "clip.mp4", "abc", [draft()])
+    return TakeFolder.create(tmp_path / "clip.cmt", "clip.mp4", "abc", [draft()])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_project_holds_its_takes(project: Project) -> None:
+def test_a_project_holds_its_takes(project: TakeFolder) -> None:
     assert sorted(contents(project.folder)) == [
         "history.json",
         "project.json",
@@ -62,13 +62,13 @@ def test_a_project_holds_its_takes(project: Project) -> None:
         "take 1/take.json",
     ]
     take = project.current()
-    assert (take.number, take.facts.verb, take.facts.made) == (1, "score", MADE)
+    assert (take.number, take.info.verb, take.info.made) == (1, "score", MADE)
     assert take.midi.read_bytes() == midi_bytes(piece())
     assert take.score() == piece()
     assert project.videos() == [{"name": "clip.mp4", "sha256": "abc"}]
 
 
-def test_takes_are_added_and_never_changed(project: Project) -> None:
+def test_takes_are_added_and_never_changed(project: TakeFolder) -> None:
     first = contents(project.folder / "take 1")
     added = project.add([draft(61, verb="regenerate", origin=1), draft(62, verb="regenerate", origin=1)])
     assert [take.number for take in added] == [2, 3]
@@ -77,7 +77,7 @@ def test_takes_are_added_and_never_changed(project: Project) -> None:
     assert (project.folder / "score.json").read_bytes() == (project.folder / "take 2" / "score.json").read_bytes()
 
 
-def test_choices_are_undone_and_redone(project: Project) -> None:
+def test_choices_are_undone_and_redone(project: TakeFolder) -> None:
     project.add([draft(61)])
     project.add([draft(62)])
     project.choose(1)
@@ -98,7 +98,7 @@ def test_choices_are_undone_and_redone(project: Project) -> None:
     assert json.loads((project.folder / "score.json").read_text()) == project.take(3).score().to_json()
 
 
-def test_the_next_variation_takes_the_place_of_a_rejected_one(project: Project) -> None:
+def test_the_next_variation_takes_the_place_of_a_rejected_one(project: TakeFolder) -> None:
     project.add([draft(61 + n, verb="regenerate", origin=1, key="k", seed=n) for n in range(3)])
     assert project.reject().number == 3
     assert project.reject().number == 4
@@ -111,33 +111,33 @@ def test_the_next_variation_takes_the_place_of_a_rejected_one(project: Project) 
     assert project.history().marks[2] == "accepted"
 
 
-def test_rejecting_another_take_leaves_the_current_one(project: Project) -> None:
+def test_rejecting_another_take_leaves_the_current_one(project: TakeFolder) -> None:
     project.add([draft(61)])
     assert project.reject(1).number == 2
 
 
-def test_what_is_not_there_cannot_be_chosen(project: Project) -> None:
+def test_what_is_not_there_cannot_be_chosen(project: TakeFolder) -> None:
     for choose in (project.choose, project.accept, project.reject):
         with pytest.raises(UsageError, match=r"no take 7.*There are: 1"):
             choose(7)
     assert project.current().number == 1
 
 
-def test_the_take_of_a_killed_process_becomes_the_current_one_once(project: Project) -> None:
+def test_the_take_of_a_killed_process_becomes_the_current_one_once(project: TakeFolder) -> None:
     before = contents(project.folder)
     project.add([draft(61, key="k")])
     for name, data in before.items():  # all but the take itself is as it was
         (project.folder / name).write_bytes(data)
     (take,) = project.takes_of("k")
     assert project.current().number == 1
-    project.settle(take)
+    project.recover(take)
     assert project.current().number == 2
     project.undo()
-    project.settle(take)
+    project.recover(take)
     assert project.current().number == 1
 
 
-def test_a_request_writes_a_take_once(project: Project) -> None:
+def test_a_request_writes_a_take_once(project: TakeFolder) -> None:
     """A worker that was given up for dead may finish all the same."""
     first = project.add([draft(61, key="k", seed=1)])
     again = project.add([draft(61, key="k", seed=1), draft(62, key="k", seed=2)])
@@ -147,7 +147,7 @@ def test_a_request_writes_a_take_once(project: Project) -> None:
     assert len(project.takes()) == 3
 
 
-def test_what_a_killed_process_left_is_cleared_away(project: Project) -> None:
+def test_what_a_killed_process_left_is_cleared_away(project: TakeFolder) -> None:
     left = project.folder / ".take 2.0123abcd.part"
     left.mkdir()
     (left / "clip.mid").write_bytes(b"MThd")
@@ -159,7 +159,7 @@ def test_what_a_killed_process_left_is_cleared_away(project: Project) -> None:
     assert sorted(path.name for path in project.folder.iterdir() if path.name.startswith(".")) == [".lock", ".mine"]
 
 
-def test_damaged_files_are_named(project: Project) -> None:
+def test_damaged_files_are_named(project: TakeFolder) -> None:
     (project.folder / "history.json").write_text('{"position": 5, "choices": []}')
     with pytest.raises(ScoreError, match=r"history\.json is damaged"):
         project.current()
@@ -175,10 +175,10 @@ def test_damaged_files_are_named(project: Project) -> None:
 
 def add_takes(folder: str, count: int) -> None:
     for number in range(count):
-        Project(Path(folder)).add([draft(40 + number)])
+        TakeFolder(Path(folder)).add([draft(40 + number)])
 
 
-def test_processes_do_not_disturb_each_other(project: Project) -> None:
+def test_processes_do_not_disturb_each_other(project: TakeFolder) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=add_takes, args=(str(project.folder), 5)) for _ in range(3)]
     for worker in workers:
@@ -193,84 +193,84 @@ def test_processes_do_not_disturb_each_other(project: Project) -> None:
 # What is dropped
 
 
-def test_the_current_take_is_dropped_beside_the_video(project: Project) -> None:
+def test_the_current_take_is_dropped_beside_the_video(project: TakeFolder) -> None:
     target = project.folder.with_name("clip.mid")
-    assert drop(project, Outputs()).written == (target,)
+    assert publish(project, Outputs()).written == (target,)
     assert target.read_bytes() == midi_bytes(piece())
     project.add([draft(61)])
-    assert drop(project, Outputs()).written == (target,)
+    assert publish(project, Outputs()).written == (target,)
     assert target.read_bytes() == midi_bytes(piece(61))
     project.undo()
-    drop(project, Outputs())
+    publish(project, Outputs())
     assert target.read_bytes() == midi_bytes(piece())
 
 
-def test_an_edited_file_is_left_alone(project: Project) -> None:
+def test_an_edited_file_is_left_alone(project: TakeFolder) -> None:
     target = project.folder.with_name("clip.mid")
-    drop(project, Outputs())
+    publish(project, Outputs())
     target.write_bytes(b"mine")
     project.add([draft(61)])
-    dropped = drop(project, Outputs())
+    dropped = publish(project, Outputs())
     assert dropped.left == (target,)
     assert dropped.written == (target.with_name("clip take 2.mid"),)
     assert target.read_bytes() == b"mine"
-    assert drop(project, Outputs()) == dropped  # a second time nothing more
+    assert publish(project, Outputs()) == dropped  # a second time nothing more
     dropped.written[0].write_bytes(b"mine too")
-    drop(project, Outputs())
+    publish(project, Outputs())
     assert dropped.written[0].read_bytes() == b"mine too"
     assert target.with_name("clip take 2 (2).mid").read_bytes() == midi_bytes(piece(61))
 
 
-def test_files_are_dropped_where_a_session_wants_them(project: Project) -> None:
+def test_files_are_dropped_where_a_session_wants_them(project: TakeFolder) -> None:
     outputs = Outputs(drop="../session ü/midi", files=("midi", "score"), host="garageband")
-    written = drop(project, outputs).written
+    written = publish(project, outputs).written
     folder = project.folder.parent / "../session ü/midi"
     assert written == (folder / "clip 120.00 BPM.mid", folder / "clip.score.json")
     assert all(path.is_file() for path in written)
-    assert drop(project, Outputs(drop="")).written == ()
+    assert publish(project, Outputs(drop="")).written == ()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is closed to root")
-def test_a_folder_that_cannot_be_written_is_named(project: Project) -> None:
+def test_a_folder_that_cannot_be_written_is_named(project: TakeFolder) -> None:
     closed = project.folder.with_name("closed")
     closed.mkdir(mode=0o500)
     with pytest.raises(OutputError, match="closed"):
-        drop(project, Outputs(drop="closed"))
+        publish(project, Outputs(drop="closed"))
 
 
 # Which project a path means
 
 
-def test_a_project_is_found_by_its_folder_its_video_and_all_in_it(project: Project) -> None:
+def test_a_project_is_found_by_its_folder_its_video_and_all_in_it(project: TakeFolder) -> None:
     video = project.folder.with_name("clip.mp4")
     for path in (project.folder, video, project.folder / "take 1", project.folder / "take 1" / "clip.mid"):
-        found = project_of(path)
+        found = find_take_folder(path)
         assert found is not None
         assert found.folder == project.folder
-    assert project_of(project.folder.parent) is None
-    assert project_of(project.folder.with_name("other.mp4")) is None
+    assert find_take_folder(project.folder.parent) is None
+    assert find_take_folder(project.folder.with_name("other.mp4")) is None
 
 
 def test_a_renamed_video_is_known_by_its_content(tmp_path: Path) -> None:
     from cmt_bridge.core.files import sha256_of
 
     (tmp_path / "clip.mp4").write_bytes(b"a video")
-    Project.create(tmp_path / "clip.cmt", "clip.mp4", sha256_of(tmp_path / "clip.mp4"), [draft()])
+    TakeFolder.create(tmp_path / "clip.cmt", "clip.mp4", sha256_of(tmp_path / "clip.mp4"), [draft()])
     (tmp_path / "clip.mp4").rename(tmp_path / "film.mp4")
-    found = project_of(tmp_path / "film.mp4")
+    found = find_take_folder(tmp_path / "film.mp4")
     assert found is not None
     assert found.folder.name == "clip.cmt"
     (tmp_path / "clip.mp4").write_bytes(b"another")
     (tmp_path / "clip.mov").write_bytes(b"a third")
-    assert project_of(tmp_path / "clip.mov") is None
+    assert find_take_folder(tmp_path / "clip.mov") is None
 
 
-def test_clips_of_one_name_have_projects_of_their_own(project: Project) -> None:
+def test_clips_of_one_name_have_projects_of_their_own(project: TakeFolder) -> None:
     mov = project.folder.with_name("clip.mov")
-    assert home_of(mov, "clip") == project.folder.with_name("clip.mov.cmt")
-    Project.create(home_of(mov, "clip"), "clip.mov", "def", [draft(70)])
+    assert folder_for_new(mov, "clip") == project.folder.with_name("clip.mov.cmt")
+    TakeFolder.create(folder_for_new(mov, "clip"), "clip.mov", "def", [draft(70)])
     mov.write_bytes(b"x")
-    found = project_of(mov)
+    found = find_take_folder(mov)
     assert found is not None
     assert found.folder.name == "clip.mov.cmt"
     assert found.current().midi.name == "clip.mov.mid"
@@ -279,16 +279,16 @@ def test_clips_of_one_name_have_projects_of_their_own(project: Project) -> None:
 # What differs
 
 
-def test_bars_and_tracks_that_differ(project: Project) -> None:
+def test_bars_and_tracks_that_differ(project: TakeFolder) -> None:
     before = piece()
     piano = next(track for track in before.tracks if track.instrument is Instrument.PIANO)
     moved = replace(piano, notes=tuple(replace(n, pitch=n.pitch + (16 <= n.onset < 48)) for n in piano.notes))
     after = replace(before, tracks=tuple(moved if t is piano else t for t in before.tracks))
     project.add([replace(draft(), score=after)])
-    (found,) = difference(project.take(1), project.take(2)).tracks
+    (found,) = diff(project.take(1), project.take(2)).tracks
     assert (found.track, found.bars, found.only_first, found.only_second) == ("Piano", (2, 3), 8, 8)
     assert found.also == {}
-    same = difference(project.take(1), project.take(1))
+    same = diff(project.take(1), project.take(1))
     assert (same.tracks, same.also, same.tempo) == ((), {}, (120.0, 120.0))
 
 
@@ -300,21 +300,21 @@ def midi(*events: tuple[int, str], division: int = 480, name: str = "Piano", hea
     return file_of(1, division, [chunk_of([titled, *told, *((t, bytes.fromhex(data)) for t, data in events), end])])
 
 
-def compared(project: Project, first: bytes, second: bytes) -> Difference:
+def compared(project: TakeFolder, first: bytes, second: bytes) -> Diff:
     takes = [project.add([replace(draft(key=str(data)), midi=data)])[0] for data in (first, second)]
-    return difference(*takes)
+    return diff(*takes)
 
 
 NOTES = ((160, "903c50"), (220, "803c00"), (2000, "903e50"), (2400, "803e00"))
 
 
-def test_takes_that_say_the_same_in_other_ticks_do_not_differ(project: Project) -> None:
+def test_takes_that_say_the_same_in_other_ticks_do_not_differ(project: TakeFolder) -> None:
     finer = tuple((2 * tick, data) for tick, data in NOTES)
     found = compared(project, midi(*NOTES), midi(*finer, division=960))
     assert (found.tracks, found.also) == ((), {})
 
 
-def test_notes_that_differ_by_less_than_a_sixteenth_differ(project: Project) -> None:
+def test_notes_that_differ_by_less_than_a_sixteenth_differ(project: TakeFolder) -> None:
     (found,) = compared(project, midi(*NOTES), midi((161, "903c50"), *NOTES[1:])).tracks
     assert (found.bars, found.only_first, found.only_second) == ((1,), 1, 1)
 
@@ -331,17 +331,17 @@ def test_notes_that_differ_by_less_than_a_sixteenth_differ(project: Project) -> 
     ],
 )
 def test_what_is_no_note_differs_by_its_kind(
-    project: Project, events: tuple[tuple[int, str], ...], kind: str, bars: tuple[int, ...]
+    project: TakeFolder, events: tuple[tuple[int, str], ...], kind: str, bars: tuple[int, ...]
 ) -> None:
     (found,) = compared(project, midi(*NOTES), midi(*sorted((*NOTES, *events)))).tracks
     assert (found.bars, found.only_first, found.only_second, found.also) == ((), 0, 0, {kind: bars})
 
 
-def test_a_program_that_is_there_already_is_no_difference(project: Project) -> None:
+def test_a_program_that_is_there_already_is_no_difference(project: TakeFolder) -> None:
     assert compared(project, midi(*NOTES), midi((0, "c000"), *NOTES)).tracks == ()
 
 
-def test_tracks_that_only_one_take_has_are_named(project: Project) -> None:
+def test_tracks_that_only_one_take_has_are_named(project: TakeFolder) -> None:
     (lost, won) = compared(project, midi(*NOTES, name="Piano"), midi(*NOTES, name="SFX")).tracks
     assert (lost.track, lost.only_first, lost.only_second) == ("Piano", 2, 0)
     assert (won.track, won.only_first, won.only_second, won.bars) == ("SFX", 0, 2, (1, 2))
@@ -356,13 +356,13 @@ def test_tracks_that_only_one_take_has_are_named(project: Project) -> None:
     ],
 )
 def test_tempo_metre_and_markers_that_differ_are_told(
-    project: Project, head: str, also: dict[str, tuple[int, ...]]
+    project: TakeFolder, head: str, also: dict[str, tuple[int, ...]]
 ) -> None:
     found = compared(project, midi(*NOTES), midi(*NOTES, head=head))
     assert (found.tracks, found.also) == ((), also)
 
 
-def test_bars_are_counted_in_the_metre_of_the_file(project: Project) -> None:
+def test_bars_are_counted_in_the_metre_of_the_file(project: TakeFolder) -> None:
     three = "ff580403021808"
     (found,) = compared(project, midi(*NOTES, head=three), midi(*NOTES[:2], head=three)).tracks
     assert found.bars == (2,)

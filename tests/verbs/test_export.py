@@ -22,10 +22,10 @@ from cmt_bridge.midi.file import read_midi
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.pipeline import titled
-from cmt_bridge.takes.drop import drop
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
-from cmt_bridge.takes.whereabouts import home_of, project_of
+from cmt_bridge.takes.locate import find_take_folder, folder_for_new
+from cmt_bridge.takes.publish import publish
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.delivery import dropped
 from cmt_bridge.verbs.export import FORMATS, arrangement_of, export, format_of, music_of
 from tests.projects.films import edited_midi, score_of
@@ -51,14 +51,14 @@ def clip(tmp_path: Path) -> Path:
     clip = folder / "Der Film.mp4"
     clip.write_bytes(b"a video")
     drafts = [
-        Draft(
+        NewTake(
             score_of(shift=shift, frame_rate=(25, 1)),
-            Facts("score", "2026-01-02T03:04:05+00:00", f"k{shift}", shift),
+            TakeInfo("score", "2026-01-02T03:04:05+00:00", f"k{shift}", shift),
             METADATA,
         )
         for shift in range(3)
     ]
-    project = Project.create(folder / "Der Film.cmt", clip.name, "abc", drafts[:1])
+    project = TakeFolder.create(folder / "Der Film.cmt", clip.name, "abc", drafts[:1])
     for draft in drafts[1:]:
         project.add([draft])
     project.reject(2)
@@ -126,9 +126,9 @@ def test_the_takes_are_those_that_were_not_rejected(clip: Path) -> None:
 
 
 def test_an_edited_take_is_exported_as_it_was_edited(clip: Path) -> None:
-    project = Project(clip.with_suffix(".cmt"))
-    draft = Draft(
-        score_of(), Facts("regenerate", "2026-01-02T03:04:05+00:00", "e", 9, edited=True), METADATA, edited_midi()
+    project = TakeFolder(clip.with_suffix(".cmt"))
+    draft = NewTake(
+        score_of(), TakeInfo("regenerate", "2026-01-02T03:04:05+00:00", "e", 9, edited=True), METADATA, edited_midi()
     )
     project.add([draft])
     music = music_of(clip)
@@ -224,7 +224,7 @@ def test_a_folder_may_want_projects_of_every_take(clip: Path) -> None:
     from cmt_bridge.config import read_config
 
     (clip.parent.parent / "cmt-bridge.toml").write_text('[outputs]\ndrop = "../Drop"\nproject = ["reaper", "csv"]\n')
-    project = Project(clip.with_suffix(".cmt"))
+    project = TakeFolder(clip.with_suffix(".cmt"))
     outputs = read_config(clip.parent).outputs
     written, notes = dropped(project, outputs)
     assert {Path(path).name for path in written} == {"Der Film.mid", "Der Film.RPP", "Der Film hits.csv"}
@@ -329,17 +329,19 @@ def test_a_clip_of_the_longest_name_has_its_project_and_every_file_for_a_session
     for number, name in enumerate(names):
         clip = tmp_path / name
         clip.write_bytes(name.encode())
-        draft = Draft(score_of(shift=number, frame_rate=(25, 1)), Facts("score", MADE, f"k{number}", number), METADATA)
-        home = home_of(clip, titled(clip.stem))
-        project = Project.create(home, clip.name, sha256_of(clip), [draft])
+        draft = NewTake(
+            score_of(shift=number, frame_rate=(25, 1)), TakeInfo("score", MADE, f"k{number}", number), METADATA
+        )
+        home = folder_for_new(clip, titled(clip.stem))
+        project = TakeFolder.create(home, clip.name, sha256_of(clip), [draft])
         for take in (1, 2):
             made = export(clip, FORMATS, take=take)
             assert all(each.path.exists() for each in made)
             for _ in range(2):
-                (written,) = drop(project, Outputs(files=("midi",), host="garageband", drop=".")).written
+                (written,) = publish(project, Outputs(files=("midi",), host="garageband", drop=".")).written
                 written.write_bytes(b"edited")
-            project.add([replace(draft, facts=replace(draft.facts, key=f"more {take}"))])
-    found = [project_of(tmp_path / name) for name in names]
+            project.add([replace(draft, info=replace(draft.info, key=f"more {take}"))])
+    found = [find_take_folder(tmp_path / name) for name in names]
     assert [project.videos()[0]["name"] for project in found if project] == names
     assert len({project.folder for project in found if project}) == 2
 
@@ -347,8 +349,10 @@ def test_a_clip_of_the_longest_name_has_its_project_and_every_file_for_a_session
 def test_a_project_whose_name_was_not_shortened_is_found(tmp_path: Path) -> None:
     clip = tmp_path / ("n" * 230 + ".mp4")
     clip.write_bytes(b"a video")
-    project = Project.create(clip.with_suffix(".cmt"), clip.name, "another", [Draft(score_of(), Facts("score", MADE))])
-    found = project_of(clip)
+    project = TakeFolder.create(
+        clip.with_suffix(".cmt"), clip.name, "another", [NewTake(score_of(), TakeInfo("score", MADE))]
+    )
+    found = find_take_folder(clip)
     assert found is not None
     assert found.folder == project.folder
     assert all(each.path.exists() for each in export(clip, ["midi", "ardour"]))
@@ -382,7 +386,7 @@ def test_midi_files_can_be_in_ascii(clip: Path) -> None:
 
 def test_markers_are_those_of_the_takes_file(clip: Path) -> None:
     """Somebody moved one and added one in the take."""
-    project = Project(clip.with_suffix(".cmt"))
+    project = TakeFolder(clip.with_suffix(".cmt"))
     midi = project.current().midi
     known = read_markers(midi)
     file = read_midi(midi)

@@ -18,8 +18,8 @@ from cmt_bridge.errors import MissingError, OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.audio import PEAK, SAMPLE_RATE, find_soundfont
 from cmt_bridge.outputs.filmsound import mixed, read_film_sound
 from cmt_bridge.outputs.preview import Picture, measure_picture
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.preview import PreviewOptions, preview
 
 Run = Callable[..., tuple[int, str, str]]
@@ -64,8 +64,8 @@ def film(tmp_path: Path) -> Path:
     except MissingError:
         pytest.skip("no SoundFont on this computer")
     path = write_film(tmp_path / "my film.mp4")
-    drafts = [Draft(piece(pitch), Facts("score", "2026-01-02T03:04:05+00:00", "a", pitch)) for pitch in (60, 67)]
-    Project.create(tmp_path / "my film.cmt", path.name, "abc", drafts)
+    drafts = [NewTake(piece(pitch), TakeInfo("score", "2026-01-02T03:04:05+00:00", "a", pitch)) for pitch in (60, 67)]
+    TakeFolder.create(tmp_path / "my film.cmt", path.name, "abc", drafts)
     return path
 
 

@@ -17,8 +17,8 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import MidiError, ScoreError, UsageError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.event_network import EventTransformer
-from cmt_bridge.takes.project import Project
-from cmt_bridge.takes.take import Draft, Facts
+from cmt_bridge.takes.take import NewTake, TakeInfo
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.export import arrangement_of
 from cmt_bridge.verbs.outcome import Outcome
 from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
@@ -59,45 +59,45 @@ def piece() -> Score:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> TakeFolder:
     (tmp_path / "clip.mp4").write_bytes(b"a video")
-    facts = Facts("score", "2026-01-02T03:04:05+00:00")
-    return Project.create(tmp_path / "clip.cmt", "clip.mp4", "abc", [Draft(piece(), facts, METADATA)])
+    info = TakeInfo("score", "2026-01-02T03:04:05+00:00")
+    return TakeFolder.create(tmp_path / "clip.cmt", "clip.mp4", "abc", [NewTake(piece(), info, METADATA)])
 
 
-def run(project: Project, model: str, **wishes: object) -> Outcome:
+def run(project: TakeFolder, model: str, **wishes: object) -> Outcome:
     video = project.folder.with_name("clip.mp4")
     usual: dict[str, object] = {"path": video, "model": model, "seed": 3, "candidates": 2}
     return regenerate(RegenerateRequest(**{**usual, **wishes}), lambda *_: None)  # type: ignore[arg-type]
 
 
-def changed_bars(project: Project, first: int = 1, second: int = 2) -> set[int]:
+def changed_bars(project: TakeFolder, first: int = 1, second: int = 2) -> set[int]:
     before, after = project.take(first).score(), project.take(second).score()
     pairs = zip(before.tracks, after.tracks, strict=True)
     return {note.onset // 16 + 1 for a, b in pairs for note in set(a.notes) ^ set(b.notes)}
 
 
-def test_the_new_take_is_the_current_one(project: Project, model: str) -> None:
+def test_the_new_take_is_the_current_one(project: TakeFolder, model: str) -> None:
     outcome = run(project, model, bars="3-4", tracks=("piano", "bass"))
     assert [take["take"] for take in outcome.takes] == [2]
     assert project.current().number == 2
-    facts = project.current().facts
-    assert (facts.verb, facts.origin, facts.seed, facts.edited) == ("regenerate", 1, outcome.takes[0]["seed"], False)
-    assert facts.request["bars"] == [[3, 4]]
-    assert facts.request["tracks"] == ["Piano", "Bass"]
+    info = project.current().info
+    assert (info.verb, info.origin, info.seed, info.edited) == ("regenerate", 1, outcome.takes[0]["seed"], False)
+    assert info.request["bars"] == [[3, 4]]
+    assert info.request["tracks"] == ["Piano", "Bass"]
     assert changed_bars(project) <= {3, 4}
     assert outcome.dropped == [str(project.folder.with_name("clip.mid"))]
     assert project.folder.with_name("clip.mid").read_bytes() == project.current().midi.read_bytes()
 
 
-def test_a_request_is_carried_out_once(project: Project, model: str) -> None:
+def test_a_request_is_carried_out_once(project: TakeFolder, model: str) -> None:
     first = run(project, model, bars="3-4", key="k", variations=2)
     again = run(project, model, bars="3-4", key="k", variations=2)
     assert [take["folder"] for take in again.takes] == [take["folder"] for take in first.takes]
     assert len(project.takes()) == 3
 
 
-def test_what_a_kill_left_undone_is_done(project: Project, model: str) -> None:
+def test_what_a_kill_left_undone_is_done(project: TakeFolder, model: str) -> None:
     """Two takes were asked for, and only one was written."""
     whole = run(project, model, bars="3-4", key="k", variations=2)
     scores = {take["seed"]: Path(take["folder"], "score.json").read_bytes() for take in whole.takes}
@@ -122,9 +122,11 @@ def test_what_a_kill_left_undone_is_done(project: Project, model: str) -> None:
         ({"marker": "Cut 2"}, {8}),
     ],
 )
-def test_bars_are_named_in_several_ways(project: Project, model: str, wishes: dict[str, str], bars: set[int]) -> None:
+def test_bars_are_named_in_several_ways(
+    project: TakeFolder, model: str, wishes: dict[str, str], bars: set[int]
+) -> None:
     outcome = run(project, model, **wishes)
-    asked = project.current().facts.request["bars"]
+    asked = project.current().info.request["bars"]
     assert {bar for first, last in asked for bar in range(first, last + 1)} == bars
     assert changed_bars(project) <= bars
     assert outcome.takes
@@ -150,7 +152,7 @@ def test_bars_are_named_in_several_ways(project: Project, model: str, wishes: di
         ({"bars": "1", "precision": "int4"}, "precision"),
     ],
 )
-def test_what_cannot_be_is_refused(project: Project, model: str, wishes: dict[str, object], words: str) -> None:
+def test_what_cannot_be_is_refused(project: TakeFolder, model: str, wishes: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         run(project, model, **wishes)
     assert len(project.takes()) == 1
@@ -162,7 +164,7 @@ def test_a_video_without_a_score_is_named(tmp_path: Path, model: str) -> None:
         regenerate(RegenerateRequest(tmp_path / "new.mp4", bars="1", model=model), lambda *_: None)
 
 
-def test_the_rhythm_stays(project: Project, model: str) -> None:
+def test_the_rhythm_stays(project: TakeFolder, model: str) -> None:
     run(project, model, bars="3-5", keep="rhythm", tracks=("piano", "strings"))
     before, after = project.take(1).score(), project.take(2).score()
     for a, b in zip(before.tracks, after.tracks, strict=True):
@@ -250,14 +252,14 @@ def is_outside(event: tuple[int, bytes], section: range) -> bool:
     return tick not in section and not (tick == section.stop and data[0] & 0xF0 == 0x80)
 
 
-def test_what_was_edited_outside_survives(project: Project, model: str, tmp_path: Path) -> None:
+def test_what_was_edited_outside_survives(project: TakeFolder, model: str, tmp_path: Path) -> None:
     tempos = ((0, 500_000), (5 * TICKS + 100, 600_000), (20 * TICKS, 450_000))
     base = edited_file(tmp_path / "edited.mid", tempos=tempos)
     original = base.read_bytes()
     run(project, model, bars="3-4", tracks=("piano",), base=base)
     take = project.current()
     assert base.read_bytes() == original
-    assert take.facts.edited
+    assert take.info.edited
     before, after = events(base), events(take.midi)
     section = range(2 * 4 * TICKS, 4 * 4 * TICKS)
     assert before[0] == after[0]
@@ -268,14 +270,14 @@ def test_what_was_edited_outside_survives(project: Project, model: str, tmp_path
     # The take goes on from what was edited, without being told again.
     run(project, model, bars="6", tracks=("bass",), seed=5)
     again = events(project.current().midi)
-    assert project.current().facts.edited
+    assert project.current().info.edited
     assert again[:3] == after[:3]
     section = range(5 * 4 * TICKS, 6 * 4 * TICKS)
     assert [e for e in again[3] if is_outside(e, section)] == [e for e in after[3] if is_outside(e, section)]
     assert project.folder.with_name("clip.mid").read_bytes() == project.current().midi.read_bytes()
 
 
-def test_markers_are_those_of_the_edited_file(project: Project, model: str, tmp_path: Path) -> None:
+def test_markers_are_those_of_the_edited_file(project: TakeFolder, model: str, tmp_path: Path) -> None:
     """One was moved, one renamed, one added; one that stayed keeps its exact time and its kind."""
     base = edited_file(tmp_path / "edited.mid")
     file = mido.MidiFile(base)
@@ -288,7 +290,7 @@ def test_markers_are_those_of_the_edited_file(project: Project, model: str, tmp_
     file.save(base)
     run(project, model, marker="Chorus", tracks=("piano",), base=base)
     take = project.current()
-    assert take.facts.request["bars"] == [[5, 6]]
+    assert take.info.request["bars"] == [[5, 6]]
     wanted = (
         Marker(6.2, "cut", "Cut 1"),
         Marker(9.0, "section", "Chorus"),
@@ -300,18 +302,18 @@ def test_markers_are_those_of_the_edited_file(project: Project, model: str, tmp_
     assert [span.name for span in arrangement.sections] == ["Chorus", "Love theme"]
     assert [(mark.seconds, mark.text) for mark in arrangement.markers] == [(6.2, "Cut 1"), (13.0, "Cut 2")]
     run(project, model, start="Chorus", end="Love theme", tracks=("piano",))  # from what the take has
-    assert project.current().facts.request["bars"] == [[5, 6]]
+    assert project.current().info.request["bars"] == [[5, 6]]
     with pytest.raises(UsageError, match="no marker"):
         run(project, model, marker="Section B", tracks=("piano",))
 
 
-def test_a_file_without_markers_says_nothing_of_them(project: Project, model: str, tmp_path: Path) -> None:
+def test_a_file_without_markers_says_nothing_of_them(project: TakeFolder, model: str, tmp_path: Path) -> None:
     run(project, model, marker="Section B", tracks=("piano",), base=edited_file(tmp_path / "edited.mid"))
-    assert project.current().facts.request["bars"] == [[4, 6]]
+    assert project.current().info.request["bars"] == [[4, 6]]
     assert project.current().score().markers == MARKERS
 
 
-def test_bars_of_an_edited_file_are_its_own(project: Project, model: str, tmp_path: Path) -> None:
+def test_bars_of_an_edited_file_are_its_own(project: TakeFolder, model: str, tmp_path: Path) -> None:
     """At half the tempo the picture has four bars; the file has eight."""
     base = edited_file(tmp_path / "slow.mid", tempos=((0, 1_000_000),))
     run(project, model, bars="8", tracks=("piano",), base=base)
@@ -321,7 +323,7 @@ def test_bars_of_an_edited_file_are_its_own(project: Project, model: str, tmp_pa
 
 @pytest.mark.parametrize(("metre", "words"), [(3, "3/4"), (7, "7/4")])
 def test_bars_in_another_metre_are_refused(
-    project: Project, model: str, tmp_path: Path, metre: int, words: str
+    project: TakeFolder, model: str, tmp_path: Path, metre: int, words: str
 ) -> None:
     with pytest.raises(MidiError, match=words):
         run(project, model, bars="2", base=edited_file(tmp_path / "odd.mid", metre=metre))
@@ -354,7 +356,7 @@ def test_a_folder_with_an_edited_file_goes_on_from_that(model: str, tmp_path: Pa
     assert after[:3] == before[:3]
 
 
-def test_what_is_told_of_a_take_is_what_its_file_has(project: Project, model: str, tmp_path: Path) -> None:
+def test_what_is_told_of_a_take_is_what_its_file_has(project: TakeFolder, model: str, tmp_path: Path) -> None:
     file = edited(bars=BARS, tempos=((0, 500_000), (480 * 4, 400_000)))
     base = tmp_path / "edited.mid"
     base.write_bytes(saved(file))

@@ -13,8 +13,8 @@ from cmt_bridge.core.score import Score
 from cmt_bridge.errors import CheckpointError, UsageError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.event_network import EventTransformer
-from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.seeds import unused
+from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.outcome import Outcome, remarks, summary
 from cmt_bridge.verbs.score import ScoreRequest, check_settings, score
 from tests.e2e.conftest import write_metadata
@@ -48,7 +48,7 @@ def test_scoring_again_takes_the_next_unused_seed(film: Path, tiny_model: Path) 
     assert seeds(run(film, tiny_model, seed="3")) == [3]
     assert seeds(run(film, tiny_model, control="1")) == [2]
     assert seeds(run(film, tiny_model, variations="2")) == [4, 5]
-    project = Project(film.with_suffix(".cmt"))
+    project = TakeFolder(film.with_suffix(".cmt"))
     music = [take.score().tracks for take in project.takes()]
     assert all(a != b for n, a in enumerate(music) for b in music[:n])
 
@@ -65,7 +65,7 @@ def test_a_seed_brings_its_music_back_and_that_is_said(film: Path, tiny_model: P
     again = run(film, tiny_model, seed="0")
     assert any("Take 3 is the same music, note for note, as take 1" in note for note in again.notes)
     assert not any("same music" in note for note in first.notes)
-    project = Project(film.with_suffix(".cmt"))
+    project = TakeFolder(film.with_suffix(".cmt"))
     assert project.take(1).midi.read_bytes() == project.take(3).midi.read_bytes()
 
 
@@ -81,7 +81,7 @@ def test_what_a_folder_is_watched_for_is_the_first_seed_and_once(film: Path, tin
     request = ScoreRequest(film, {"model": str(tiny_model)}, key="watch", again=False)
     assert seeds(score(request, lambda *_: None)) == [0]
     assert seeds(score(ScoreRequest(film, {"model": str(tiny_model)}, again=False), lambda *_: None)) == [0]
-    assert len(Project(film.with_suffix(".cmt")).takes()) == 1
+    assert len(TakeFolder(film.with_suffix(".cmt")).takes()) == 1
 
 
 def test_plain_folders_have_other_seeds_too(film: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -106,18 +106,18 @@ def test_the_key_that_is_heard_is_told(film: Path, keyed: Path, tiny_model: Path
     assert asked.takes[0]["asked_key"] == ""
     outcome = score(ScoreRequest(film, {"model": str(keyed), "key": "a moll"}), lambda *_: None)
     (take,) = outcome.takes
-    made = Project(film.with_suffix(".cmt")).take(take["take"]).score()
+    made = TakeFolder(film.with_suffix(".cmt")).take(take["take"]).score()
     assert take["asked_key"] == made.provenance.options["key"] == "Am"
     assert take["heard_key"] == made.provenance.options["heard_key"]
     assert any("not in A minor" in note for note in outcome.notes) == (take["heard_key"] != "Am")
     free = run(film, tiny_model)
-    assert "heard_key" not in Project(film.with_suffix(".cmt")).current().score().provenance.options
+    assert "heard_key" not in TakeFolder(film.with_suffix(".cmt")).current().score().provenance.options
     assert not any("is heard in" in note for note in free.notes)
 
 
 def test_what_is_not_as_asked_is_explained(film: Path, tiny_model: Path, tmp_path: Path) -> None:
     run(film, tiny_model, instruments="piano,strings")
-    project = Project(film.with_suffix(".cmt"))
+    project = TakeFolder(film.with_suffix(".cmt"))
     made: Score = project.take(1).score()
     empty = Score(
         made.tempo_map, tuple(type(t)(t.instrument, 0, ()) for t in made.tracks), 3, provenance=made.provenance

@@ -8,19 +8,19 @@ from pathlib import Path
 from cmt_bridge.core.files import MOST_BYTES, fresh_path, is_there, sha256_of, short
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import ScoreError
-from cmt_bridge.takes.project import PROJECT, SUFFIX, Project
+from cmt_bridge.takes.take_folder import PROJECT, SUFFIX, TakeFolder
 
-__all__ = ["home_of", "project_of", "projects_in", "scored_project"]
+__all__ = ["find_take_folder", "folder_for_new", "require_take_folder", "take_folders_in"]
 
 
 @takes_paths
-def projects_in(folder: Path) -> list[Project]:
+def take_folders_in(folder: Path) -> list[TakeFolder]:
     """Give the projects that lie in a folder."""
-    return [Project(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if is_there(path / PROJECT)]
+    return [TakeFolder(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if is_there(path / PROJECT)]
 
 
 @takes_paths
-def project_of(path: Path) -> Project | None:
+def find_take_folder(path: Path) -> TakeFolder | None:
     """Give the project that a path means: the folder itself, something in it, or the video it is for; else None.
 
     A video is known by its name, and by its content after it was renamed.
@@ -28,21 +28,21 @@ def project_of(path: Path) -> Project | None:
     path = path.absolute()
     for folder in (path, *path.parents):
         if folder.name.endswith(SUFFIX) and is_there(folder / PROJECT):
-            return Project(folder)
+            return TakeFolder(folder)
     if not path.is_file():
         return None
-    here = [Project(folder) for folder in _named(path) if is_there(folder / PROJECT)]
+    here = [TakeFolder(folder) for folder in _named(path) if is_there(folder / PROJECT)]
     for project in here:
         if any(video["name"] == path.name for video in project.videos()):
             return project
-    others = projects_in(path.parent)
+    others = take_folders_in(path.parent)
     if not others:
         return None
     sha256 = sha256_of(path)
     return next((each for each in others if sha256 in _contents(each)), None)
 
 
-def _contents(project: Project) -> list[str]:
+def _contents(project: TakeFolder) -> list[str]:
     """Give the SHA-256 of a project's videos; none of one that is damaged, which is no reason to fail for another."""
     try:
         return [video["sha256"] for video in project.videos()]
@@ -51,9 +51,9 @@ def _contents(project: Project) -> list[str]:
 
 
 @takes_paths
-def scored_project(path: Path) -> Project:
+def require_take_folder(path: Path) -> TakeFolder:
     """Give the project that a path means. Raises `ScoreError` where it has none, with what to do about it."""
-    project = project_of(path)
+    project = find_take_folder(path)
     if project is not None:
         return project
     if path.is_file():
@@ -69,7 +69,7 @@ def _named(video: Path) -> list[Path]:
 
 
 @takes_paths
-def home_of(path: Path, title: str, home: Path | None = None) -> Path:
+def folder_for_new(path: Path, title: str, home: Path | None = None) -> Path:
     """Give the folder that a new project for a file goes to: beside it, or in `home`."""
     home = path.absolute().parent if home is None else home.absolute()
     full = short("".join(letter if letter.isprintable() else "_" for letter in path.name))

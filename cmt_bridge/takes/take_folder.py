@@ -29,9 +29,9 @@ from cmt_bridge.core.files import (
 from cmt_bridge.errors import OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_json, write_json
 from cmt_bridge.takes.history import Choice, History, Mark
-from cmt_bridge.takes.take import Draft, Facts, Take
+from cmt_bridge.takes.take import NewTake, Take, TakeInfo
 
-__all__ = ["PROJECT", "SUFFIX", "Project"]
+__all__ = ["PROJECT", "SUFFIX", "TakeFolder"]
 
 SUFFIX: Final = PROJECT_SUFFIX
 PROJECT, HISTORY, TAKE = "project.json", "history.json", "take.json"
@@ -40,7 +40,7 @@ TAKE_FOLDER = re.compile(r"take ([1-9]\d*)")
 PATIENCE = 60.0  # s, to wait for another process that is at work on the project; a take is written in far less
 
 
-class Project:
+class TakeFolder:
     """A project folder. What changes it holds its lock; what reads it needs none: files are complete or not there.
 
     Methods raise `ScoreError` where what is in the folder cannot be read, `OutputError` where it cannot be written.
@@ -50,14 +50,14 @@ class Project:
         self.folder = Path(folder)
 
     @classmethod
-    def create(cls, folder: Path, video: str, sha256: str, drafts: Sequence[Draft]) -> Project:
+    def create(cls, folder: Path, video: str, sha256: str, drafts: Sequence[NewTake]) -> TakeFolder:
         """Make a new project with its first takes, complete or not at all; the first one is the current one."""
         with complete_folder(folder, parents=False) as temporary:  # a folder that was moved is not to come back
             made = cls(temporary)
             for number, draft in enumerate(drafts, 1):
                 made._write(number, draft, cls(folder).name)
             made._write_videos([{"name": video, "sha256": sha256}])
-            made._choose(History(), Choice(drafts[0].facts.verb, 1))
+            made._choose(History(), Choice(drafts[0].info.verb, 1))
         return cls(folder)
 
     @property
@@ -86,7 +86,7 @@ class Project:
             match = TAKE_FOLDER.fullmatch(folder.name)
             if match and is_there(folder / TAKE) and not TAKE_NUMBER.fault(int(match[1][:20])):
                 source = folder / TAKE
-                found.append(Take(int(match[1]), folder, Facts.from_json(read_json(source), source=str(source))))
+                found.append(Take(int(match[1]), folder, TakeInfo.from_json(read_json(source), source=str(source))))
         return sorted(found, key=lambda take: take.number)
 
     def _listed(self) -> list[Path]:
@@ -106,7 +106,7 @@ class Project:
 
     def takes_of(self, key: str) -> list[Take]:
         """Give the takes of one request."""
-        return [take for take in self.takes() if key and take.facts.key == key]
+        return [take for take in self.takes() if key and take.info.key == key]
 
     def history(self) -> History:
         """Give all choices of takes."""
@@ -154,7 +154,7 @@ class Project:
                 f"Cannot write {self.folder}: {error.strerror}.", hint="Check its permissions."
             ) from error
 
-    def add(self, drafts: Sequence[Draft], video: str = "", sha256: str = "") -> list[Take]:
+    def add(self, drafts: Sequence[NewTake], video: str = "", sha256: str = "") -> list[Take]:
         """Write takes with the next numbers; the first of them becomes the current one. Give all of their request.
 
         What a request has written before, of the same seed, is not written again: a process that was given up for dead
@@ -162,11 +162,11 @@ class Project:
         """
         with self.locked():
             takes = self.takes()
-            there = {(take.facts.key, take.facts.seed) for take in takes if take.facts.key}
+            there = {(take.info.key, take.info.seed) for take in takes if take.info.key}
             wanted = drafts
-            drafts = [draft for draft in wanted if (draft.facts.key, draft.facts.seed) not in there]
+            drafts = [draft for draft in wanted if (draft.info.key, draft.info.seed) not in there]
             if not drafts:
-                return self.takes_of(wanted[0].facts.key)
+                return self.takes_of(wanted[0].info.key)
             first = max((take.number for take in takes), default=0) + 1
             numbers = range(first, first + len(drafts))
             for number, draft in zip(numbers, drafts, strict=True):
@@ -175,17 +175,17 @@ class Project:
             if sha256 and source not in (known := self.videos()):
                 self._write_videos([*known, source])
             history = self.history()
-            self._choose(history, Choice(drafts[0].facts.verb, first, history.marks))
-            return self.takes_of(drafts[0].facts.key) or [self.take(number) for number in numbers]
+            self._choose(history, Choice(drafts[0].info.verb, first, history.marks))
+            return self.takes_of(drafts[0].info.key) or [self.take(number) for number in numbers]
 
-    def settle(self, take: Take) -> None:
+    def recover(self, take: Take) -> None:
         """Make a take current whose writer was killed before it could; nothing where it has been current already."""
         with self.locked():
             history = self.history()
             if any(choice.current == take.number for choice in history.choices):
                 self._copy(self.current())
             else:
-                self._choose(history, Choice(take.facts.verb, take.number, history.marks))
+                self._choose(history, Choice(take.info.verb, take.number, history.marks))
 
     def choose(self, number: int) -> Take:
         """Make a take the current one."""
@@ -215,8 +215,8 @@ class Project:
             raise UsageError(
                 "There is no other take to go to.", hint="Compose one with `regenerate` or `score`, or undo."
             )
-        siblings = [t.number for t in others if rejected.facts.key and t.facts.key == rejected.facts.key]
-        origins = [t.number for t in others if t.number == rejected.facts.origin]
+        siblings = [t.number for t in others if rejected.info.key and t.info.key == rejected.info.key]
+        origins = [t.number for t in others if t.number == rejected.info.origin]
         later = [n for n in siblings if n > number]
         return (later + siblings + origins + [others[-1].number])[0]
 
@@ -263,23 +263,23 @@ class Project:
             ):
                 shutil.copyfileobj(file, copy)
 
-    def _write(self, number: int, draft: Draft, title: str) -> None:
+    def _write(self, number: int, draft: NewTake, title: str) -> None:
         from cmt_bridge.pipeline import write_take
 
         folder = self.folder / f"take {number}"
 
-        def facts(files: Mapping[str, str]) -> dict[str, Any]:
-            return replace(draft.facts, files=files).to_json()
+        def info(files: Mapping[str, str]) -> dict[str, Any]:
+            return replace(draft.info, files=files).to_json()
 
-        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi, also={TAKE: facts}, parents=False)
+        write_take(draft.score, draft.metadata, title, folder, midi=draft.midi, also={TAKE: info}, parents=False)
 
     def record(self, take: Take, path: Path) -> Take:
         """Note that a file in the folder of a take was made for it; give the take with that."""
         with self.locked():
-            facts = self.take(take.number).facts
-            facts = replace(facts, files={**(facts.files or {}), path.name: sha256_of(path)})
-            write_json(facts.to_json(), take.folder / TAKE)
-        return replace(take, facts=facts)
+            info = self.take(take.number).info
+            info = replace(info, files={**(info.files or {}), path.name: sha256_of(path)})
+            write_json(info.to_json(), take.folder / TAKE)
+        return replace(take, info=info)
 
     def _write_videos(self, videos: list[dict[str, str]]) -> None:
         write_json({"format": FORMAT, "format_version": VERSION, "videos": videos}, self.folder / PROJECT)

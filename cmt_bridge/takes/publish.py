@@ -30,16 +30,16 @@ from cmt_bridge.midi.file import read_midi
 from cmt_bridge.outputs.preview import CONTAINERS
 from cmt_bridge.outputs.scorefile import SCORE_NAME, read_score
 from cmt_bridge.projects.arrangement import version_of
-from cmt_bridge.takes.project import Project
 from cmt_bridge.takes.take import Take
+from cmt_bridge.takes.take_folder import TakeFolder
 
-__all__ = ["Dropped", "drop", "drop_folder", "previews_of"]
+__all__ = ["Published", "previews_of", "publish", "publish_folder"]
 
 PIECE: Final = 1 << 20  # bytes copied at once
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class Published:
     """What was dropped for a session.
 
     `written` are the files; `left` are those there that others edited and that were left alone, `refused` those of the
@@ -52,7 +52,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class _Dropping:
+class _Copy:
     """A file of a take, the name that it goes by in a session, and its SHA-256."""
 
     source: Path
@@ -60,18 +60,18 @@ class _Dropping:
     sha256: str
 
 
-def drop(project: Project, outputs: Outputs) -> Dropped:
+def publish(project: TakeFolder, outputs: Outputs) -> Published:
     """Copy the current take's files to where a session wants them.
 
     A file there is replaced only while it is a copy of some take; an edited one is left alone, and the take goes
     beside it under its own number. Raises `UsageError` where that is no place for files of this folder.
     """
     if not outputs.drop:
-        return Dropped()
-    folder = drop_folder(project, outputs)
+        return Published()
+    folder = publish_folder(project, outputs)
     take = project.current()
     written, left, refused = [], [], []
-    for each in _droppings(project, take, outputs):
+    for each in _copies(project, take, outputs):
         if not each.sha256 or _content(each.source) != each.sha256:
             refused.append(each.source)
             continue
@@ -80,31 +80,31 @@ def drop(project: Project, outputs: Outputs) -> Dropped:
             left.append(target)
             target = with_addition(target, f" take {take.number}")
         written.append(_put(project, each, target, parents=folder != project.folder.parent))
-    return Dropped(tuple(written), tuple(left), tuple(refused))
+    return Published(tuple(written), tuple(left), tuple(refused))
 
 
-def drop_folder(project: Project, outputs: Outputs) -> Path:
+def publish_folder(project: TakeFolder, outputs: Outputs) -> Path:
     """Give the folder where files are dropped; it is the clip's own where `drop` is ".". Raises `UsageError`."""
     return outputs.folder_from(project.folder.parent)
 
 
 def previews_of(take: Take) -> list[Path]:
     """Give the previews that were made for a take."""
-    names = take.facts.files or {}
+    names = take.info.files or {}
     head = f"{take.folder.parent.name.removesuffix(PROJECT_SUFFIX)}.preview"
     mine = (take.folder / name for name in sorted(names) if name.startswith(head))
     return [path for path in mine if path.suffix.lower() in CONTAINERS and is_there(path)]
 
 
-def _droppings(project: Project, take: Take, outputs: Outputs) -> Iterator[_Dropping]:
+def _copies(project: TakeFolder, take: Take, outputs: Outputs) -> Iterator[_Copy]:
     name = project.name
     if "midi" in outputs.files:
         tempo = f" {version_of(take.midi, name).bpm:.2f} BPM" if outputs.host == "garageband" else ""
-        yield _Dropping(take.midi, f"{name}{tempo}.mid", _made(take, take.midi))
+        yield _Copy(take.midi, f"{name}{tempo}.mid", _made(take, take.midi))
     if "score" in outputs.files:
-        yield _Dropping(take.folder / SCORE_NAME, f"{name}.score.json", _made(take, take.folder / SCORE_NAME))
+        yield _Copy(take.folder / SCORE_NAME, f"{name}.score.json", _made(take, take.folder / SCORE_NAME))
     if "preview" in outputs.files:
-        yield from (_Dropping(path, path.name, _made(take, path)) for path in previews_of(take))
+        yield from (_Copy(path, path.name, _made(take, path)) for path in previews_of(take))
 
 
 def _made(take: Take, path: Path) -> str:
@@ -112,8 +112,8 @@ def _made(take: Take, path: Path) -> str:
 
     In a take of before that was recorded, a file counts that is what its name says.
     """
-    if take.facts.files is not None:
-        return take.facts.files.get(path.name, "")
+    if take.info.files is not None:
+        return take.info.files.get(path.name, "")
     try:
         read_score(path) if path.name == SCORE_NAME else read_midi(path)
     except InputError:
@@ -128,7 +128,7 @@ def _content(path: Path) -> str:
         return ""
 
 
-def _put(project: Project, each: _Dropping, target: Path, *, parents: bool) -> Path:
+def _put(project: TakeFolder, each: _Copy, target: Path, *, parents: bool) -> Path:
     """Copy a file of a take to a session; where somebody edited what is there, under a further name. Give that."""
 
     def copy(temporary: Path) -> None:
@@ -153,7 +153,7 @@ def _put(project: Project, each: _Dropping, target: Path, *, parents: bool) -> P
     return new_file(numbered(target), copy, parents=parents)
 
 
-def _is_ours(project: Project, path: Path) -> bool:
+def _is_ours(project: TakeFolder, path: Path) -> bool:
     """Tell whether a file is a copy of some take's."""
     if path.is_symlink() or not path.is_file():
         return False

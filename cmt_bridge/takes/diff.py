@@ -15,7 +15,7 @@ from cmt_bridge.outputs.edited import read_edited
 from cmt_bridge.projects.arrangement import Part, Version, version_of
 from cmt_bridge.takes.take import Take
 
-__all__ = ["Difference", "TrackDifference", "difference"]
+__all__ = ["Diff", "TrackDiff", "diff"]
 
 MARKER: Final = 0x06
 KINDS: Final[Mapping[int, str]] = {
@@ -32,7 +32,7 @@ Sayings = dict[str, Counter[Hashable]]
 
 
 @dataclass(frozen=True, slots=True)
-class TrackDifference:
+class TrackDiff:
     """How two takes differ in a track.
 
     `bars`, counted from 1, are those in which notes differ, and `only_first` and `only_second` say how many there are
@@ -47,18 +47,18 @@ class TrackDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class Diff:
     """How two takes differ: their tempos in BPM at the beginning, tracks that differ, and what else does.
 
     `also` are the bars in which tempo, metre or markers differ.
     """
 
     tempo: tuple[float, float]
-    tracks: tuple[TrackDifference, ...]
+    tracks: tuple[TrackDiff, ...]
     also: Mapping[str, tuple[int, ...]]
 
 
-def difference(first: Take, second: Take) -> Difference:
+def diff(first: Take, second: Take) -> Diff:
     """Compare the MIDI files of two takes. Raises `ScoreError`, `MidiError` where one cannot be read."""
     before, after = (version_of(take.midi, f"take {take.number}") for take in (first, second))
     bar_of = _bars(after if len(after.metres) > len(before.metres) else before)
@@ -68,10 +68,10 @@ def difference(first: Take, second: Take) -> Difference:
     }
     names = dict.fromkeys(part.name for version in (before, after) for part in version.parts)
     tracks = (_track(name, before, after, bar_of) for name in names)
-    return Difference((before.bpm, after.bpm), tuple(each for each in tracks if each), also)
+    return Diff((before.bpm, after.bpm), tuple(each for each in tracks if each), also)
 
 
-def _track(name: str, first: Version, second: Version, bar_of: Callable[[Fraction], int]) -> TrackDifference | None:
+def _track(name: str, first: Version, second: Version, bar_of: Callable[[Fraction], int]) -> TrackDiff | None:
     before, after = _part(first, name), _part(second, name)
     struck = [_notes(part, version) for part, version in ((before, first), (after, second))]
     lost, won = struck[0] - struck[1], struck[1] - struck[0]
@@ -80,7 +80,7 @@ def _track(name: str, first: Version, second: Version, bar_of: Callable[[Fractio
         also = _differing(_others(before, first), _others(after, second), bar_of)
     if not (lost or won or also):
         return None
-    return TrackDifference(name, _where(lost + won, bar_of), lost.total(), won.total(), also)
+    return TrackDiff(name, _where(lost + won, bar_of), lost.total(), won.total(), also)
 
 
 def _part(version: Version, name: str) -> Part | None:
