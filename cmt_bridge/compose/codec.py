@@ -55,7 +55,7 @@ _TICKS = np.array((-1, *DURATIONS))  # of a duration class
 def quantize(
     song: Song, *, least_notes: int = 0, tidy: bool = True, longest: int = MAX_DURATION
 ) -> tuple[GridNotes, int]:
-    """Lay a song on the sixteenth grid; give its notes in word order and its length in ticks.
+    """Lay a song on the sixteenth grid; return its notes in word order and its length in ticks.
 
     Onsets and ends round to the nearest tick, halves to the even one; tempo and metre are not looked at. Tracks of at
     most `least_notes` notes, and those no instrument plays, are left out but count for the length. A note lasts
@@ -93,7 +93,7 @@ def quantize(
 
 
 def dedupe(notes: GridNotes) -> GridNotes:
-    """Give notes in word order; of equal ones of an instrument on one tick the longest stays."""
+    """Return notes in word order; of equal ones of an instrument on one tick the longest stays."""
     keys = (-notes[:, Grid.DURATION], notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])
     notes = notes[np.lexsort(keys)]
     first = np.ones(len(notes), bool)
@@ -102,24 +102,26 @@ def dedupe(notes: GridNotes) -> GridNotes:
 
 
 def in_word_order(notes: GridNotes) -> GridNotes:
-    """Give notes by onset, instrument and pitch, in the order of the words."""
+    """Return notes by onset, instrument and pitch, in the order of the words."""
     return notes[np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET]))]
 
 
 def bars_of(length: int) -> int:
-    """Give the number of bars that a piece of `length` ticks takes: one more where it ends on a bar line."""
+    """Return the number of bars that a piece of `length` ticks takes: one more where it ends on a bar line."""
     return (length + 1 + TICKS_PER_BAR - 1) // TICKS_PER_BAR
 
 
 def simu_note_starts(notes: GridNotes) -> npt.NDArray[np.bool_]:
-    """Tell which notes, in word order, are the first of a simu-note: another instrument or tick than the one before."""
+    """Return which notes, in word order, are the first of a simu-note: another instrument or tick than the one
+    before.
+    """
     starts = np.ones(len(notes), bool)
     starts[1:] = (notes[1:, : Grid.PITCH] != notes[:-1, : Grid.PITCH]).any(axis=1)
     return starts
 
 
 def encode(notes: GridNotes, bars: int, *, rich: bool = False) -> TokenRows:
-    """Give the words of `bars` bars; `notes` are in word order. No EOS; the timing column stays 0.
+    """Return the words of `bars` bars; `notes` are in word order. No EOS; the timing column stays 0.
 
     Notes of one instrument that follow each other on one tick make one simu-note. The beat word's strength is uncapped,
     a note's duration at most a bar. `rich` words are for networks that know more: longer durations, and velocities.
@@ -167,7 +169,7 @@ def encode(notes: GridNotes, bars: int, *, rich: bool = False) -> TokenRows:
 
 
 def decode(rows: TokenRows) -> GridNotes:
-    """Give the notes of token rows, in word order; a note word without a beat word before it is left out.
+    """Return the notes of token rows, in word order; a note word without a beat word before it is left out.
 
     A velocity that is not known is 80.
 
@@ -191,7 +193,7 @@ def decode(rows: TokenRows) -> GridNotes:
 
 
 def tracks_of(notes: GridNotes) -> tuple[Track, ...]:
-    """Give the five tracks of a score in the order of instruments, empty ones too; a note lasts a tick or more."""
+    """Return the five tracks of a score in the order of instruments, empty ones too; a note lasts a tick or more."""
     return tuple(
         Track(
             instrument,
@@ -206,6 +208,6 @@ def tracks_of(notes: GridNotes) -> tuple[Track, ...]:
 
 
 def grid_of(tracks: Sequence[Track]) -> GridNotes:
-    """Give the notes of a score's tracks in word order."""
+    """Return the notes of a score's tracks in word order."""
     rows = [(n.onset, t.instrument, n.pitch, n.duration, n.velocity) for t in tracks for n in t.notes]
     return in_word_order(np.array(rows, np.int64).reshape(-1, len(Grid)))

@@ -43,7 +43,7 @@ def add_conditioning(rows: EventRows, notes: GridNotes, control: ControlTrack, o
 
 
 def _dense(notes: GridNotes, control: ControlTrack, options: ComposeOptions, bars: int) -> npt.NDArray[np.bool_]:
-    """Tell which bars have the density that the picture may ask of them."""
+    """Return which bars have the density that the picture may ask of them."""
     onsets = np.unique(notes[:, Grid.ONSET])
     density = np.bincount(onsets // TICKS_PER_BAR, minlength=bars)[: control.bars]
     may = [options.density_control_of(bar) > 0 for bar in range(control.bars)]
@@ -53,7 +53,7 @@ def _dense(notes: GridNotes, control: ControlTrack, options: ComposeOptions, bar
 
 
 def _hits(notes: GridNotes, control: ControlTrack, options: ComposeOptions, bars: int) -> npt.NDArray[np.int64]:
-    """Give the strengths, by tick, of the visual beats that sound; as loud as they can be played is loud enough."""
+    """Return the strengths, by tick, of the visual beats that sound; as loud as they can be played is loud enough."""
     ticks = bars * TICKS_PER_BAR
     counts = np.zeros((ticks, len(Instrument) + 1), np.int64)
     np.add.at(counts, (notes[:, Grid.ONSET], notes[:, Grid.INSTRUMENT]), 1)

@@ -13,7 +13,7 @@ __all__ = ["encode_events", "next_hits"]
 
 
 def encode_events(notes: GridNotes, bars: int) -> EventRows:
-    """Give the events of `bars` bars; `notes` are in word order and have at most `MOST_NOTES` in a simu-note.
+    """Return the events of `bars` bars; `notes` are in word order and have at most `MOST_NOTES` in a simu-note.
 
     What is given and not heard (`TIMING` and after) stays 0.
     """

@@ -41,7 +41,7 @@ class Match:
 
 
 def rhythm_of_video(control: ControlTrack) -> Rhythm:
-    """Give the density of each bar and the strength of each visual beat of a video."""
+    """Return the density of each bar and the strength of each visual beat of a video."""
     strength = np.zeros((control.bars, TICKS_PER_BAR), np.int64)
     for beat in control.beats:
         if 0 <= beat.tick < strength.size:
@@ -50,7 +50,7 @@ def rhythm_of_video(control: ControlTrack) -> Rhythm:
 
 
 def rhythm_of_rows(rows: TokenRows) -> Rhythm:
-    """Give the density of each bar and the strength of each tick of a song's words.
+    """Return the density of each bar and the strength of each tick of a song's words.
 
     Where several instruments start on a tick its strength is that of the largest simu-note: the accent that is heard.
     (The released code takes whichever word comes last, so the order of tracks in a file would change the result.)

@@ -38,12 +38,12 @@ class Stretch:
 
     @property
     def is_four_four(self) -> bool:
-        """Tell whether its bars have 16 sixteenths: 4/4, 2/2, 8/8."""
+        """Return whether its bars have 16 sixteenths: 4/4, 2/2, 8/8."""
         return self.numerator == self.denominator
 
 
 def stretches(song: Song) -> tuple[Stretch, ...]:
-    """Give the stretches of a song in order, without gaps, from its start to the end of its last note.
+    """Return the stretches of a song in order, without gaps, from its start to the end of its last note.
 
     4/4 is what a file means that states no metre. A signature that repeats 4/4 on a bar line begins nothing new; off
     the bar line it does, since bars are counted from it.
@@ -74,7 +74,7 @@ def _ticks(file_ticks: int, song: Song) -> int:
 
 
 def four_four(song: Song, *, longest: int) -> Iterator[GridNotes]:
-    """Give each 4/4 stretch of a song on the grid, its first tick a bar line; no note lasts more than `longest` ticks.
+    """Yield each 4/4 stretch of a song on the grid, its first tick a bar line; no note lasts more than `longest` ticks.
 
     Notes that sound over the end of a stretch are cut there. A pick-up stands at the end of a bar of its own before
     the first.
@@ -125,6 +125,6 @@ def passages(notes: GridNotes) -> Iterator[GridNotes]:
 
 
 def bars_until(notes: GridNotes) -> int:
-    """Give the number of bars until the last note ends."""
+    """Return the number of bars until the last note ends."""
     end = int((notes[:, Grid.ONSET] + notes[:, Grid.DURATION]).max()) if len(notes) else 0
     return -(-end // TICKS_PER_BAR)

@@ -32,12 +32,12 @@ SLACK = 0.5  # ticks by which a video may run over a bar line without needing an
 
 
 def density_class(flow: float) -> int:
-    """Give the density (0..16) of a bar whose mean absolute flow is `flow` pixels per frame at 360 lines."""
+    """Return the density (0..16) of a bar whose mean absolute flow is `flow` pixels per frame at 360 lines."""
     return bisect_right(DENSITY_THRESHOLDS, flow)
 
 
 def strength_class(weight: float) -> int:
-    """Give the strength (1..10) of a visual beat of `weight` 0..1."""
+    """Return the strength (1..10) of a visual beat of `weight` 0..1."""
     return max(1, bisect_right(STRENGTH_THRESHOLDS, weight))
 
 
@@ -72,7 +72,7 @@ def plan(metadata: VideoMetadata, tempo_map: TempoMap | None = None) -> ControlT
 
 
 def at_tempo(metadata: VideoMetadata, bpm: float) -> VideoMetadata:
-    """Give metadata with another tempo, its motion averaged over the new bars."""
+    """Return metadata with another tempo, its motion averaged over the new bars."""
     tempo = uspq_to_bpm(bpm_to_uspq(bpm))
     check_bars(metadata.source.name, metadata.duration, tempo, VideoError)
     new = 60.0 * BEATS_PER_BAR / tempo
@@ -97,7 +97,7 @@ def _flow_between(metadata: VideoMetadata, lines: npt.NDArray[np.float64]) -> tu
 
 
 def _densities(flow: Sequence[float], bars: int) -> list[int]:
-    """Give one density per bar; bars beyond the measured ones go on as the last."""
+    """Return one density per bar; bars beyond the measured ones go on as the last."""
     classes = [density_class(value) for value in flow[:bars]] or [0]
     if not any(classes):
         return [STILL_DENSITY] * bars

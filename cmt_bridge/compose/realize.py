@@ -53,7 +53,7 @@ def realize(
     title: str = "",
     provenance: Provenance | None = None,
 ) -> Score:
-    """Give the score of words (rows, 9) composed for `control`.
+    """Return the score of words (rows, 9) composed for `control`.
 
     Notes are released where their instrument would sound more notes than its polyphony, or strikes the same pitch
     again; the last chord rings until the picture ends.
@@ -63,14 +63,14 @@ def realize(
 
 
 def realized_notes(rows: TokenRows, control: ControlTrack, options: ComposeOptions) -> GridNotes:
-    """Give the notes of words (rows, 9) composed for `control`, as a score has them."""
+    """Return the notes of words (rows, 9) composed for `control`, as a score has them."""
     control = control.with_ending()
     notes = sustain_last_chord(with_velocities(rows, control), control)
     return limit_polyphony(notes, options)
 
 
 def with_velocities(rows: TokenRows, control: ControlTrack, first: int = 0) -> GridNotes:
-    """Give the notes of words whose first bar is bar `first` of `control`, with their velocities."""
+    """Return the notes of words whose first bar is bar `first` of `control`, with their velocities."""
     notes = decode(rows)
     notes[:, Grid.ONSET] += first * TICKS_PER_BAR
     known = bool((rows[:, Column.VELOCITY] > 0).any())
@@ -86,7 +86,7 @@ def score_of(
     title: str = "",
     provenance: Provenance | None = None,
 ) -> Score:
-    """Give the score of notes, in word order, for the picture that `control` was planned from."""
+    """Return the score of notes, in word order, for the picture that `control` was planned from."""
     control = control.with_ending()
     return Score(
         tempo_map=control.tempo_map,
@@ -102,7 +102,7 @@ def score_of(
 
 
 def velocities(notes: GridNotes, control: ControlTrack, *, known: bool = False) -> npt.NDArray[np.int64]:
-    """Give the velocity of every note: its instrument's loudness, the metre, the motion and the visual beats.
+    """Return the velocity of every note: its instrument's loudness, the metre, the motion and the visual beats.
 
     Where the model said velocities (`known`), those stand for loudness and metre.
     """
@@ -114,7 +114,7 @@ def velocities(notes: GridNotes, control: ControlTrack, *, known: bool = False) 
 
 
 def dynamics(onset: npt.NDArray[np.int64], control: ControlTrack) -> npt.NDArray[np.float64]:
-    """Give how much louder notes are for the picture, by their onsets: velocities to be added.
+    """Return how much louder notes are for the picture, by their onsets: velocities to be added.
 
     Motion counts through the density it asks for, from bar middle to bar middle, so that a scene that gathers speed is
     a crescendo.
@@ -162,7 +162,7 @@ def limit_polyphony(notes: GridNotes, options: ComposeOptions) -> GridNotes:
 
 
 def markers(control: ControlTrack, metadata: VideoMetadata | None) -> tuple[Marker, ...]:
-    """Give markers at sections, cuts and strong visual beats, numbered and in the order of time."""
+    """Return markers at sections, cuts and strong visual beats, numbered and in the order of time."""
     found = [
         Marker(float(control.tempo_map.bar_seconds(bar)), "section", f"Section {name}")
         for bar, name in sections(control.density)

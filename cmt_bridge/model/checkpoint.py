@@ -63,7 +63,7 @@ ORIGINAL_HEADS = 8  # not visible in the shapes
 
 
 def renamed(key: str) -> str | None:
-    """Give our name for a key of the original, None where there is none."""
+    """Return our name for a key of the original, None where there is none."""
     key = key.removeprefix("module.")
     for pattern, ours in RENAMES:
         new, count = re.subn(f"^{pattern}", ours, key)
@@ -103,7 +103,7 @@ def read_original(path: Path) -> PaperNetwork:
 
 
 def _frequencies_of(table: Tensor) -> Tensor:
-    """Give the frequencies that made a table (positions, W): libraries differ in the last bit of exp."""
+    """Return the frequencies that made a table (positions, W): libraries differ in the last bit of exp."""
     width = table.shape[1]
     numpy_exp = np.exp(np.arange(0, width, 2, dtype=np.float32) * np.float32(-math.log(10000.0) / width))
     candidates = (frequencies(width), torch.from_numpy(numpy_exp))
@@ -150,7 +150,7 @@ def _check_shape(config: PaperConfig | EventConfig, shapes: Mapping[str, Sequenc
 
 
 def _fault(config: PaperConfig | EventConfig) -> str:
-    """Say what no network has, or nothing."""
+    """Return what no network has, or nothing."""
     if type(config.layers) is not int or type(config.heads) is not int:
         return "a size is no whole number"
     for name in config.__dataclass_fields__:

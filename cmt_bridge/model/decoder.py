@@ -57,7 +57,7 @@ class Decoder(Protocol):
         """Prepare for a bar line."""
 
     def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
-        """Give the logits (places, classes) of a column, given what of the words of the candidates at some places, in
+        """Return the logits (places, classes) of a column, given what of the words of the candidates at some places, in
         order, is decided: their type, the same for all, and the columns drawn before.
         """
 

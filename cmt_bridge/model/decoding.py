@@ -73,7 +73,7 @@ def draw(
 
 
 def engine_for(network: PaperNetwork | EventTransformer, precision: Precision = "float32") -> PaperEngine | EventEngine:
-    """Give an engine for a network, whichever it is. Raises `UsageError` where a precision cannot be had."""
+    """Return an engine for a network, whichever it is. Raises `UsageError` where a precision cannot be had."""
     return EventEngine(network, precision) if isinstance(network, EventTransformer) else PaperEngine(network, precision)
 
 
@@ -200,7 +200,7 @@ class Decoding:
         self.decoder.select(places)
 
     def _sample_together(self) -> list[list[Word]]:
-        """Give the next words of every candidate; those that are to draw the same column are answered together."""
+        """Return the next words of every candidate; those that are to draw the same column are answered together."""
         sayings = [self._sample(place) for place in range(len(self._candidates))]
         said: list[list[Word]] = [[] for _ in sayings]
         asked: dict[int, Question] = {}
@@ -219,7 +219,7 @@ class Decoding:
             answers = dict(zip(places, self._choose(column, places, words), strict=True))
 
     def _sample(self, place: int) -> Generator[Question, int, list[Word]]:
-        """Give the next words of a candidate, until the network must hear them; none where it has ended."""
+        """Yield the next words of a candidate, until the network must hear them; none where it has ended."""
         words: list[Word] = []
         while len(words) < self.decoder.words_per_step:
             cursor = self._cursors[place]
@@ -328,7 +328,7 @@ def _copied(generator: np.random.Generator) -> np.random.Generator:
 
 
 def compose(session: Decoding, progress: Callable[[float], None] | None = None) -> list[TokenRows]:
-    """Decode to the end; give the words (rows, 9) of every candidate. `progress` gets the share done, 0..1."""
+    """Decode to the end; return the words (rows, 9) of every candidate. `progress` gets the share done, 0..1."""
     words: dict[int, list[npt.NDArray[np.int64]]] = defaultdict(list)
     for candidate, word in session:
         words[candidate].append(word)

@@ -68,11 +68,11 @@ class DecodingState:
         return max(self.played, default=0)
 
     def hits_ahead(self) -> list[int]:
-        """Give the ticks of visual beats to follow that are still ahead in this bar."""
+        """Return the ticks of visual beats to follow that are still ahead in this bar."""
         return [tick for tick in self.hits if tick > self.tick]
 
     def copy(self) -> DecodingState:
-        """Give a copy that later words do not touch."""
+        """Return a copy that later words do not touch."""
         return replace(
             self,
             hits=dict(self.hits),

@@ -127,7 +127,7 @@ class EventEngine:
         self._scale = network.config.head_size**-0.5
 
     def conditioning(self, options: ComposeOptions) -> Conditioning:
-        """Give the cues for some options. Raises `UsageError` for a style that the network does not know."""
+        """Return the cues for some options. Raises `UsageError` for a style that the network does not know."""
         styles = self.config.styles
         if options.style and options.style not in styles:
             known = f"It knows {', '.join(styles)}." if styles else "It knows none."
@@ -136,7 +136,7 @@ class EventEngine:
         return Conditioning(style, options.key_class, players_mask([int(i) for i in options.instruments]))
 
     def cache(self, rows: Sequence[int]) -> KVCache:
-        """Give the caches of candidates that have heard nothing, by their rows in products (`rows_of`)."""
+        """Return the caches of candidates that have heard nothing, by their rows in products (`rows_of`)."""
         c, count = self.config, len(rows)
         shape = (c.layers, count, c.heads, c.window, c.head_size)
         return KVCache(
@@ -196,7 +196,7 @@ class EventEngine:
         cache.hidden = self.network.norm(x)[rows]
 
     def _start_angles(self, cache: KVCache) -> tuple[Tensor, Tensor]:
-        """Give cosine and sine (B, 1, D / 2) of the start word, which is heard as the event before the oldest."""
+        """Return cosine and sine (B, 1, D / 2) of the start word, which is heard as the event before the oldest."""
         oldest = cache.oldest()
         origin = torch.where(oldest > 1, cache.position(oldest), cache.positions[:, 0])
         cos, sin = angles(oldest - 1, origin, self.config.head_size)
@@ -237,13 +237,13 @@ class EventEngine:
 
     @torch.inference_mode()
     def thoughts(self, cache: KVCache) -> Tensor:
-        """Give what the hidden states of candidates bring to each said field (B, fields, S)."""
+        """Return what the hidden states of candidates bring to each said field (B, fields, S)."""
         thoughts = in_blocks(self._thoughts, padded(cache.hidden, cache.rows))[cache.rows]
         return thoughts.reshape(len(thoughts), len(SAID), -1)
 
     @torch.inference_mode()
     def logits(self, field: Field, thoughts: Tensor, events: EventRows, rows: Tensor) -> npt.NDArray[np.float32]:
-        """Give the logits (n, classes) of a field from thoughts (n, S) and what is decided of events (n, fields), of
+        """Return the logits (n, classes) of a field from thoughts (n, S) and what is decided of events (n, fields), of
         candidates by their rows in products.
         """
         if field in self._said:
@@ -375,7 +375,7 @@ class EventDecoder:
         head[HEAD_FIELDS] = word[HEAD_COLUMNS]
 
     def _events(self, places: Sequence[int], words: Sequence[Word]) -> EventRows:
-        """Give the events that words belong to, as far as they are decided; a note has what its beat word said."""
+        """Return the events that words belong to, as far as they are decided; a note has what its beat word said."""
         said = np.array(words)
         events = np.zeros((len(said), len(Field)), np.int64)
         events[:, SAID_FIELDS] = said[:, SAID_COLUMNS]
@@ -397,5 +397,5 @@ class EventDecoder:
 
 
 def _completes(word: Word) -> bool:
-    """Give whether an event ends with this word: a bar, or a note."""
+    """Return whether an event ends with this word: a bar, or a note."""
     return bool(word[Column.TYPE] == Type.NOTE or word[Column.BEAT] == BAR)

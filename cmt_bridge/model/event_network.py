@@ -54,12 +54,12 @@ class EventConfig:
         return asdict(self)
 
     def classes(self, field: Field) -> int:
-        """Give the number of classes of a field."""
+        """Return the number of classes of a field."""
         return len(self.styles) + 1 if field is Field.STYLE else FIELD_CLASSES[field]
 
 
 def angles(index: Tensor, position: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Give cosine and sine (..., D / 2) of the rotary angles of events, D = `width`.
+    """Return cosine and sine (..., D / 2) of the rotary angles of events, D = `width`.
 
     Half of the planes turn with the event's place in the sequence, the other half with its position in ticks, in
     periods from two ticks to 256 bars: a beat, a bar or eight bars ago is an angle.
@@ -112,7 +112,7 @@ class Block(nn.Module):
         return self.combine(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
 
     def project(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give queries, keys and values (B, H, T, D), turned to their places."""
+        """Return queries, keys and values (B, H, T, D), turned to their places."""
         q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = rotate(self.norm_query(q), cos, sin).to(v.dtype)
         k = rotate(self.norm_key(k), cos, sin).to(v.dtype)
@@ -143,7 +143,7 @@ class Speech(nn.Module):
                 nn.init.normal_(table.weight, std=0.5)
 
     def logits(self, field: Field, hidden: Tensor, events: Tensor) -> Tensor:
-        """Give the logits (n, classes) of a field for hidden states (n, W) and the events (n, fields) being said."""
+        """Return the logits (n, classes) of a field for hidden states (n, W) and the events (n, fields) being said."""
         thought = self.thoughts[field.name](hidden)
         for earlier, table in self.said[field.name].items():  # type: ignore[operator]
             thought = thought + table(events[:, Field[earlier]])
@@ -171,7 +171,7 @@ class EventTransformer(nn.Module):
         return total
 
     def forward(self, events: Tensor) -> Tensor:
-        """Give the hidden states (B, T, W) of events (B, T, fields); the one at t predicts the event at t + 1."""
+        """Return the hidden states (B, T, W) of events (B, T, fields); the one at t predicts the event at t + 1."""
         x = self.embed(events)
         cos, sin = self.places(events)
         for block in self.blocks:
@@ -179,7 +179,7 @@ class EventTransformer(nn.Module):
         return self.norm(x)  # type: ignore[no-any-return]
 
     def places(self, events: Tensor) -> tuple[Tensor, Tensor]:
-        """Give cosine and sine (B, 1, T, D / 2) of the places of events (B, T, fields), counted from the first."""
+        """Return cosine and sine (B, 1, T, D / 2) of the places of events (B, T, fields), counted from the first."""
         index = torch.arange(events.shape[1], device=events.device).expand(events.shape[:2])
         position = events[..., Field.POSITION] - events[:, :1, Field.POSITION]
         cos, sin = angles(index, position, self.config.head_size)
@@ -208,7 +208,7 @@ class EventTransformer(nn.Module):
             yield field, where, F.cross_entropy(logits, flat[where, field], reduction="none")
 
     def losses(self, hidden: Tensor, events: Tensor, weights: Tensor) -> dict[Field, Tensor]:
-        """Give the cross-entropy in nats of every said field, summed up with `weights` (B, T); see `field_losses`."""
+        """Return the cross-entropy in nats of every said field, summed up with `weights` (B, T); see `field_losses`."""
         flat = weights.flatten()
         parts = self.field_losses(hidden, events, weights > 0)
         # A dot product would be rounded to bfloat16 under autocast.

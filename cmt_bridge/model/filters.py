@@ -52,12 +52,12 @@ class Filter(Protocol):
 
 
 def mask(test: npt.ArrayLike) -> Allowed:
-    """Give a comparison of classes as what it is: NumPy's types do not tell."""
+    """Return a comparison of classes as what it is: NumPy's types do not tell."""
     return np.asarray(test, np.bool_)
 
 
 def none_of(pitches: Iterable[int]) -> Allowed:
-    """Give the classes of the pitch column that are none of some MIDI pitches."""
+    """Return the classes of the pitch column that are none of some MIDI pitches."""
     allowed = np.ones(CLASSES[Column.PITCH], np.bool_)
     allowed[[pitch + 1 for pitch in pitches]] = False
     return allowed
@@ -117,7 +117,7 @@ class Polyphony:
 
 
 def most_notes(options: ComposeOptions, instrument: Instrument) -> int:
-    """Give the most notes of a simu-note of an instrument."""
+    """Return the most notes of a simu-note of an instrument."""
     low, high = options.pitches[instrument]
     return min(options.polyphony[instrument], high - low + 1)
 
@@ -172,7 +172,7 @@ class Hits:
         return [i for i, most in self._most.items() if most >= min(strength, self._peak)]
 
     def _owing(self, cursor: DecodingState) -> list[int]:
-        """Give who could still bring the hit on this tick; nobody where there is none, or it has sounded."""
+        """Return who could still bring the hit on this tick; nobody where there is none, or it has sounded."""
         strength = cursor.hits.get(cursor.tick)
         carriers = [] if strength is None else self._carriers(strength)
         return [] if cursor.played & set(carriers) else carriers
@@ -245,7 +245,7 @@ class Ending:
 
 
 def filters_for(control: ControlTrack, options: ComposeOptions, given: Sequence[Filter] = ()) -> tuple[Filter, ...]:
-    """Give the filters of a composition, in the order in which they are asked; `given` come before all wishes."""
+    """Return the filters of a composition, in the order in which they are asked; `given` come before all wishes."""
     return (
         Grammar(options.instruments),
         *given,
@@ -260,7 +260,7 @@ def filters_for(control: ControlTrack, options: ComposeOptions, given: Sequence[
 
 
 def allowed_classes(filters: Sequence[Filter], column: Column, cursor: DecodingState) -> Allowed:
-    """Give the classes of a column that all filters allow; a filter that would leave none yields."""
+    """Return the classes of a column that all filters allow; a filter that would leave none yields."""
     allowed: Allowed = EVERYTHING[column]
     for each in filters:
         said = each.mask(column, cursor)

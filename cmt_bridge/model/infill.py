@@ -68,7 +68,7 @@ class Infill:
     seed: int = 0
 
     def filters(self) -> tuple[Filter, ...]:
-        """Give what the section asks of every word, after the grammar and before all wishes."""
+        """Return what the section asks of every word, after the grammar and before all wishes."""
         held = (NoRetrigger(self.held),) if self.held else ()
         everyone = frozenset(int(i) for i in Instrument)
         composed = everyone - self.kept_instruments
@@ -102,7 +102,7 @@ class Forced:
         return sorted(place for place in self._bars.get(cursor.bar, ()) if place > here)
 
     def _now(self, cursor: DecodingState) -> npt.NDArray[np.int64] | None:
-        """Give the kept note that is due in the open simu-note."""
+        """Return the kept note that is due in the open simu-note."""
         notes = self._bars.get(cursor.bar, {}).get((cursor.tick, cursor.instrument))
         return None if notes is None else notes[len(notes) - cursor.owed_notes]
 
@@ -203,7 +203,7 @@ class PaletteFilter:
         return pitches is None or bool(pitches)
 
     def _left(self, cursor: DecodingState, player: int) -> frozenset[int] | None:
-        """Give the pitches that a player may strike here; None for all."""
+        """Return the pitches that a player may strike here; None for all."""
         pitches = self._palette.get((cursor.bar, player))
         if pitches is None:
             return None

@@ -68,19 +68,19 @@ class KVCache:
         return 1 if self.shared is None else self.shared.end
 
     def slots(self, events: Tensor) -> Tensor:
-        """Give the slots of events, by their numbers."""
+        """Return the slots of events, by their numbers."""
         return torch.where(events > 0, 1 + (events - self.own_start) % (self.window - 1), 0)
 
     def filled(self) -> Tensor:
-        """Give the number of slots (B) that hold an event."""
+        """Return the number of slots (B) that hold an event."""
         return torch.where(self.count > 0, self.count - self.own_start + 1, 0).clamp_max(self.window)
 
     def oldest(self) -> Tensor:
-        """Give the number (B) of the oldest event, but for the start word, that is still heard."""
+        """Return the number (B) of the oldest event, but for the start word, that is still heard."""
         return (self.count - self.window + 1).clamp_min(1)
 
     def position(self, events: Tensor) -> Tensor:
-        """Give the positions (B) in ticks of an event of each candidate."""
+        """Return the positions (B) in ticks of an event of each candidate."""
         own = self.positions[torch.arange(len(events)), self.slots(events)]
         if self.shared is None:
             return own
@@ -88,7 +88,7 @@ class KVCache:
         return torch.where(events < self.own_start, self.shared.positions[place], own)
 
     def shared_window(self) -> tuple[Tensor, Tensor] | None:
-        """Give the common keys and values (L, H, events, D) of what is still heard; None where nothing is."""
+        """Return the common keys and values (L, H, events, D) of what is still heard; None where nothing is."""
         if self.shared is None:
             return None
         forgotten = max(0, int(self.oldest()[0]) - self.shared.first)  # by all: they have heard as many events
@@ -97,7 +97,7 @@ class KVCache:
         return self.shared.keys[:, :, forgotten:], self.shared.values[:, :, forgotten:]
 
     def select(self, places: Sequence[int]) -> KVCache:
-        """Give a copy with the candidates at some places only."""
+        """Return a copy with the candidates at some places only."""
         index, filled = torch.tensor(places, dtype=torch.long), int(self.filled().max()) if len(self.count) else 0
         keys, values = (m.new_zeros(m.shape[0], len(places), *m.shape[2:]) for m in (self.keys, self.values))
         for new, old in enumerate(places):  # what is empty is not copied
@@ -116,7 +116,7 @@ class KVCache:
         )
 
     def fork(self, rows: Sequence[int]) -> KVCache:
-        """Give candidates, by their rows, that go on from what one has heard, which has nothing in common with others
+        """Return candidates, by their rows, that go on from what one has heard, which has nothing in common with others
         yet.
         """
         count, end = len(rows), int(self.count[0])
@@ -137,7 +137,7 @@ class KVCache:
         )
 
     def alone(self, place: int) -> KVCache:
-        """Give a copy of one candidate that has nothing in common with others."""
+        """Return a copy of one candidate that has nothing in common with others."""
         cache = self.select([place])
         if self.shared is None:
             return cache
@@ -167,7 +167,7 @@ class KVCache:
 
 
 def joined_caches(caches: Sequence[KVCache]) -> KVCache:
-    """Give the candidates of several caches, which have nothing in common, as one."""
+    """Return the candidates of several caches, which have nothing in common, as one."""
     return KVCache(
         torch.cat([m.keys for m in caches], 1),
         torch.cat([m.values for m in caches], 1),

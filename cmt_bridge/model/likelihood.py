@@ -22,21 +22,21 @@ Heard = list[tuple[Tensor, Tensor]]
 
 @torch.inference_mode()
 def field_nll(network: EventTransformer, rows: EventRows) -> dict[Field, Tensor]:
-    """Give the loss in nats of each field at each event (T) after the first; 0 where a field is not said."""
+    """Return the loss in nats of each field at each event (T) after the first; 0 where a field is not said."""
     events = torch.from_numpy(rows)[None]
     hidden, said = network(events[:, :-1]), events[:, 1:]
     return _losses(network, hidden, said, said[..., Field.PLACE] != START)
 
 
 def nll(network: EventTransformer, rows: EventRows) -> npt.NDArray[np.float32]:
-    """Give the loss in nats of each event (T) after the first, all its fields together."""
+    """Return the loss in nats of each event (T) after the first, all its fields together."""
     total: npt.NDArray[np.float32] = torch.stack(list(field_nll(network, rows).values())).sum(0).numpy()
     return total
 
 
 @torch.inference_mode()
 def shared_nll(network: EventTransformer, versions: Sequence[EventRows], last: int) -> list[float]:
-    """Give the loss in nats of the `last` events of some versions of the same music, one or more, summed up for each.
+    """Return the loss in nats of the `last` events of some versions of the same music, one or more, summed up for each.
 
     What they begin with in common is heard once.
     """
@@ -53,7 +53,7 @@ def shared_nll(network: EventTransformer, versions: Sequence[EventRows], last: i
 
 
 def _common(versions: Sequence[EventRows]) -> int:
-    """Give with how many events all versions begin."""
+    """Return with how many events all versions begin."""
     length = min(map(len, versions))
     same = np.all([(rows[:length] == versions[0][:length]).all(1) for rows in versions], 0)
     return int(np.append(same, False).argmin())
@@ -64,7 +64,7 @@ def _hear(
 ) -> tuple[Tensor, Heard]:
     """Hear events (1, T, fields) from the one numbered `first` on, behind keys and values of those before it.
 
-    Gives the hidden states (1, last, W) of the last ones, and the keys and values of all.
+    Returns the hidden states (1, last, W) of the last ones, and the keys and values of all.
     """
     length = events.shape[1]
     cos, sin = (part[:, :, first:] for part in network.places(events))

@@ -31,7 +31,7 @@ STEPS = 63
 
 
 def linear(weight: Tensor, bias: Tensor, precision: Precision) -> Product:
-    """Give the function x (B, in) -> x @ weight.T + bias (B, out) in a precision; float32 in and out."""
+    """Return the function x (B, in) -> x @ weight.T + bias (B, out) in a precision; float32 in and out."""
     if precision == "int8":
         return _int8_linear(weight, bias)
     if precision == "bfloat16":
@@ -135,12 +135,12 @@ class PaperEngine:
         self._slices = {c: slice(end - size, end) for c, end, size in zip(SAMPLED, ends, sizes, strict=True)}
 
     def state(self, batch: int = 1) -> State:
-        """Give the state before the first token."""
+        """Return the state before the first token."""
         return self.network.state(batch)
 
     @torch.inference_mode()
     def prime(self, initial: npt.NDArray[np.int64], state: State) -> Tensor:
-        """Take in initial tokens (n, 3), the same for every song of the batch; give the hidden state (B, W)."""
+        """Take in initial tokens (n, 3), the same for every song of the batch; return the hidden state (B, W)."""
         embedded = self.network.embed_initial(torch.from_numpy(initial))
         hidden = embedded
         for x in embedded:
@@ -149,7 +149,7 @@ class PaperEngine:
 
     @torch.inference_mode()
     def step(self, words: npt.NDArray[np.int64], state: State, rows: Sequence[int] | None = None) -> Tensor:
-        """Take in one word (B, 9) per song; give the hidden state (B, W). `state` moves on in place.
+        """Take in one word (B, 9) per song; return the hidden state (B, W). `state` moves on in place.
 
         `rows` are those of the songs in products (`rows_of`), in order where none are named.
         """
@@ -180,14 +180,16 @@ class PaperEngine:
 
     @torch.inference_mode()
     def type_logits(self, hidden: Tensor) -> npt.NDArray[np.float32]:
-        """Give the logits (B, 3) of the type column."""
+        """Return the logits (B, 3) of the type column."""
         return self.network.type_logits(hidden).numpy()
 
     @torch.inference_mode()
     def logits(
         self, hidden: Tensor, types: npt.NDArray[np.int64], rows: Sequence[int] | None = None
     ) -> dict[Column, npt.NDArray[np.float32]]:
-        """Give the logits (B, classes) of the other columns, given the types (B) of the words; `rows` as in `step`."""
+        """Return the logits (B, classes) of the other columns, given the types (B) of the words; `rows` as in
+        `step`.
+        """
         where = torch.tensor(range(len(hidden)) if rows is None else rows, dtype=torch.long)
         heads = in_blocks(self._heads, padded(hidden, where))[where]
         together = (heads + self._head_tables[torch.from_numpy(types)]).numpy()

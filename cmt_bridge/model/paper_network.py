@@ -112,7 +112,7 @@ def _chunked_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _sum_before(x: Tensor) -> Tensor:
-    """Give the sum, in float32, of all chunks (B, H, chunks, …) before each."""
+    """Return the sum, in float32, of all chunks (B, H, chunks, …) before each."""
     chunks = x.shape[2]
     before = torch.ones(chunks, chunks, device=x.device).tril_(-1)
     return (before @ x.float().flatten(3)).view(x.shape)
@@ -130,12 +130,14 @@ class Dropout(nn.Dropout):
 
 
 def frequencies(width: int) -> Tensor:
-    """Give the angular frequencies (W / 2) of the sinusoidal positions, per tick (Vaswani et al. 2017, section 3.5)."""
+    """Return the angular frequencies (W / 2) of the sinusoidal positions, per tick (Vaswani et al. 2017,
+    section 3.5).
+    """
     return (torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width)).exp()
 
 
 def sinusoids(position: Tensor, frequency: Tensor) -> Tensor:
-    """Give the position features (..., W) of positions (...): sine and cosine of every frequency, interleaved."""
+    """Return the position features (..., W) of positions (...): sine and cosine of every frequency, interleaved."""
     angle = position.unsqueeze(-1).to(frequency.dtype) * frequency
     return torch.stack((angle.sin(), angle.cos()), -1).flatten(-2)
 
@@ -219,7 +221,7 @@ class PaperNetwork(nn.Module):
         return [cast(Layer, layer) for layer in self.layers]
 
     def positions(self, position: Tensor) -> Tensor:
-        """Give the features (..., W) of positions (...) in ticks."""
+        """Return the features (..., W) of positions (...) in ticks."""
         if self.config.position_period:
             position = position % self.config.position_period
         return sinusoids(position, self.frequencies)
@@ -238,7 +240,7 @@ class PaperNetwork(nn.Module):
         return self.dropout(x + self.timing_in(timing) + self.positions(rows[..., Column.POSITION]))  # type: ignore[no-any-return]
 
     def forward(self, rows: Tensor, initial: Tensor) -> Tensor:
-        """Give the hidden states (B, n + T, W) of initial tokens (B, n, 3) and words (B, T, 9).
+        """Return the hidden states (B, n + T, W) of initial tokens (B, n, 3) and words (B, T, 9).
 
         The state at n - 1 + t predicts word t.
         """
@@ -248,30 +250,30 @@ class PaperNetwork(nn.Module):
         return self.norm(x)  # type: ignore[no-any-return]
 
     def state(self, batch: int = 1) -> State:
-        """Give the state before the first token."""
+        """Return the state before the first token."""
         config, like = self.config, self.norm.weight
         size = config.width // config.heads
         shape = (config.layers, batch, config.heads, size)
         return State(like.new_zeros(*shape, size), like.new_zeros(*shape))
 
     def step(self, x: Tensor, state: State) -> Tensor:
-        """Give the hidden state (B, W) after one embedded token (B, W); `state` moves on in place."""
+        """Return the hidden state (B, W) after one embedded token (B, W); `state` moves on in place."""
         for layer, memory, norm in zip(self.blocks, state.memory, state.norm, strict=True):
             x = layer.step(x, memory, norm)
         return self.norm(x)  # type: ignore[no-any-return]
 
     def type_logits(self, hidden: Tensor) -> Tensor:
-        """Give the logits (..., 3) of the type column."""
+        """Return the logits (..., 3) of the type column."""
         return self.type_head(hidden)  # type: ignore[no-any-return]
 
     def logits(self, hidden: Tensor, types: Tensor) -> dict[Column, Tensor]:
-        """Give the logits of the other columns, given the type (...) of the word."""
+        """Return the logits of the other columns, given the type (...) of the word."""
         kind = self.tables[Column.TYPE](types) * math.sqrt(self.config.embeddings[Column.TYPE])
         joined = self.join_type(torch.cat([hidden, kind], -1))
         return {column: head(joined) for column, head in zip(SAMPLED, self.heads, strict=True)}
 
     def losses(self, hidden: Tensor, words: Tensor, mask: Tensor) -> dict[Column, Tensor]:
-        """Give the mean cross-entropy in nats of every predicted column over the words where `mask` (B, T) is 1.
+        """Return the mean cross-entropy in nats of every predicted column over the words where `mask` (B, T) is 1.
 
         The hidden state (B, T, W) at t predicts word t of `words` (B, T, 9).
         """
@@ -285,6 +287,6 @@ class PaperNetwork(nn.Module):
 
 
 def initial_tokens(genre: int = 5) -> Tensor:
-    """Give the seven tokens (1, 7, 3) that the released code puts before every song: genre, key, five instruments."""
+    """Return the seven tokens (1, 7, 3) that the released code puts before every song: genre, key, five instruments."""
     rows = [[genre, 0, 0], [0, 0, 0]] + [[0, 0, instrument] for instrument in range(1, 6)]
     return torch.tensor([rows])

@@ -37,20 +37,20 @@ class Model:
 
 
 def shipped_folder() -> Path:
-    """Give the folder of the weights that come with cmt-bridge: in the package, or in a checkout beside it."""
+    """Return the folder of the weights that come with cmt-bridge: in the package, or in a checkout beside it."""
     package = Path(__file__).parents[1]
     inside = package / "shipped"
     return inside if inside.is_dir() else package.parent / "models"
 
 
 def user_folder() -> Path:
-    """Give the folder of imported models: `CMT_BRIDGE_MODELS`, or the user's data folder."""
+    """Return the folder of imported models: `CMT_BRIDGE_MODELS`, or the user's data folder."""
     given = os.environ.get(FOLDER_VARIABLE)
     return Path(given) if given else Path(platformdirs.user_data_dir("cmt-bridge", appauthor=False)) / "models"
 
 
 def list_models() -> list[Model]:
-    """Give all models, imported ones first: an imported model stands before a shipped one of its name."""
+    """Return all models, imported ones first: an imported model stands before a shipped one of its name."""
     return [model for folder in (user_folder(), shipped_folder()) for model in _read(folder)]
 
 
@@ -80,7 +80,7 @@ def _read(folder: Path) -> list[Model]:
 
 
 def find_model(name: str | Path) -> Model:
-    """Give the model of a name, or of a path to a safetensors file; its bytes are checked against the manifest.
+    """Return the model of a name, or of a path to a safetensors file; its bytes are checked against the manifest.
 
     Raises `UsageError` for an unknown name, `CheckpointError` where the file is missing or is not the one recorded.
     """

@@ -38,7 +38,7 @@ class RepetitionBias:
         self.strength = strength
 
     def bias(self, column: Column, cursor: DecodingState) -> Bias | None:
-        """Give what to add to a column's logits; None for nothing."""
+        """Return what to add to a column's logits; None for nothing."""
         if not self.strength or not cursor.past or not cursor.follows:
             return None
         if column is Column.BEAT:
@@ -65,7 +65,7 @@ def _onsets(past: tuple[frozenset[PlayedNote], ...]) -> Bias:
 
 @lru_cache(REMEMBERED)
 def _players(bar: frozenset[PlayedNote], half: int) -> Bias:
-    """Give 1 for the instruments that play in a half of a bar, by the classes of the instrument column."""
+    """Return 1 for the instruments that play in a half of a bar, by the classes of the instrument column."""
     played = np.zeros(CLASSES[Column.INSTRUMENT])
     played[list({instrument for tick, instrument, _ in bar if tick // HALF == half})] = 1.0
     return played
@@ -73,7 +73,7 @@ def _players(bar: frozenset[PlayedNote], half: int) -> Bias:
 
 @lru_cache(REMEMBERED)
 def _pitches(bar: frozenset[PlayedNote], half: int, instrument: int) -> Bias:
-    """Give 1 for the pitches that an instrument plays in a half of a bar, by the classes of the pitch column."""
+    """Return 1 for the pitches that an instrument plays in a half of a bar, by the classes of the pitch column."""
     played = np.zeros(CLASSES[Column.PITCH])
     played[[pitch + 1 for tick, player, pitch in bar if tick // HALF == half and player == instrument]] = 1.0
     return played

@@ -94,7 +94,7 @@ def _notes(part: Part | None, version: Version) -> Counter[Hashable]:
 
 
 def _others(part: Part, version: Version) -> Sayings:
-    """Give the messages of a part that are no notes; a program that is there already is none."""
+    """Return the messages of a part that are no notes; a program that is there already is none."""
     found: Sayings = {}
     quarters, program = _quarters(version), 0
     for tick, message in part.events:
@@ -156,7 +156,7 @@ def _quarters(version: Version) -> Callable[[int], Fraction]:
 
 
 def _bars(version: Version) -> Callable[[Fraction], int]:
-    """Give what tells the bar, from 1, of a position in quarters; a metre begins a bar."""
+    """Return what tells the bar, from 1, of a position in quarters; a metre begins a bar."""
     starts: list[tuple[Fraction, int, Fraction]] = []
     quarters, bar, length, last = _quarters(version), 0, Fraction(BEATS_PER_BAR), Fraction(0)
     for tick, numerator, denominator in version.metres:

@@ -41,18 +41,18 @@ class History:
         return self.now.marks if self.now else {}
 
     def then(self, choice: Choice) -> History:
-        """Give the history after another choice; what was undone cannot be redone any more."""
+        """Return the history after another choice; what was undone cannot be redone any more."""
         done = (*self.choices[: self.position + 1], choice)
         return History(done, len(done) - 1)
 
     def undo(self) -> History:
-        """Give the history with its last choice undone. Raises `UsageError` where there is none to undo."""
+        """Return the history with its last choice undone. Raises `UsageError` where there is none to undo."""
         if self.position < 1:
             raise UsageError("There is nothing to undo.", hint="`cmt-bridge takes` lists what there is.")
         return replace(self, position=self.position - 1)
 
     def redo(self) -> History:
-        """Give the history with the choice that was undone last. Raises `UsageError` where there is none."""
+        """Return the history with the choice that was undone last. Raises `UsageError` where there is none."""
         if self.position + 1 >= len(self.choices):
             raise UsageError("There is nothing to redo.", hint="`cmt-bridge takes` lists what there is.")
         return replace(self, position=self.position + 1)

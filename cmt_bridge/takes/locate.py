@@ -15,13 +15,13 @@ __all__ = ["find_take_folder", "folder_for_new", "require_take_folder", "take_fo
 
 @takes_paths
 def take_folders_in(folder: Path) -> list[TakeFolder]:
-    """Give the projects that lie in a folder."""
+    """Return the projects that lie in a folder."""
     return [TakeFolder(path) for path in sorted(folder.glob(f"*{SUFFIX}")) if is_there(path / PROJECT)]
 
 
 @takes_paths
 def find_take_folder(path: Path) -> TakeFolder | None:
-    """Give the project that a path means: the folder itself, something in it, or the video it is for; else None.
+    """Return the project that a path means: the folder itself, something in it, or the video it is for; else None.
 
     A video is known by its name, and by its content after it was renamed.
     """
@@ -43,7 +43,7 @@ def find_take_folder(path: Path) -> TakeFolder | None:
 
 
 def _contents(project: TakeFolder) -> list[str]:
-    """Give the SHA-256 of a project's videos; none of one that is damaged, which is no reason to fail for another."""
+    """Return the SHA-256 of a project's videos; none of one that is damaged, which is no reason to fail for another."""
     try:
         return [video["sha256"] for video in project.videos()]
     except ScoreError:
@@ -52,7 +52,7 @@ def _contents(project: TakeFolder) -> list[str]:
 
 @takes_paths
 def require_take_folder(path: Path) -> TakeFolder:
-    """Give the project that a path means. Raises `ScoreError` where it has none, with what to do about it."""
+    """Return the project that a path means. Raises `ScoreError` where it has none, with what to do about it."""
     project = find_take_folder(path)
     if project is not None:
         return project
@@ -70,7 +70,7 @@ def _named(video: Path) -> list[Path]:
 
 @takes_paths
 def folder_for_new(path: Path, title: str, home: Path | None = None) -> Path:
-    """Give the folder that a new project for a file goes to: beside it, or in `home`."""
+    """Return the folder that a new project for a file goes to: beside it, or in `home`."""
     home = path.absolute().parent if home is None else home.absolute()
     full = short("".join(letter if letter.isprintable() else "_" for letter in path.name))
     candidates = [home / f"{title}{SUFFIX}", home / f"{full}{SUFFIX}"]

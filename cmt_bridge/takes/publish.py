@@ -84,12 +84,12 @@ def publish(project: TakeFolder, outputs: Outputs) -> Published:
 
 
 def publish_folder(project: TakeFolder, outputs: Outputs) -> Path:
-    """Give the folder where files are dropped; it is the clip's own where `drop` is ".". Raises `UsageError`."""
+    """Return the folder where files are dropped; it is the clip's own where `drop` is ".". Raises `UsageError`."""
     return outputs.folder_from(project.folder.parent)
 
 
 def previews_of(take: Take) -> list[Path]:
-    """Give the previews that were made for a take."""
+    """Return the previews that were made for a take."""
     names = take.info.files or {}
     head = f"{take.folder.parent.name.removesuffix(PROJECT_SUFFIX)}.preview"
     mine = (take.folder / name for name in sorted(names) if name.startswith(head))
@@ -108,7 +108,7 @@ def _copies(project: TakeFolder, take: Take, outputs: Outputs) -> Iterator[_Copy
 
 
 def _made(take: Take, path: Path) -> str:
-    """Give the SHA-256 with which a file was written into a take; empty where it was not.
+    """Return the SHA-256 with which a file was written into a take; empty where it was not.
 
     In a take of before that was recorded, a file counts that is what its name says.
     """
@@ -129,7 +129,7 @@ def _content(path: Path) -> str:
 
 
 def _put(project: TakeFolder, each: _Copy, target: Path, *, parents: bool) -> Path:
-    """Copy a file of a take to a session; where somebody edited what is there, under a further name. Give that."""
+    """Copy a file of a take to a session; where somebody edited what is there, under a further name. Returns that."""
 
     def copy(temporary: Path) -> None:
         digest = hashlib.sha256()
@@ -154,7 +154,7 @@ def _put(project: TakeFolder, each: _Copy, target: Path, *, parents: bool) -> Pa
 
 
 def _is_ours(project: TakeFolder, path: Path) -> bool:
-    """Tell whether a file is a copy of some take's."""
+    """Return whether a file is a copy of some take's."""
     if path.is_symlink() or not path.is_file():
         return False
     try:

@@ -66,7 +66,7 @@ class TakeFolder:
         return short(self.folder.name.removesuffix(SUFFIX))
 
     def videos(self) -> list[dict[str, str]]:
-        """Give name and SHA-256 of the videos it has takes for."""
+        """Return name and SHA-256 of the videos it has takes for."""
         data = read_json(self.folder / PROJECT)
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ScoreError(f"{self.folder} is no project of cmt-bridge.", hint="Move it away, or score elsewhere.")
@@ -80,7 +80,7 @@ class TakeFolder:
             ) from error
 
     def takes(self) -> list[Take]:
-        """Give all takes, by number."""
+        """Return all takes, by number."""
         found = []
         for folder in self._listed():
             match = TAKE_FOLDER.fullmatch(folder.name)
@@ -96,7 +96,7 @@ class TakeFolder:
             raise ScoreError(f"Cannot read {self.folder}: {error.strerror}.", hint="Check its permissions.") from error
 
     def take(self, number: int) -> Take:
-        """Give a take. Raises `UsageError` where there is none of that number."""
+        """Return a take. Raises `UsageError` where there is none of that number."""
         takes = self.takes()
         for take in takes:
             if take.number == number:
@@ -105,16 +105,16 @@ class TakeFolder:
         raise UsageError(f"{self.folder} has no take {number}.", hint=f"There are: {known}.")
 
     def takes_of(self, key: str) -> list[Take]:
-        """Give the takes of one request."""
+        """Return the takes of one request."""
         return [take for take in self.takes() if key and take.info.key == key]
 
     def history(self) -> History:
-        """Give all choices of takes."""
+        """Return all choices of takes."""
         path = self.folder / HISTORY
         return History.from_json(read_json(path), source=str(path)) if is_there(path) else History()
 
     def current(self) -> Take:
-        """Give the current take: the one chosen, or the last where none was. Raises `ScoreError` where it is gone."""
+        """Return the current take: the one chosen, or the last where none was. Raises `ScoreError` where it is gone."""
         takes = self.takes()
         now = self.history().now
         if not takes:
@@ -155,7 +155,7 @@ class TakeFolder:
             ) from error
 
     def add(self, drafts: Sequence[NewTake], video: str = "", sha256: str = "") -> list[Take]:
-        """Write takes with the next numbers; the first of them becomes the current one. Give all of their request.
+        """Write takes with the next numbers; the first of them becomes the current one. Returns all of their request.
 
         What a request has written before, of the same seed, is not written again: a process that was given up for dead
         may have come to it all the same.
@@ -274,7 +274,7 @@ class TakeFolder:
         write_take(draft.score, draft.metadata, title, folder, midi=draft.midi, also={TAKE: info}, parents=False)
 
     def record(self, take: Take, path: Path) -> Take:
-        """Note that a file in the folder of a take was made for it; give the take with that."""
+        """Note that a file in the folder of a take was made for it; return the take with that."""
         with self.locked():
             info = self.take(take.number).info
             info = replace(info, files={**(info.files or {}), path.name: sha256_of(path)})

@@ -37,7 +37,7 @@ METRICAL = np.array([0, 8, 4, 12, 2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15])  # t
 
 
 def bars_back(notes: GridNotes, bars: int, rng: np.random.Generator) -> Ints:
-    """Give the class of `Field.BARS_BACK` of every bar: any of the earlier bars with the same harmony.
+    """Return the class of `Field.BARS_BACK` of every bar: any of the earlier bars with the same harmony.
 
     Harmony is the pitch classes of each half bar, weighted with how long they sound; a bar without any is unknown.
     """
@@ -59,7 +59,7 @@ def bars_back(notes: GridNotes, bars: int, rng: np.random.Generator) -> Ints:
 
 
 def augment(notes: GridNotes, chosen: Ints, rng: np.random.Generator) -> tuple[GridNotes, Ints]:
-    """Give notes, in word order, with the `chosen` bars bent, and the ticks that were hit in them.
+    """Return notes, in word order, with the `chosen` bars bent, and the ticks that were hit in them.
 
     Where a bar was empty it stays so.
     """
@@ -83,7 +83,7 @@ def augment(notes: GridNotes, chosen: Ints, rng: np.random.Generator) -> tuple[G
 
 
 def _wish(notes: GridNotes, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Give the ticks that a picture might ask this bar to have, and those of them that are hits."""
+    """Return the ticks that a picture might ask this bar to have, and those of them that are hits."""
     weight = np.bincount(notes[:, Grid.ONSET], minlength=TICKS_PER_BAR)
     own = int((weight > 0).sum())
     any_density = rng.random() < ANY_DENSITY
@@ -97,7 +97,7 @@ def _wish(notes: GridNotes, rng: np.random.Generator) -> tuple[Ints, Ints]:
 
 
 def _moved(notes: GridNotes, ticks: Ints) -> GridNotes:
-    """Give the notes of a bar on the nearest of `ticks`; of an instrument's simu-notes that meet, the nearest stays.
+    """Return the notes of a bar on the nearest of `ticks`; of an instrument's simu-notes that meet, the nearest stays.
 
     What lasted until the instrument's next onset, or to the end of the bar, does so again.
     """

@@ -38,7 +38,7 @@ class Batch:
         return int(self.mask.sum())
 
     def to(self, device: torch.device | str) -> Batch:
-        """Give the batch on a device."""
+        """Return the batch on a device."""
         return Batch(self.rows.to(device), self.initial.to(device), self.mask.to(device))
 
 
@@ -55,7 +55,7 @@ class Sampler:
         self._chances = sizes / sizes.sum()
 
     def draw(self) -> Batch:
-        """Give the next batch."""
+        """Return the next batch."""
         rng = self.generator
         chosen = rng.choice(len(self.pieces), self.batch, p=self._chances)
         return _collate([self._example(self.pieces[index], rng) for index in chosen], self.length)
@@ -89,7 +89,7 @@ def _timed(rows: TokenRows, first: int, n_beat: int, *, ends: bool) -> TokenRows
 
 
 def _crop(piece: Piece, start: int, length: int) -> tuple[GridNotes, int]:
-    """Give the notes of the bars from `start` on that hold about `length` words, and how many bars they are."""
+    """Return the notes of the bars from `start` on that hold about `length` words, and how many bars they are."""
     first = int(np.searchsorted(piece.notes[:, Grid.ONSET], start * TICKS_PER_BAR))
     notes = piece.notes[first : first + length]
     bars = piece.bars - start
@@ -102,7 +102,7 @@ def _crop(piece: Piece, start: int, length: int) -> tuple[GridNotes, int]:
 
 
 def _instruments(notes: GridNotes) -> npt.NDArray[np.int64]:
-    """Give the initial tokens (7, 3) of what is played: an instrument that is absent leaves its token 0."""
+    """Return the initial tokens (7, 3) of what is played: an instrument that is absent leaves its token 0."""
     tokens = initial_tokens()[0].numpy()
     absent = ~np.isin(tokens[:, 2], notes[:, Grid.INSTRUMENT])
     tokens[absent, 2] = 0
@@ -120,7 +120,7 @@ def _collate(examples: Sequence[tuple[TokenRows, npt.NDArray[np.int64]]], length
 
 
 def evaluation_batches(pieces: Sequence[Piece], *, batch: int, length: int, count: int) -> list[Batch]:
-    """Give at most `count` batches of unchanged crops, from start and middle of pieces; always the same ones."""
+    """Return at most `count` batches of unchanged crops, from start and middle of pieces; always the same ones."""
     crops = []
     for piece in pieces:
         for start in (0, piece.bars // 2):

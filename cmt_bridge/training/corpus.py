@@ -87,7 +87,7 @@ def build_dataset(
 
 
 def _draw(group: str, seed: int) -> float:
-    """Give a number in 0..1 that depends on the song and the seed only."""
+    """Return a number in 0..1 that depends on the song and the seed only."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8], "big") / 2**64
 
 

@@ -142,7 +142,7 @@ class NotesFile:
         np.lib.format.write_array_header_1_0(self._file, header)  # always as long, whatever the count
 
     def add(self, notes: npt.NDArray[np.integer[Any]]) -> int:
-        """Append notes; give the number of the first."""
+        """Append notes; return the number of the first."""
         first = self._count
         self._file.write(np.ascontiguousarray(notes, DTYPE).tobytes())
         self._count += len(notes)

@@ -29,7 +29,7 @@ MOST_KEPT = 2**31 - 1
 
 
 def find_device(name: str, number: int = 0) -> torch.device:
-    """Give the device of a name; `auto` is the first of cuda, mps and cpu that is there. `number` counts GPUs.
+    """Return the device of a name; `auto` is the first of cuda, mps and cpu that is there. `number` counts GPUs.
 
     Raises `UsageError` where the machine has no such device.
     """
@@ -46,14 +46,14 @@ def find_device(name: str, number: int = 0) -> torch.device:
 
 
 def use_bf16(device: torch.device, wish: bool | None) -> bool:
-    """Tell whether to multiply in bfloat16: as wished, else on GPUs that are fast at it."""
+    """Return whether to multiply in bfloat16: as wished, else on GPUs that are fast at it."""
     if wish is not None:
         return wish
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def autocast(device: torch.device, bf16: bool) -> AbstractContextManager[object]:
-    """Give the context in which products are made in bfloat16, or as they are."""
+    """Return the context in which products are made in bfloat16, or as they are."""
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
 
@@ -76,7 +76,7 @@ def _wait(device: torch.device) -> None:
 
 
 def multiplied_weights(network: nn.Module) -> int:
-    """Give the number of weights that each word is multiplied with: all matrices but the embedding tables."""
+    """Return the number of weights that each word is multiplied with: all matrices but the embedding tables."""
     tables = {id(module.weight) for module in network.modules() if isinstance(module, nn.Embedding)}
     return sum(weight.numel() for weight in network.parameters() if weight.ndim > 1 and id(weight) not in tables)
 
@@ -100,7 +100,7 @@ def product_speed(network: nn.Module, words: int, device: torch.device, bf16: bo
 
 
 def random_states(device: torch.device) -> list[Tensor]:
-    """Give the state of torch's random numbers on the processor and on a device."""
+    """Return the state of torch's random numbers on the processor and on a device."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))

@@ -41,7 +41,7 @@ HIGH = 128  # above every pitch
 
 
 def shingles(notes: GridNotes) -> Numbers:
-    """Give the shingles of a song as distinct numbers; the second of a kind is another than the first."""
+    """Return the shingles of a song as distinct numbers; the second of a kind is another than the first."""
     drums = notes[:, Grid.INSTRUMENT] == Instrument.DRUMS
     pitch = notes[:, Grid.PITCH].astype(np.int64)
     value = pitch.copy()
@@ -59,7 +59,7 @@ def shingles(notes: GridNotes) -> Numbers:
 
 
 def _progression(bars: npt.NDArray[np.int64], pitch: npt.NDArray[np.int64]) -> Numbers:
-    """Give a number for each note that tells how the lowest pitch moved over the bars up to its own."""
+    """Return a number for each note that tells how the lowest pitch moved over the bars up to its own."""
     lowest = np.full(int(bars.max(initial=-1)) + 1, HIGH)
     np.minimum.at(lowest, bars, pitch)
     roots = lowest[lowest < HIGH]
@@ -75,7 +75,7 @@ def _progression(bars: npt.NDArray[np.int64], pitch: npt.NDArray[np.int64]) -> N
 
 
 def signature(notes: GridNotes) -> Signature:
-    """Give the MinHash signature of a song."""
+    """Return the MinHash signature of a song."""
     values = shingles(notes)
     least = np.empty(HASHES, np.uint64)
     for number, (factor, term) in enumerate(FACTORS.T):
@@ -90,7 +90,7 @@ class Groups:
         self._parents = list(range(size))
 
     def find(self, member: int) -> int:
-        """Give the number that stands for the group of a member: its smallest."""
+        """Return the number that stands for the group of a member: its smallest."""
         root = member
         while self._parents[root] != root:
             root = self._parents[root]
@@ -114,7 +114,7 @@ def near_duplicates(signatures: npt.NDArray[np.uint32], groups: Groups) -> None:
 
 
 def _candidates(signatures: npt.NDArray[np.uint32]) -> Iterator[tuple[int, Iterable[int]]]:
-    """Give songs with those after them that share a band."""
+    """Yield songs with those after them that share a band."""
     for band in range(0, HASHES - ROWS + 1, ROWS):
         columns = np.ascontiguousarray(signatures[:, band : band + ROWS])
         keys = columns.view([("", columns.dtype)] * ROWS).ravel()

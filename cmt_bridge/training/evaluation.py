@@ -83,7 +83,7 @@ def music_of(pieces: Sequence[Notes]) -> Music:
 
 
 def excerpts(pieces: Sequence[Piece], lengths: Sequence[int], *, seed: int = 0) -> list[Notes]:
-    """Give stretches of real music as long as `lengths` of bars, drawn from all pieces that are long enough."""
+    """Return stretches of real music as long as `lengths` of bars, drawn from all pieces that are long enough."""
     rng = np.random.default_rng(seed)
     found = []
     for bars in lengths:
@@ -102,7 +102,7 @@ def excerpts(pieces: Sequence[Piece], lengths: Sequence[int], *, seed: int = 0) 
 def compose_pieces(
     engine: PaperEngine | EventEngine, control: ControlTrack, share: float, options: EvaluationOptions
 ) -> list[GridNotes]:
-    """Give the notes of some takes for a picture, followed with the chance C = `share`.
+    """Return the notes of some takes for a picture, followed with the chance C = `share`.
 
     The paper's network has no recall, as in the paper.
     """
@@ -114,7 +114,7 @@ def compose_pieces(
 
 
 def without_ending(notes: GridNotes, control: ControlTrack) -> Notes:
-    """Give a composed piece as measured beside real music: without its last chord."""
+    """Return a composed piece as measured beside real music: without its last chord."""
     return notes[notes[:, Grid.ONSET] < control.ending * TICKS_PER_BAR], control.ending
 
 
@@ -128,7 +128,7 @@ def evaluate(
     others: Mapping[str, Sequence[Notes]] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure a model on held-out music and on pictures; give plain data for JSON and for the table.
+    """Measure a model on held-out music and on pictures; return plain data for JSON and for the table.
 
     `others` are rows of music that came from elsewhere. Parts that need pictures are left out where there are none.
     """
@@ -157,7 +157,7 @@ def evaluate(
 
 
 def _plain(value: Any) -> Any:
-    """Give data that JSON can say: null for what could not be measured."""
+    """Return data that JSON can say: null for what could not be measured."""
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -202,7 +202,7 @@ def _with_pictures(
 
 
 def _steadiest(controls: Sequence[ControlTrack]) -> dict[str, float]:
-    """Give the grooving similarity of the steadiest rhythms that obey the pictures, over 16 and 64 positions."""
+    """Return the grooving similarity of the steadiest rhythms that obey the pictures, over 16 and 64 positions."""
     rhythms = [(steadiest(control), control.ending) for control in controls]
     return {
         name: float(np.nanmean([grooving(*rhythm, positions=positions) for rhythm in rhythms]))
@@ -216,7 +216,7 @@ def _sanity(real: Sequence[Notes], free: Sequence[Notes]) -> list[dict[str, Any]
 
 
 def _memory(dataset: Dataset, generated: Sequence[Notes], real: Sequence[Notes]) -> dict[str, Any]:
-    """Give how much of composed pieces stands in the training music, and of held-out pieces beside it."""
+    """Return how much of composed pieces stands in the training music, and of held-out pieces beside it."""
     index = Index((np.asarray(piece.notes), piece.bars) for piece in dataset.training)
     rows = {}
     for name, pieces in (("model", generated), ("real", real)):

@@ -62,7 +62,7 @@ class EventBatch:
         return int((self.weights > 0).sum())
 
     def to(self, device: torch.device | str) -> EventBatch:
-        """Give the batch on a device."""
+        """Return the batch on a device."""
         return replace(self, events=self.events.to(device), weights=self.weights.to(device))
 
 
@@ -85,7 +85,9 @@ class Stretch:
 
 
 def stretch_of(piece: Piece, start: int, length: int, *, style: int = 0) -> Stretch:
-    """Give the bars of a piece from `start` on that take at most `length` events with their bar lines, one at least."""
+    """Return the bars of a piece from `start` on that take at most `length` events with their bar lines, one
+    at least.
+    """
     bars = min(length, piece.bars - start)
     edges = np.searchsorted(piece.notes[:, Grid.ONSET], np.array([start, start + bars]) * TICKS_PER_BAR)
     notes = np.array(piece.notes[edges[0] : edges[1]], np.int64)
@@ -94,7 +96,7 @@ def stretch_of(piece: Piece, start: int, length: int, *, style: int = 0) -> Stre
 
 
 def events_of(stretch: Stretch, *, middle: tuple[int, int] | None = None, after: int = MOST_AFTER) -> EventRows:
-    """Give the events of a stretch behind their start words; no cue but the part is filled in.
+    """Return the events of a stretch behind their start words; no cue but the part is filled in.
 
     With `middle`, a range of bars, those come last, behind at most `after` bars that follow them.
     """
@@ -127,7 +129,7 @@ def _part(rows: EventRows, part: Part, bar: int) -> EventRows:
 
 
 def key_class(notes: GridNotes) -> int:
-    """Give the class of the key field for what is played; 0 where nothing pitched is."""
+    """Return the class of the key field for what is played; 0 where nothing pitched is."""
     pitched = notes[notes[:, Grid.INSTRUMENT] != Instrument.DRUMS]
     heard = np.bincount(pitched[:, Grid.PITCH] % 12, pitched[:, Grid.DURATION], 12).astype(np.float64)
     if not heard.any():
@@ -159,7 +161,7 @@ class EventSampler:
         self._chances = sizes / sizes.sum()
 
     def draw(self) -> EventBatch:
-        """Give the next batch."""
+        """Return the next batch."""
         chosen = self.generator.choice(len(self.pieces), self.batch, p=self._chances)
         return _collate([self._example(self.pieces[index]) for index in chosen], self.length)
 
@@ -228,7 +230,7 @@ def time_events(rows: EventRows, stretch: Stretch) -> None:
 
 
 def _made_hits(stretch: Stretch, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Give hits as a picture might ask for them, that the music has: per tick the most notes of a simu-note, or 0.
+    """Return hits as a picture might ask for them, that the music has: per tick the most notes of a simu-note, or 0.
 
     Strong ticks are hit more often, as a drawing that follows a picture would have it.
     """
@@ -247,14 +249,14 @@ def _strengths(notes: GridNotes, ticks: int) -> npt.NDArray[np.int64]:
 
 
 def _shortened(stretch: Stretch, length: int) -> Stretch:
-    """Give as many bars of a stretch, one at least, as `length` events hold with their bar lines."""
+    """Return as many bars of a stretch, one at least, as `length` events hold with their bar lines."""
     edges = np.searchsorted(stretch.notes[:, Grid.ONSET], np.arange(1, stretch.bars + 1) * TICKS_PER_BAR)
     bars = max(1, int(np.searchsorted(edges + np.arange(1, stretch.bars + 1), length, "right")))
     return replace(stretch, notes=stretch.notes[: edges[bars - 1]][:length], bars=bars)
 
 
 def fixed_batches(pieces: Sequence[Piece], *, batch: int, length: int, count: int) -> list[EventBatch]:
-    """Give at most `count` batches of unchanged stretches, from start and middle of pieces; always the same ones.
+    """Return at most `count` batches of unchanged stretches, from start and middle of pieces; always the same ones.
 
     Only players and timing are told, as much as the paper's network knows.
     """

@@ -32,7 +32,9 @@ BEFORE, MIDDLE, AFTER = 8, 4, 4  # bars
 
 
 def windows_of(pieces: Sequence[Piece], *, words: int = WORDS) -> list[Stretch]:
-    """Give stretches of whole bars that take at most `words` of the paper's words, from start and middle of pieces."""
+    """Return stretches of whole bars that take at most `words` of the paper's words, from start and middle of
+    pieces.
+    """
     windows = []
     for piece in pieces:
         for start in sorted({0, piece.bars // 2}):
@@ -50,7 +52,7 @@ def _first(stretch: Stretch, bars: int) -> Stretch:
 
 @torch.inference_mode()
 def losses_per_word(network: PaperNetwork | EventTransformer, windows: Sequence[Stretch]) -> dict[str, float]:
-    """Give the mean loss in nats of each attribute per word of the paper's, whichever network says them.
+    """Return the mean loss in nats of each attribute per word of the paper's, whichever network says them.
 
     Both networks say the same notes and are told the same, who plays and how far the piece has gone. A composer's
     events are fewer than the paper's words, so its losses are summed and divided by the number of those. It tells
@@ -105,7 +107,7 @@ NAMES = {field: "beat" if field is Field.PLACE else field.name.lower() for field
 
 
 def middles_of(pieces: Sequence[Piece], *, most: int) -> list[Stretch]:
-    """Give at most `most` stretches of `BEFORE + MIDDLE + AFTER` bars, one from the middle of each piece."""
+    """Return at most `most` stretches of `BEFORE + MIDDLE + AFTER` bars, one from the middle of each piece."""
     bars = BEFORE + MIDDLE + AFTER
     found = []
     for piece in pieces:
@@ -176,7 +178,7 @@ def _plain(stretch: Stretch) -> EventRows:
 
 
 def _after(network: EventTransformer, stretch: Stretch, notes: GridNotes) -> tuple[float, int]:
-    """Give the loss of the bars after the middle, and how many events they are, where a stretch has these notes."""
+    """Return the loss of the bars after the middle, and how many events they are, where a stretch has these notes."""
     rows = _plain(replace(stretch, notes=notes))
     where = rows[1:, Field.POSITION] >= (BEFORE + MIDDLE) * TICKS_PER_BAR
     return _loss_where(network, stretch, rows, where)
@@ -185,7 +187,7 @@ def _after(network: EventTransformer, stretch: Stretch, notes: GridNotes) -> tup
 def _loss_where(
     network: EventTransformer, stretch: Stretch, rows: EventRows, where: npt.NDArray[np.bool_]
 ) -> tuple[float, int]:
-    """Give the summed loss of the events, after the first, where `where` is true, and how many they are."""
+    """Return the summed loss of the events, after the first, where `where` is true, and how many they are."""
     rows[:, Field.PLAYERS] = players_mask(stretch.notes[:, Grid.INSTRUMENT])
     time_events(rows, replace(stretch, first=0, of=stretch.bars))
     return float(nll(network, rows)[where].sum()), int(where.sum())
@@ -194,7 +196,7 @@ def _loss_where(
 def compose_middles(
     engine: EventEngine, stretch: Stretch, seeds: Sequence[int], *, hears_after: bool
 ) -> list[GridNotes]:
-    """Give the notes of a stretch with its middle composed anew, without control, for each of some seeds."""
+    """Return the notes of a stretch with its middle composed anew, without control, for each of some seeds."""
     bars = stretch.bars + 1  # the ending is not of the stretch
     control = ControlTrack(TempoMap.constant(120.0), (0,) * bars, (), bars * TICKS_PER_BAR)
     span = BEFORE, BEFORE + MIDDLE

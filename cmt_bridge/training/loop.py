@@ -57,7 +57,7 @@ def held_out_losses(
     losses: Callable[[Any, Any], Mapping[str, Tensor]],
     device: torch.device | str = "cpu",
 ) -> dict[str, float]:
-    """Give the loss in nats per word of every attribute over fixed batches, in float32."""
+    """Return the loss in nats per word of every attribute over fixed batches, in float32."""
     learning = network.training
     network.eval()
     totals: dict[str, float] = {}
@@ -79,7 +79,7 @@ def train(
     tell: Callable[[str], None] = print,
     world: ProcessGroup | None = None,
 ) -> Path | None:
-    """Train a network; give the file of its best held-out loss, or None where nothing is saved.
+    """Train a network; return the file of its best held-out loss, or None where nothing is saved.
 
     `folder` gets that file, `loss_N.safetensors` for N nats per word, and `resume.pt` to go on from; `logs` gets the
     journal and samples. The same recipe and options give the same curve, stopped or not, on one thread bit for bit.
@@ -148,7 +148,7 @@ class _Losses(nn.Module):
         self._losses = recipe.losses
 
     def forward(self, batch: Batch) -> Tensor:
-        """Give the sum of the losses of a batch."""
+        """Return the sum of the losses of a batch."""
         return torch.stack(list(self._losses(self.network, batch).values())).sum()
 
 
@@ -231,7 +231,7 @@ class Training:
         return self.folder / progress.best_file
 
     def step(self) -> float:
-        """Learn from one batch of each process; give the norm of the gradient."""
+        """Learn from one batch of each process; return the norm of the gradient."""
         progress, world = self.progress, self.world
         batch = self.recipe.sampler.draw()
         (words,) = world.sum(batch.words)
@@ -263,7 +263,7 @@ class Training:
         return norm
 
     def _speed_line(self) -> Callable[[float], str]:
-        """Measure what the device can do; give the words for a pace in words per second."""
+        """Measure what the device can do; return the words for a pace in words per second."""
         if not self.world.first:
             return lambda _: ""
         recipe, journal = self.recipe, self.journal
@@ -342,7 +342,7 @@ class Training:
     # What is saved
 
     def _identity(self) -> dict[str, Any]:
-        """Give what a training must have in common with the one that it goes on from."""
+        """Return what a training must have in common with the one that it goes on from."""
         options = {key: value for key, value in asdict(self.options).items() if key not in FREE}
         return {"options": options, "facts": dict(self.recipe.facts), "processes": self.world.size}
 

@@ -39,7 +39,7 @@ class Optimizer:
             part.zero_grad(set_to_none=True)
 
     def state(self) -> list[dict[str, Any]]:
-        """Give all that `resume` needs."""
+        """Return all that `resume` needs."""
         return [part.state_dict() for part in self.parts]
 
     def resume(self, states: Sequence[dict[str, Any]]) -> None:
@@ -49,7 +49,7 @@ class Optimizer:
 
 
 def make_optimizer(network: nn.Module, options: TrainingOptions) -> Optimizer:
-    """Give the optimizer of the options for a network on its device.
+    """Return the optimizer of the options for a network on its device.
 
     Muon (Jordan et al. 2024) makes the update of a matrix orthogonal; scaled as in Liu et al. 2025, it shares learning
     rate and weight decay with AdamW. Raises `UsageError` where torch is too old for it.

@@ -58,7 +58,7 @@ class TrainingOptions:
                 raise UsageError(f"There is no {kind} {value}.", hint=f"Choose one of {', '.join(known)}.")
 
     def rate(self, step: int) -> float:
-        """Give the learning rate of a step, from 0."""
+        """Return the learning rate of a step, from 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         ahead = max(0.0, 1 - step / self.steps)

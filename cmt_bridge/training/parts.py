@@ -106,7 +106,7 @@ def _part(notes: GridNotes, song: str = "") -> Part | LeftOut:
 
 
 def _tidied(notes: GridNotes) -> GridNotes:
-    """Give the notes of compound words each once, of a tick or more, in the order that `quantize` gives them."""
+    """Return the notes of compound words each once, of a tick or more, in the order that `quantize` gives them."""
     notes = notes.copy()
     notes[:, Grid.DURATION] = np.clip(notes[:, Grid.DURATION], 1, LONGEST)
     columns = (-notes[:, Grid.DURATION], notes[:, Grid.PITCH], notes[:, Grid.INSTRUMENT], notes[:, Grid.ONSET])

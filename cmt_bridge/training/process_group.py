@@ -44,7 +44,7 @@ class ProcessGroup:
         return [float(value) for value in total]
 
     def gather(self, value: Any) -> list[Any]:
-        """Give every process's value to the first; the others get an empty list."""
+        """Return every process's value to the first; the others get an empty list."""
         if self.size == 1:
             return [value]
         values: list[Any] | None = [None] * self.size if self.first else None

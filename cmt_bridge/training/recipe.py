@@ -86,7 +86,7 @@ class Batch(Protocol):
         """The number of words that losses are means over."""
 
     def to(self, device: torch.device | str) -> Batch:
-        """Give the batch on a device."""
+        """Return the batch on a device."""
 
 
 class Sampler(Protocol):
@@ -95,7 +95,7 @@ class Sampler(Protocol):
     generator: np.random.Generator
 
     def draw(self) -> Batch:
-        """Give the next batch."""
+        """Return the next batch."""
 
 
 class Music(Protocol):
@@ -130,7 +130,7 @@ class Recipe:
 
 
 def recipe_for(music: Music, options: TrainingOptions, start: Path | None = None) -> Recipe:
-    """Give the recipe of the options' network, fresh from their seed or with the weights of the checkpoint `start`.
+    """Return the recipe of the options' network, fresh from their seed or with the weights of the checkpoint `start`.
 
     A checkpoint, ours or a published one of the original, also says which network it is and of what size.
     Raises `InputError` where there is nothing to train on, `CheckpointError` where `start` cannot be read.
@@ -149,7 +149,9 @@ def recipe_for(music: Music, options: TrainingOptions, start: Path | None = None
 
 
 def event_recipe(music: Music, options: TrainingOptions, network: EventTransformer | None = None) -> Recipe:
-    """Give the recipe of our own network: `network`, which keeps its styles, or a fresh one that knows the music's."""
+    """Return the recipe of our own network: `network`, which keeps its styles, or a fresh one that knows the
+    music's.
+    """
     if network is None:
         if options.size not in COMPOSER_SIZES:
             raise UsageError(f"There is no size {options.size}.", hint=f"Choose one of {', '.join(COMPOSER_SIZES)}.")
@@ -167,7 +169,7 @@ def event_recipe(music: Music, options: TrainingOptions, network: EventTransform
 
 
 def paper_recipe(music: Music, options: TrainingOptions, network: PaperNetwork | None = None) -> Recipe:
-    """Give the recipe of the paper's network: `network`, or a fresh one of the options' size."""
+    """Return the recipe of the paper's network: `network`, or a fresh one of the options' size."""
     if network is None:
         if options.size not in SIZES:
             raise UsageError(f"There is no size {options.size}.", hint=f"Choose one of {', '.join(SIZES)}.")
@@ -191,14 +193,14 @@ def paper_recipe(music: Music, options: TrainingOptions, network: PaperNetwork |
 
 
 def facts_of(music: Music, network: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the facts of a recipe: the network, its shape, and how much music there is."""
+    """Return the facts of a recipe: the network, its shape, and how much music there is."""
     sides = {"training": music.training, "held_out": music.held_out}
     counts = {side: [len(pieces), sum(len(piece.notes) for piece in pieces)] for side, pieces in sides.items()}
     return {"network": network, "config": dict(config), "pieces_and_notes": counts}
 
 
 def paper_losses(network: PaperNetwork, batch: PaperBatch) -> dict[str, Tensor]:
-    """Give the loss of every column of the paper's network."""
+    """Return the loss of every column of the paper's network."""
     hidden = network(batch.rows, batch.initial)
     first = batch.initial.shape[1] - 1
     losses = network.losses(hidden[:, first:-1], batch.rows, batch.mask)

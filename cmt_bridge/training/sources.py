@@ -27,7 +27,7 @@ class Source:
 
 
 def find_sources(folders: Sequence[Path]) -> list[Source]:
-    """Give the MIDI and array files under all folders, in the order of their names; a file that lies in two once.
+    """Return the MIDI and array files under all folders, in the order of their names; a file that lies in two once.
 
     Names are paths relative to the folder; where there are several folders, with its name before. Raises `InputError`
     where a folder cannot be read or none holds music.
@@ -62,7 +62,7 @@ def _label(folder: Path, labels: set[str]) -> str:
 
 
 def _manifest(folder: Path) -> dict[Path, tuple[str, str]]:
-    """Give song and style of files, from the nearest manifest in the folder or above it that tells of songs."""
+    """Return song and style of files, from the nearest manifest in the folder or above it that tells of songs."""
     root = folder.resolve()
     for place in (root, *root.parents):
         path = place / MANIFEST

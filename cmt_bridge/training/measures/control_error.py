@@ -50,7 +50,7 @@ def control_errors(notes: GridNotes, control: ControlTrack) -> ControlErrors:
 
 
 def mean_errors(errors: list[ControlErrors]) -> ControlErrors:
-    """Give the means over all bars, all visual beats and all pieces."""
+    """Return the means over all bars, all visual beats and all pieces."""
     bars, beats = sum(e.bars for e in errors), sum(e.beats for e in errors)
     return ControlErrors(
         density=sum(e.density * e.bars for e in errors) / max(1, bars),
@@ -65,7 +65,7 @@ ROUNDS = 20  # until the favoured ticks stay the same
 
 
 def steadiest(control: ControlTrack) -> GridNotes:
-    """Give a rhythm, one drum, that obeys the picture in every bar and is else as much the same as can be.
+    """Return a rhythm, one drum, that obeys the picture in every bar and is else as much the same as can be.
 
     Bars of other densities and hits on other ticks cannot groove as one: its grooving similarity is what obedience
     leaves to reach. Each bar takes its hits, then the ticks that most bars have; repeated until that changes nothing.

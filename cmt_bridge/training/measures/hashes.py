@@ -30,26 +30,26 @@ def finalized(numbers: Numbers) -> Numbers:
 
 
 def powers(base: int, count: int) -> Numbers:
-    """Give the powers 0 to `count` - 1 of a base."""
+    """Return the powers 0 to `count` - 1 of a base."""
     factors = np.full(count, base, np.uint64)
     factors[:1] = 1
     return np.cumprod(factors, dtype=np.uint64)
 
 
 def inverse(base: int) -> int:
-    """Give what an odd base times it is 1."""
+    """Return what an odd base times it is 1."""
     return pow(base, -1, 2**64)
 
 
 def sums(numbers: Numbers) -> Numbers:
-    """Give the sums before each number and after the last, shape (numbers + 1,)."""
+    """Return the sums before each number and after the last, shape (numbers + 1,)."""
     total = np.zeros(len(numbers) + 1, np.uint64)
     np.cumsum(numbers, out=total[1:])
     return total
 
 
 def occurs(numbers: Numbers, among: Numbers) -> npt.NDArray[np.int64]:
-    """Give the places of `numbers` that are `among` others; quick where these are few."""
+    """Return the places of `numbers` that are `among` others; quick where these are few."""
     if not len(among):
         return np.empty(0, np.int64)
     among = np.sort(among)

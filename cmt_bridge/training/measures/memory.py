@@ -31,7 +31,7 @@ class Index:
         self._numbers: dict[int, Numbers] = {}
 
     def longest_run(self, notes: GridNotes) -> Run:
-        """Give the longest run of successive notes that one of the pieces has too.
+        """Return the longest run of successive notes that one of the pieces has too.
 
         Of a note count the ticks since the one before, the instrument, and the interval from the last note of that
         instrument or the key of a drum. So a run ends where an instrument enters that in the other piece has played
@@ -40,7 +40,7 @@ class Index:
         return self._runs.longest(notes)
 
     def copied_share(self, notes: GridNotes, bars: int, *, length: int = WINDOW) -> float:
-        """Give the share (0..1) of the piece's windows of `length` bars that one of the pieces has on a bar line too.
+        """Return the share (0..1) of the piece's windows of `length` bars that one of the pieces has on a bar line too.
 
         Of a window count ticks, instruments and pitches, up to one transposition of all but drums. Windows with fewer
         than 16 notes or two instruments are left out; NaN where there is no other.
@@ -49,7 +49,7 @@ class Index:
         return float(np.isin(windows, self._of_length(length)).mean()) if len(windows) else math.nan
 
     def longest_window(self, notes: GridNotes, bars: int) -> int:
-        """Give the bars of the longest such window that one of the pieces has too: 4 to 16, or 0 where there is none.
+        """Return the bars of the longest such window that one of the pieces has too: 4 to 16, or 0 where there is none.
 
         It has 16 bars also where more are copied.
         """

@@ -14,7 +14,9 @@ __all__ = ["grooving", "onsets"]
 
 
 def onsets(notes: GridNotes, bars: int) -> npt.NDArray[np.bool_]:
-    """Give whether a note starts on each tick of each bar, shape (bars, 16); notes after the last bar are left out."""
+    """Return whether a note starts on each tick of each bar, shape (bars, 16); notes after the last bar are
+    left out.
+    """
     starts = np.zeros(bars * TICKS_PER_BAR, np.bool_)
     ticks = notes[:, Grid.ONSET]
     starts[ticks[ticks < len(starts)]] = True
@@ -22,7 +24,7 @@ def onsets(notes: GridNotes, bars: int) -> npt.NDArray[np.bool_]:
 
 
 def grooving(notes: GridNotes, bars: int, *, positions: int = TICKS_PER_BAR) -> float:
-    """Give the grooving similarity (0..1): 1 less the mean share of a bar's positions on which two bars differ.
+    """Return the grooving similarity (0..1): 1 less the mean share of a bar's positions on which two bars differ.
 
     The mean is exact, over all pairs of bars, silent ones too; NaN where the piece has no two bars or no note. Source:
     Wu & Yang 2020, section 5. They divide a bar into 64 positions, the grid has its 16 ticks; `positions` = 64 gives

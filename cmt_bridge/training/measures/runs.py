@@ -44,7 +44,7 @@ class Run:
 
 
 def events_of(notes: GridNotes) -> Integers:
-    """Give the events of notes in word order, whatever key they are in, shape (notes,).
+    """Return the events of notes in word order, whatever key they are in, shape (notes,).
 
     An event is how many ticks have gone since the note before, the instrument, and the interval from the last note of
     that instrument, or the key of a drum.
@@ -70,7 +70,7 @@ class Runs:
         self._seeds = self._events.runs(np.arange(max(0, len(self._events) - SEED + 1)), SEED)
 
     def longest(self, notes: GridNotes) -> Run:
-        """Give the longest run of successive notes that one of the pieces has too, as `events_of` tells them."""
+        """Return the longest run of successive notes that one of the pieces has too, as `events_of` tells them."""
         own = _Events(mixed(events_of(notes)))
         # Some run of `low` notes is shared, at `starts`, and none of `high`.
         low, starts, high = 0, np.arange(len(self._events)), SEED
@@ -90,7 +90,7 @@ class Runs:
         return Run(low, ticks / TICKS_PER_BAR, start, int(np.searchsorted(self._ends, there, "right")))
 
     def _shared(self, own: _Events, starts: Integers, length: int) -> Integers:
-        """Give those of `starts` from which `length` events are also some of `own`."""
+        """Return those of `starts` from which `length` events are also some of `own`."""
         if length == SEED and len(starts) == len(self._events):
             return occurs(self._seeds, own.all_runs(length))
         starts = starts[starts + length <= len(self._events)]
@@ -108,7 +108,7 @@ class _Events:
         return len(self._sums) - 1
 
     def runs(self, starts: Integers, length: int) -> Numbers:
-        """Give the numbers of the runs of `length` events from `starts` on."""
+        """Return the numbers of the runs of `length` events from `starts` on."""
         return (self._sums[starts + length] - self._sums[starts]) * self._inverses[starts]
 
     def all_runs(self, length: int) -> Numbers:

@@ -45,7 +45,7 @@ class Sanity:
 
 
 def sanity_of(notes: GridNotes, bars: int) -> Sanity:
-    """Give the figures of a piece of one bar or more; notes after the last bar are left out."""
+    """Return the figures of a piece of one bar or more; notes after the last bar are left out."""
     notes = notes[notes[:, Grid.ONSET] < bars * TICKS_PER_BAR]
     by = {instrument: notes[notes[:, Grid.INSTRUMENT] == instrument] for instrument in Instrument}
     drums, bass = by[Instrument.DRUMS], by[Instrument.BASS]
@@ -72,7 +72,7 @@ def _percentile(notes: GridNotes, percent: float) -> float:
 
 
 def _repeated(notes: GridNotes) -> float:
-    """Give the share of simu-notes of one instrument, from the second on, whose top pitch is that of the last."""
+    """Return the share of simu-notes of one instrument, from the second on, whose top pitch is that of the last."""
     order = np.lexsort((notes[:, Grid.PITCH], notes[:, Grid.ONSET]))
     onset, pitch = notes[order, Grid.ONSET], notes[order, Grid.PITCH]
     top = pitch[np.append(onset[1:] != onset[:-1], True)[: len(onset)]]

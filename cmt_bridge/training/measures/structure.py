@@ -34,7 +34,7 @@ FINE_BARS = 128  # a piece that is longer is looked at in coarser steps
 
 
 def structureness(notes: GridNotes, bars: int, low: float, high: float = math.inf) -> float:
-    """Give the highest fitness (0..1) of segments of `low` to `high` bars; NaN where the piece has none such.
+    """Return the highest fitness (0..1) of segments of `low` to `high` bars; NaN where the piece has none such.
 
     Segments start on bar lines and are at most half the piece: a longer one could repeat at another tempo only. Lengths
     go by half bars up to 8, then by bars. Pieces of more than 128 bars are looked at in steps of 2 bars, of more than
@@ -52,7 +52,7 @@ def structureness(notes: GridNotes, bars: int, low: float, high: float = math.in
 
 
 def chroma(notes: GridNotes, bars: int) -> Floats:
-    """Give how many ticks each pitch class sounds in each half bar, shape (half bars, 12); drums are left out."""
+    """Return how many ticks each pitch class sounds in each half bar, shape (half bars, 12); drums are left out."""
     pitched = notes[notes[:, Grid.INSTRUMENT] != Instrument.DRUMS]
     ticks = bars * TICKS_PER_BAR
     begin = np.minimum(pitched[:, Grid.ONSET], ticks)
@@ -65,7 +65,7 @@ def chroma(notes: GridNotes, bars: int) -> Floats:
 
 
 def similarity(features: Floats) -> Floats:
-    """Give the self-similarity matrix of frames, 1 on its diagonal, 0..1 where they repeat and -2 elsewhere.
+    """Return the self-similarity matrix of frames, 1 on its diagonal, 0..1 where they repeat and -2 elsewhere.
 
     The cosine is averaged along diagonals, so that frames are alike where those around them are alike in the same
     order, and its upper tenth is stretched over 0..1. Silence repeats nothing. Otherwise than in the authors' code the
@@ -89,7 +89,7 @@ def similarity(features: Floats) -> Floats:
 
 
 def fitness(matrix: Floats, length: int, step: int = 1) -> Floats:
-    """Give the fitness (0..1) of the segments of `length` frames that start on every `step`-th frame.
+    """Return the fitness (0..1) of the segments of `length` frames that start on every `step`-th frame.
 
     A path pairs the segment's frames with those of a stretch of the piece, by steps of (1, 1), (2, 1) and (1, 2); a
     family of paths has stretches that do not overlap. Of the family with the highest score: its score per pair and its

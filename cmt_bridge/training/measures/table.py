@@ -73,12 +73,14 @@ class Row:
 
     @property
     def within(self) -> bool:
-        """Tell whether the generated median lies in the middle 80 % of held-out songs; no where either is not known."""
+        """Return whether the generated median lies in the middle 80 % of held-out songs; no where either is
+        not known.
+        """
         return self.low <= self.generated <= self.high
 
 
 def values_of(notes: GridNotes, bars: int) -> Floats:
-    """Give the values of a piece in the order of `MEASURES`, shape (measures,).
+    """Return the values of a piece in the order of `MEASURES`, shape (measures,).
 
     For a piece from a file count `bars` up to its last onset: the length of a file often adds a silent one.
     """
@@ -86,7 +88,7 @@ def values_of(notes: GridNotes, bars: int) -> Floats:
 
 
 def compare(held_out: Floats, generated: Floats) -> tuple[Row, ...]:
-    """Give the table from the values of held-out songs and generated pieces, shapes (pieces, measures)."""
+    """Return the table from the values of held-out songs and generated pieces, shapes (pieces, measures)."""
     return tuple(
         Row(name, *_percentiles(held_out[:, column], LOW, MIDDLE, HIGH), *_percentiles(generated[:, column], MIDDLE))
         for column, (name, _) in enumerate(MEASURES)

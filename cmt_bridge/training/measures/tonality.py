@@ -20,7 +20,7 @@ SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10))  # major, natural mino
 
 
 def pitch_class_entropy(notes: GridNotes, bars: int, *, window: int | None = None) -> float:
-    """Give the entropy in bits (0..log2 12) of the notes per pitch class, the mean over windows of `window` bars.
+    """Return the entropy in bits (0..log2 12) of the notes per pitch class, the mean over windows of `window` bars.
 
     A window starts on every bar line from which it fits; those without a note are left out. Without `window` it is the
     whole piece. NaN where no window has a note. Source: Wu & Yang 2020, section 5, with windows of 1 and 4 bars.
@@ -38,7 +38,7 @@ def pitch_class_entropy(notes: GridNotes, bars: int, *, window: int | None = Non
 
 
 def pitch_entropy(notes: GridNotes) -> float:
-    """Give the entropy in bits (0..7) of the notes per MIDI pitch over the whole piece; NaN where it has none."""
+    """Return the entropy in bits (0..7) of the notes per MIDI pitch over the whole piece; NaN where it has none."""
     pitched = _pitched(notes)
     if not len(pitched):
         return math.nan
@@ -46,7 +46,7 @@ def pitch_entropy(notes: GridNotes) -> float:
 
 
 def in_key(notes: GridNotes) -> float:
-    """Give the share of notes (0..1) that belong to the scale of the piece's key; NaN where it has none.
+    """Return the share of notes (0..1) that belong to the scale of the piece's key; NaN where it has none.
 
     The key is that of the whole piece, from sounding time. The minor scale is the natural one: the same notes as its
     relative major, so that a mistake between the two costs nothing.
@@ -66,7 +66,7 @@ def _pitched(notes: GridNotes) -> GridNotes:
 
 
 def _entropy(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Give the entropy in bits of histograms along the last axis, none of them empty."""
+    """Return the entropy in bits of histograms along the last axis, none of them empty."""
     shares = counts / counts.sum(axis=-1, keepdims=True)
     bits: npt.NDArray[np.float64] = -(shares * np.log2(np.where(shares > 0, shares, 1.0))).sum(axis=-1)
     return bits

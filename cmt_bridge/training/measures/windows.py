@@ -48,7 +48,7 @@ class Windows:
         self._played = np.cumsum(plays, axis=1)
 
     def numbers(self, length: int) -> Numbers:
-        """Give the numbers of the windows of `length` bars, shape (bars - length + 1,)."""
+        """Return the numbers of the windows of `length` bars, shape (bars - length + 1,)."""
         count = max(0, len(self._keys) - length)
         pitched = self._pitched[length:] - self._pitched[:count]
         drums = self._drums[length:] - self._drums[:count]
@@ -56,7 +56,7 @@ class Windows:
         return numbers
 
     def telling(self, length: int) -> Numbers:
-        """Give the numbers of those windows that have 16 notes or more, of two instruments or more."""
+        """Return the numbers of those windows that have 16 notes or more, of two instruments or more."""
         count = max(0, len(self._keys) - length)
         played = self._played[:, length:] - self._played[:, :count]
         enough = (played.sum(axis=0) >= LEAST_NOTES) & ((played > 0).sum(axis=0) >= LEAST_INSTRUMENTS)
