@@ -1,4 +1,4 @@
-"""What a session asks of a network, whichever it is: give logits for the next attribute, hear what was said."""
+"""The interface between decoding and a network, whichever it is: logits of the next attribute, words fed back."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ Word = npt.NDArray[np.int64]
 class Decoder(Protocol):
     """The candidates of a decoding, as a network has them cached; `place` counts those that still go on.
 
-    `breath` is the number of words that a note takes before the network hears it: one, or two where a simu-note's
-    first note is said together with its beat word. `note_columns` are drawn for a note, in this order.
-    `nucleus` is what of each column's chances is drawn from where nobody says otherwise.
+    `words_per_step` is the number of words that a note takes before it is fed to the network: one, or two where a
+    simu-note's first note is sampled together with its beat word. `note_columns` are sampled for a note, in this order.
+    `nucleus` is the share of each column's probability that is sampled from by default (top-p).
     """
 
     words_per_step: int
@@ -39,47 +39,47 @@ class Decoder(Protocol):
     nucleus: Mapping[Column, float]
 
     def begin(self, rows: Sequence[int], bar: int = 0) -> None:
-        """Start candidates, by their rows in products (`rows_of`), before the first word, which is of a bar."""
+        """Start candidates before the first word, which is a bar word; `rows` are theirs in products (`rows_of`)."""
 
     def resume(self, caches: Sequence[Any], rows: Sequence[int]) -> None:
-        """Start a candidate from each of the caches that `cache` returned, by their rows."""
+        """Start a candidate from each of the caches that `cache` returned; `rows` are theirs in products."""
 
     def fork(self, rows: Sequence[int]) -> None:
-        """Let the only candidate go on as several, by their rows."""
+        """Continue the only candidate as several; `rows` are theirs in products."""
 
     def cache(self, place: int) -> Any:
         """Return a copy of what a candidate has cached."""
 
     def seek(self, part: Part, bar: int) -> bool:
-        """Go on with another part, at a bar; False by a network that only ever goes forwards."""
+        """Continue with another part of the piece, at a bar; return False where the network only ever goes forwards."""
 
     def cross(self, place: int, cursor: DecodingState) -> None:
         """Prepare for a bar line."""
 
     def logits(self, places: Sequence[int], column: Column, words: Sequence[Word]) -> npt.NDArray[np.float32]:
-        """Return the logits (places, classes) of a column, given what of the words of the candidates at some places, in
-        order, is decided: their type, the same for all, and the columns drawn before.
+        """Return the logits (places, classes) of a column, given what is decided of the words of the candidates at
+        some places, in order: their type, the same for all, and the columns sampled before.
         """
 
     def open(self, place: int, word: Word) -> None:
-        """Keep a beat word, whose first note is drawn before the network hears it."""
+        """Keep a beat word, whose first note is sampled before it is fed to the network."""
 
     def feed(self, said: Sequence[Sequence[Word]], cursors: Sequence[DecodingState]) -> None:
-        """Take in what each candidate has said since it was last asked."""
+        """Feed the words that each candidate has sampled since it was last fed."""
 
     def gathering(self) -> AbstractContextManager[None]:
-        """Hear all that the body has one candidate hear together, at its end, where that is faster."""
+        """Feed all that the body feeds to one candidate in one pass at its end, where that is faster."""
 
     def select(self, places: Sequence[int]) -> None:
-        """Let only the candidates at some places go on."""
+        """Keep only the candidates at some places."""
 
 
 class PaperDecoder:
-    """The paper's network: a word at a time, its attributes apart.
+    """Decode with the paper's network: a word at a time, its attributes independent of each other.
 
-    Where it remembers only so many words, each candidate has two states: an older one that speaks, and one that began
-    half of that later. When the older is full, at a bar line, the younger takes its place and a new one begins. So the
-    network never meets a state fuller than those it was trained on, however long the piece.
+    Where its memory holds only so many words, each candidate has two states: an older one that is sampled from, and one
+    that began half of that later. When the older is full, at a bar line, the younger replaces it and a new one begins.
+    So the network never meets a state fuller than those it was trained on, however long the piece.
     """
 
     words_per_step = 1
@@ -96,7 +96,7 @@ class PaperDecoder:
             raise UsageError("This model knows neither styles nor keys.", hint="Leave out --style and --key.")
         self.engine = engine
         memory = engine.network.config.memory
-        self._lanes = 2 if memory else 1  # states per candidate: the one that speaks, and a younger
+        self._lanes = 2 if memory else 1  # states per candidate: the one that is sampled from, and a younger
         self._full = memory * 3 // 4  # words; the bar that follows must find room as well
         tokens = initial_tokens()[0].numpy()
         tokens[~np.isin(tokens[:, 2], options.instruments), 2] = 0
@@ -130,7 +130,7 @@ class PaperDecoder:
 
     @torch.inference_mode()
     def cross(self, place: int, cursor: DecodingState) -> None:
-        """Let the younger memory speak where the older is full, and begin a new one where it is time."""
+        """Replace the older state by the younger where it is full, and begin a new one where it is time."""
         older = place * self._lanes
         younger, staggered = older + 1, cursor.younger_age < cursor.age
         if self._lanes == 1 or cursor.age < (self._full if staggered else self._full // 2):
@@ -156,7 +156,7 @@ class PaperDecoder:
         return logits
 
     def open(self, place: int, word: Word) -> None:
-        """Nothing to keep: the network hears beat words."""
+        """Keep nothing: beat words are fed to this network by themselves."""
 
     def gathering(self) -> AbstractContextManager[None]:
         return nullcontext()

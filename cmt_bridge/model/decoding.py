@@ -1,4 +1,4 @@
-"""Decoding: control in, compound words out, word by word, several candidates in one batch."""
+"""Decoding: a control track in, compound words out, word by word, several candidates in one batch."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ ORDER = (
     Column.DURATION,
     Column.VELOCITY,
 )
-"""The columns of an event as they are drawn."""
+"""The columns of an event in the order in which they are sampled."""
 
 Question = tuple[Column, Word]
-"""A column to be drawn, and the word that it is of."""
+"""A column to be sampled, and the word that it is of."""
 
 
 def draw(
@@ -53,10 +53,10 @@ def draw(
     nucleus: float,
     generators: Sequence[np.random.Generator],
 ) -> list[int]:
-    """Draw a class for each row of logits (rows, classes) among the allowed ones: temperature, then the smallest set of
-    most likely classes whose chances pass `nucleus` (Holtzman et al. 2020), the one that passes included.
+    """Sample a class for each row of logits (rows, classes) among the allowed ones: temperature, then the smallest set
+    of most likely classes whose probabilities pass `nucleus` (Holtzman et al. 2020), the one that passes included.
 
-    A row that leaves no choice throws no dice.
+    A row that leaves no choice consumes no random number.
     """
     rows = np.arange(len(logits))
     choices = allowed.sum(1)
@@ -66,8 +66,8 @@ def draw(
     ends = weights[rows[:, None], order].cumsum(1)
     passing = (ends < nucleus * (1.0 + NUCLEUS_EPS) * ends[:, -1:]).sum(1)
     last = np.minimum(passing, choices - 1)
-    dice = [g.random() if several else 0.0 for g, several in zip(generators, choices > 1, strict=True)]
-    drawn = np.minimum((ends <= (dice * ends[rows, last])[:, None]).sum(1), last)
+    randoms = [g.random() if several else 0.0 for g, several in zip(generators, choices > 1, strict=True)]
+    drawn = np.minimum((ends <= (randoms * ends[rows, last])[:, None]).sum(1), last)
     found: list[int] = order[rows, drawn].tolist()
     return found
 
@@ -106,9 +106,9 @@ class Decoding:
     From the start there is one candidate for each of `seeds` (the options' seed else), from snapshots one for each,
     which goes on as if it had never stopped. Iterating gives (candidate, word) in the order of decoding; a word is an
     int64 array (columns of `Column`). The last bar ends with the piece's last chord, and the EOS word is not given.
-    Only what the network hears is ever held, so that a piece of any length takes the same memory.
+    Only what the network still attends to is held, so that a piece of any length takes the same memory.
 
-    With a `section`, only its bars are composed: the bars before it are heard first and, by a network that can, those
+    With a `section`, only its bars are composed: the bars before it are fed first and, where the network can, those
     after it.
     """
 
@@ -149,7 +149,7 @@ class Decoding:
         self._candidates = list(range(len(self._cursors)))
 
     def _feed_around(self, section: Infill) -> None:
-        """Hear the bars before a section and, where the network can, those after it: once, for all candidates."""
+        """Feed the bars before a section and, where the network can, those after it: once, for all candidates."""
         cursor = DecodingState(seed=section.seed, bar=section.heard_from - 1)
         with self.decoder.gathering():
             self.decoder.begin([0], section.heard_from)
@@ -160,7 +160,7 @@ class Decoding:
                 passing = DecodingState(seed=section.seed, bar=section.last - 1)
                 for word in section.after:
                     self._take(word, passing)
-                    passing.returns = None  # nobody is told of bars that are heard out of turn
+                    passing.returns = None  # bars that are fed out of order have no return
                     self.decoder.feed([[word]], [passing])
                 self.decoder.seek(Part.MIDDLE, section.first)
         cursor.bar_due = True
@@ -200,7 +200,7 @@ class Decoding:
         self.decoder.select(places)
 
     def _sample_together(self) -> list[list[Word]]:
-        """Return the next words of every candidate; those that are to draw the same column are answered together."""
+        """Return the next words of every candidate; those that sample the same column share one call."""
         sayings = [self._sample(place) for place in range(len(self._candidates))]
         said: list[list[Word]] = [[] for _ in sayings]
         asked: dict[int, Question] = {}
@@ -219,7 +219,10 @@ class Decoding:
             answers = dict(zip(places, self._choose(column, places, words), strict=True))
 
     def _sample(self, place: int) -> Generator[Question, int, list[Word]]:
-        """Yield the next words of a candidate, until the network must hear them; none where it has ended."""
+        """Sample the next words of a candidate, until they must be fed to the network; none where it has ended.
+
+        Yields each column to be sampled with its word, and is sent the class.
+        """
         words: list[Word] = []
         while len(words) < self.decoder.words_per_step:
             cursor = self._cursors[place]
@@ -237,7 +240,7 @@ class Decoding:
         return words
 
     def _choose(self, column: Column, places: Sequence[int], words: Sequence[Word]) -> list[int]:
-        """Draw a column for the candidates at some places; the network is asked where there is a choice."""
+        """Sample a column for the candidates at some places; the network computes logits where there is a choice."""
         allowed = [allowed_classes(self.filters, column, self._cursors[place]) for place in places]
         chosen = [int(each.argmax()) for each in allowed]
         open_ = [number for number, each in enumerate(allowed) if np.count_nonzero(each) > 1]
@@ -300,15 +303,15 @@ class Decoding:
         self._follow(cursor)
 
     def _take(self, word: Word, cursor: DecodingState) -> None:
-        """Move on over a word that was decided elsewhere, as if it had been composed here."""
+        """Advance over a word that was composed elsewhere, as if it had been composed here."""
         cursor.take(word)
         if word[Column.TYPE] == Type.RHYTHM and word[Column.BEAT] == BAR and cursor.bar < len(self.form):
             self._follow(cursor)
 
     def _follow(self, cursor: DecodingState) -> None:
-        """Draw, with the chance C of a bar that begins, what of the picture is followed in it (Alg. 1).
+        """Draw, with probability C, what of the picture is followed in a bar that begins (Alg. 1).
 
-        The draws belong to seed, bar and tick alone: what the picture asks elsewhere does not change them.
+        The draws depend on seed, bar and tick alone: what the picture asks elsewhere does not change them.
         """
         bar = cursor.bar
         cursor.returns = self.form[bar]

@@ -1,7 +1,7 @@
-"""The composer laid out for decoding: a window of keys and values per candidate, an event at a time.
+"""The event transformer laid out for decoding: a window of keys and values per candidate, an event at a time.
 
-A step costs the same however long the piece is: at most `window` events are heard, the oldest making room. The start
-word is always heard, as the event before the oldest: in training no piece was without one.
+A step costs the same however long the piece is: at most `window` events are attended to, the oldest making room. The
+start word is always among them, as the event before the oldest: in training no piece was without one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ HEAD_FIELDS, SAID_FIELDS = (
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What is wished of a piece as a whole: classes of the fields `STYLE`, `KEY` and `PLAYERS`, 0 where left open."""
+    """What a piece as a whole is conditioned on: classes of the fields `STYLE`, `KEY` and `PLAYERS`, 0 where
+    left open.
+    """
 
     style: int = 0
     key: int = 0
@@ -81,7 +83,9 @@ class Embedding:
 
 
 class EventEngine:
-    """Decode with a composer. Inference only. Raises `UsageError` where the machine has no kernels of a precision."""
+    """Decode with an `EventTransformer`. Inference only. Raises `UsageError` where the machine has no kernels of a
+    precision.
+    """
 
     def __init__(self, network: EventTransformer, precision: Precision = "float32") -> None:
         if precision not in get_args(Precision):
@@ -127,7 +131,7 @@ class EventEngine:
         self._scale = network.config.head_size**-0.5
 
     def conditioning(self, options: ComposeOptions) -> Conditioning:
-        """Return the cues for some options. Raises `UsageError` for a style that the network does not know."""
+        """Return the conditioning for some options. Raises `UsageError` for a style that the network does not know."""
         styles = self.config.styles
         if options.style and options.style not in styles:
             known = f"It knows {', '.join(styles)}." if styles else "It knows none."
@@ -136,7 +140,7 @@ class EventEngine:
         return Conditioning(style, options.key_class, players_mask([int(i) for i in options.instruments]))
 
     def cache(self, rows: Sequence[int]) -> KVCache:
-        """Return the caches of candidates that have heard nothing, by their rows in products (`rows_of`)."""
+        """Return the empty cache of candidates; `rows` are theirs in products (`rows_of`)."""
         c, count = self.config, len(rows)
         shape = (c.layers, count, c.heads, c.window, c.head_size)
         return KVCache(
@@ -152,7 +156,7 @@ class EventEngine:
 
     @torch.inference_mode()
     def step(self, events: EventRows, cache: KVCache) -> None:
-        """Hear one event (B, fields) per candidate; `cache` moves on in place. The first is the start word."""
+        """Feed one event (B, fields) per candidate; `cache` is updated in place. The first event is the start word."""
         c, count = self.config, cache.count
         batch = len(count)
         positions = torch.from_numpy(events[:, Field.POSITION])
@@ -196,7 +200,9 @@ class EventEngine:
         cache.hidden = self.network.norm(x)[rows]
 
     def _start_angles(self, cache: KVCache) -> tuple[Tensor, Tensor]:
-        """Return cosine and sine (B, 1, D / 2) of the start word, which is heard as the event before the oldest."""
+        """Return cosine and sine (B, 1, D / 2) of the start word, which is attended to as the event before the
+        oldest.
+        """
         oldest = cache.oldest()
         origin = torch.where(oldest > 1, cache.position(oldest), cache.positions[:, 0])
         cos, sin = angles(oldest - 1, origin, self.config.head_size)
@@ -204,9 +210,9 @@ class EventEngine:
 
     @torch.inference_mode()
     def feed(self, events: EventRows, cache: KVCache) -> None:
-        """Hear many events (T, fields) of one candidate; `cache` moves on in place, as after as many steps.
+        """Feed many events (T, fields) to one candidate; `cache` is updated in place, as after as many steps.
 
-        As long as the window is not full they are heard together, which takes a tenth of the time.
+        As long as the window is not full they are fed in one pass, which takes a tenth of the time.
         """
         c = self.config
         first = int(cache.count[0])
@@ -237,7 +243,7 @@ class EventEngine:
 
     @torch.inference_mode()
     def thoughts(self, cache: KVCache) -> Tensor:
-        """Return what the hidden states of candidates bring to each said field (B, fields, S)."""
+        """Return the projection of the hidden states of candidates for each sampled field (B, fields, S)."""
         thoughts = in_blocks(self._thoughts, padded(cache.hidden, cache.rows))[cache.rows]
         return thoughts.reshape(len(thoughts), len(SAID), -1)
 
@@ -254,8 +260,8 @@ class EventEngine:
 def _attention(
     q: Tensor, own: Sequence[tuple[Tensor, Tensor]], shared: tuple[Tensor, Tensor] | None, rows: Tensor
 ) -> Tensor:
-    """Return what queries (B, H, D), scaled, hear (B, H, D): each of its own keys and values (H, T, D), and all of
-    those that are shared (H, C, D).
+    """Compute attention (B, H, D) of scaled queries (B, H, D): each over its own keys and values (H, T, D), and all
+    over those that are shared (H, C, D).
 
     Each candidate is a product of its own, but for what is shared, which is one of `ROWS` rows.
     """
@@ -278,7 +284,7 @@ def _attention(
 
 
 class EventDecoder:
-    """The composer as a session hears it: an event at a time, its attributes in order."""
+    """Decode with the event transformer: an event at a time, its attributes in order."""
 
     words_per_step = 2
     note_columns: tuple[Column, ...] = SPOKEN
@@ -328,7 +334,7 @@ class EventDecoder:
             self.engine.feed(np.concatenate(events), self._cache)
 
     def cross(self, place: int, cursor: DecodingState) -> None:
-        """Nothing to prepare: the window slides of itself."""
+        """Prepare nothing: the window slides by itself."""
 
     def select(self, places: Sequence[int]) -> None:
         self._cache = self._cache.select(places)
@@ -344,7 +350,7 @@ class EventDecoder:
         return self.engine.logits(field, thoughts, self._events(places, words), self._cache.rows[list(places)])
 
     def feed(self, said: Sequence[Sequence[Word]], cursors: Sequence[DecodingState]) -> None:
-        """Take in the words of each candidate: a bar word, a note word, or a beat word with its first note."""
+        """Feed the words of each candidate: a bar word, a note word, or a beat word with its first note."""
         for place, words in enumerate(said):
             for word in words:
                 if not _completes(word):
@@ -375,7 +381,9 @@ class EventDecoder:
         head[HEAD_FIELDS] = word[HEAD_COLUMNS]
 
     def _events(self, places: Sequence[int], words: Sequence[Word]) -> EventRows:
-        """Return the events that words belong to, as far as they are decided; a note has what its beat word said."""
+        """Return the events that words belong to, as far as they are decided; a note repeats the fields of its beat
+        word.
+        """
         said = np.array(words)
         events = np.zeros((len(said), len(Field)), np.int64)
         events[:, SAID_FIELDS] = said[:, SAID_COLUMNS]
@@ -397,5 +405,5 @@ class EventDecoder:
 
 
 def _completes(word: Word) -> bool:
-    """Return whether an event ends with this word: a bar, or a note."""
+    """Return whether a word completes an event: a bar, or a note."""
     return bool(word[Column.TYPE] == Type.NOTE or word[Column.BEAT] == BAR)

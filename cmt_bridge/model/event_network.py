@@ -1,10 +1,10 @@
-"""The composer: our own network, which hears events and says the next one attribute by attribute.
+"""The event transformer: our own network, which reads events and predicts the next one attribute by attribute.
 
 What differs from the paper's network, each with its measurement in models/README.md: a word is a whole note; its
-attributes are drawn in order, each knowing those before it; attention is softmax over a window of the last words, with
-rotary positions in musical time and in words, so that nothing in it depends on how long the piece is; what is wished of
-the music (style, key, who plays, hits) stands beside every word and may be left open; and the music that follows can be
-heard before a middle is composed. Shapes: B batch, T events, W width, H heads, D width of a head.
+attributes are sampled in order, each conditioned on those before it; attention is softmax over a window of the last
+words, with rotary positions in musical time and in words, so that nothing in it depends on how long the piece is; what
+the music is conditioned on (style, key, who plays, hits) stands beside every word and may be left open; and the music
+that follows can be fed before a middle is composed. Shapes: B batch, T events, W width, H heads, D width of a head.
 
 Sources: Su et al. 2021 (rotary positions), Zhang & Sennrich 2019 (RMS norm), Hsiao et al. 2021 and Dong et al. 2023
 (attributes of a compound word in order or apart), Xiao et al. 2024 (a window that keeps the first word).
@@ -33,7 +33,9 @@ PITCHED = (Field.PITCH, Field.DURATION, Field.VELOCITY)
 
 @dataclass(frozen=True, slots=True)
 class EventConfig:
-    """The shape of a composer; `window` is how many events it hears at once, `styles` the names of those it knows."""
+    """The shape of an `EventTransformer`: `window` is the number of events it attends to, `styles` the names it
+    knows.
+    """
 
     layers: int = 6
     heads: int = 4
@@ -90,7 +92,7 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention over what came before, then a feed-forward network, each added to what goes in (pre-norm)."""
+    """Causal attention, then a feed-forward network, each added to its input (pre-norm)."""
 
     def __init__(self, config: EventConfig) -> None:
         super().__init__()
@@ -119,13 +121,13 @@ class Block(nn.Module):
         return q, k, v
 
     def combine(self, x: Tensor, heard: Tensor) -> Tensor:
-        """Add to x (B, T, W) what attention heard (B, H, T, D), then the feed-forward network."""
+        """Add attention (B, H, T, D) to x (B, T, W), then the feed-forward network."""
         x = x + self.out(heard.transpose(1, 2).flatten(2))
         return x + self.contract(F.gelu(self.expand(self.norm2(x))))  # type: ignore[no-any-return]
 
 
 class Speech(nn.Module):
-    """Logits of an event's attributes in order, each from the hidden state and the attributes already said."""
+    """Logits of an event's attributes in order, each from the hidden state and the attributes already sampled."""
 
     def __init__(self, config: EventConfig) -> None:
         super().__init__()
@@ -151,7 +153,7 @@ class Speech(nn.Module):
 
 
 class EventTransformer(nn.Module):
-    """Events in, hidden states out; `speech` turns those into the next event."""
+    """Events in, hidden states out; `speech` turns those into logits of the next event."""
 
     def __init__(self, config: EventConfig) -> None:
         super().__init__()

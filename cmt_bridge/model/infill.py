@@ -48,11 +48,11 @@ class Infill:
     """Bars `first` to `last` (from 0, without the latter) to compose anew, and the words around them.
 
     `before` (rows, columns) are those of the bars from `heard_from` to `first`, `after` of some bars from `last` on.
-    `kept` are words of the section's own bars, of tracks that are not composed: they are said as they stand, where they
-    stand, and no more of their instruments. `held` are notes of the composed tracks that began before the section and
-    still sound in it; their pitches are not struck again while they do. With a `rhythm` the composed tracks play in it,
-    and in a bar with a `palette` only pitches of that. `seed` is that of the music around, which says what of the
-    picture its bars followed: candidates of any seed hear it alike.
+    `kept` are words of the section's own bars, of tracks that are not composed: they are forced as they stand, where
+    they stand, and no more of their instruments. `held` are notes of the composed tracks that began before the section
+    and still sound in it; their pitches are not struck again while they do. With a `rhythm` the composed tracks play in
+    it, and in a bar with a `palette` only pitches of that. `seed` is that of the music around, which says what of the
+    picture its bars followed: it is fed alike to candidates of any seed.
     """
 
     first: int
@@ -68,7 +68,7 @@ class Infill:
     seed: int = 0
 
     def filters(self) -> tuple[Filter, ...]:
-        """Return what the section asks of every word, after the grammar and before all wishes."""
+        """Return the filters of the section, which come after the grammar and before all controls."""
         held = (NoRetrigger(self.held),) if self.held else ()
         everyone = frozenset(int(i) for i in Instrument)
         composed = everyone - self.kept_instruments
@@ -85,7 +85,7 @@ Place = tuple[int, int]
 
 
 class Forced:
-    """What is kept is said where it stands, and nothing else by its instruments; pitches of those in `free` are not."""
+    """Force kept words where they stand, and no others of their instruments; pitches of those in `free` stay open."""
 
     def __init__(self, words: TokenRows, instruments: frozenset[int], free: frozenset[int] = frozenset()) -> None:
         self._free = free
@@ -139,7 +139,7 @@ class Forced:
 
 
 class NoRetrigger:
-    """A pitch that still sounds from before the section is not struck again by the same instrument."""
+    """Exclude pitches that still sound from before the section in the same instrument."""
 
     def __init__(self, notes: Sequence[HeldNote]) -> None:
         self._notes = tuple(notes)
@@ -152,7 +152,9 @@ class NoRetrigger:
 
 
 class NoOverlap:
-    """Where a rhythm is kept, a pitch is not struck again while it sounds, nor sounds where it will be struck again."""
+    """Exclude pitches that would overlap themselves where a rhythm is kept: still sounding, or struck before
+    their end.
+    """
 
     def __init__(self, rhythm: Rhythm) -> None:
         self._ends = rhythm.ends
@@ -174,7 +176,7 @@ class NoOverlap:
 
 
 class PaletteFilter:
-    """An instrument plays pitches of its palette only, as many at once as are not held there; else it waits."""
+    """Allow an instrument the pitches of its palette only, as many at once as are not held there; else it waits."""
 
     def __init__(self, palette: Palette, players: frozenset[int], held: Sequence[HeldNote]) -> None:
         self._palette = palette

@@ -1,7 +1,7 @@
-"""What candidates have heard, as the composer's keys and values.
+"""The key-value cache of candidates.
 
-Where candidates go on from the same music, it is kept once: a step of all of them reads it once, and nothing of it is
-copied when one of them ends.
+Where candidates go on from the same music, its keys and values are kept once: a step of all of them reads them once,
+and nothing of them is copied when a candidate ends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["KVCache", "SharedPrefix", "joined_caches"]
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """What candidates heard before they parted, in order and without the start word.
+    """The events that candidates have in common, in order and without the start word.
 
     `keys` and `values` (L, H, events, D), `positions` (events) in ticks; `end` is the number of the event after the
     last, counted from the start word's 0.
@@ -39,11 +39,11 @@ class SharedPrefix:
 
 @dataclass
 class KVCache:
-    """What candidates have heard.
+    """Keys, values and hidden states of candidates.
 
     `keys` and `values` (L, B, H, window, D), turned to their places: the start word in slot 0, the others share the
-    rest in turn, but for those that are `common`. `starts` (L, B, H, D), the start word's keys, not turned; `positions`
-    (B, window) in ticks; `rows` (B), their rows in products; `count` (B) of events, the common ones included; `hidden`
+    rest in turn, but for those that are `shared`. `starts` (L, B, H, D), the start word's keys, not turned; `positions`
+    (B, window) in ticks; `rows` (B), their rows in products; `count` (B) of events, the shared ones included; `hidden`
     (B, W); `heads` (B, fields), the events that began the open simu-notes.
     """
 
@@ -59,12 +59,12 @@ class KVCache:
 
     @property
     def window(self) -> int:
-        """How many events are heard at once."""
+        """The number of events that are attended to."""
         return self.keys.shape[3]
 
     @property
     def own_start(self) -> int:
-        """The number of the first event, but for the start word, that is not common."""
+        """The number of the first event, but for the start word, that is not shared."""
         return 1 if self.shared is None else self.shared.end
 
     def slots(self, events: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class KVCache:
         return torch.where(self.count > 0, self.count - self.own_start + 1, 0).clamp_max(self.window)
 
     def oldest(self) -> Tensor:
-        """Return the number (B) of the oldest event, but for the start word, that is still heard."""
+        """Return the number (B) of the oldest event, but for the start word, that is still in the window."""
         return (self.count - self.window + 1).clamp_min(1)
 
     def position(self, events: Tensor) -> Tensor:
@@ -88,10 +88,10 @@ class KVCache:
         return torch.where(events < self.own_start, self.shared.positions[place], own)
 
     def shared_window(self) -> tuple[Tensor, Tensor] | None:
-        """Return the common keys and values (L, H, events, D) of what is still heard; None where nothing is."""
+        """Return the shared keys and values (L, H, events, D) that are still in the window; None where none are."""
         if self.shared is None:
             return None
-        forgotten = max(0, int(self.oldest()[0]) - self.shared.first)  # by all: they have heard as many events
+        forgotten = max(0, int(self.oldest()[0]) - self.shared.first)  # by all: they have as many events
         if forgotten >= len(self.shared.positions):
             return None
         return self.shared.keys[:, :, forgotten:], self.shared.values[:, :, forgotten:]
@@ -116,8 +116,8 @@ class KVCache:
         )
 
     def fork(self, rows: Sequence[int]) -> KVCache:
-        """Return candidates, by their rows, that go on from what one has heard, which has nothing in common with others
-        yet.
+        """Return candidates that go on from the only one of this cache, which shares nothing yet; `rows` are theirs in
+        products.
         """
         count, end = len(rows), int(self.count[0])
         slots = self.slots(torch.arange(max(1, end - self.window + 1), end))
@@ -137,7 +137,7 @@ class KVCache:
         )
 
     def alone(self, place: int) -> KVCache:
-        """Return a copy of one candidate that has nothing in common with others."""
+        """Return a copy of one candidate that shares nothing with others."""
         cache = self.select([place])
         if self.shared is None:
             return cache
@@ -167,7 +167,7 @@ class KVCache:
 
 
 def joined_caches(caches: Sequence[KVCache]) -> KVCache:
-    """Return the candidates of several caches, which have nothing in common, as one."""
+    """Return the candidates of several caches, which share nothing, as one cache."""
     return KVCache(
         torch.cat([m.keys for m in caches], 1),
         torch.cat([m.values for m in caches], 1),

@@ -1,4 +1,4 @@
-"""How much of a surprise events are to a composer: its losses, event by event."""
+"""Negative log-likelihood of events under an `EventTransformer`, event by event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Heard = list[tuple[Tensor, Tensor]]
 
 @torch.inference_mode()
 def field_nll(network: EventTransformer, rows: EventRows) -> dict[Field, Tensor]:
-    """Return the loss in nats of each field at each event (T) after the first; 0 where a field is not said."""
+    """Return the loss in nats of each field at each event (T) after the first; 0 where a field has no meaning."""
     events = torch.from_numpy(rows)[None]
     hidden, said = network(events[:, :-1]), events[:, 1:]
     return _losses(network, hidden, said, said[..., Field.PLACE] != START)
@@ -38,7 +38,7 @@ def nll(network: EventTransformer, rows: EventRows) -> npt.NDArray[np.float32]:
 def shared_nll(network: EventTransformer, versions: Sequence[EventRows], last: int) -> list[float]:
     """Return the loss in nats of the `last` events of some versions of the same music, one or more, summed up for each.
 
-    What they begin with in common is heard once.
+    Events that all versions begin with are fed once.
     """
     common = min(_common(versions), min(map(len, versions)) - last - 1)
     heard = _hear(network, torch.from_numpy(versions[0][:common])[None], 0, 1)[1] if common else None
@@ -53,7 +53,7 @@ def shared_nll(network: EventTransformer, versions: Sequence[EventRows], last: i
 
 
 def _common(versions: Sequence[EventRows]) -> int:
-    """Return with how many events all versions begin."""
+    """Return the number of events that all versions begin with."""
     length = min(map(len, versions))
     same = np.all([(rows[:length] == versions[0][:length]).all(1) for rows in versions], 0)
     return int(np.append(same, False).argmin())
@@ -62,7 +62,7 @@ def _common(versions: Sequence[EventRows]) -> int:
 def _hear(
     network: EventTransformer, events: Tensor, first: int, last: int, before: Heard | None = None
 ) -> tuple[Tensor, Heard]:
-    """Hear events (1, T, fields) from the one numbered `first` on, behind keys and values of those before it.
+    """Feed events (1, T, fields) from the one numbered `first` on, behind keys and values of those before it.
 
     Returns the hidden states (1, last, W) of the last ones, and the keys and values of all.
     """

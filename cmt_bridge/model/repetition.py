@@ -1,4 +1,4 @@
-"""Repetition bias: bars that follow the picture lean on what was played before.
+"""Repetition bias: bars that follow the picture are biased towards what was played before.
 
 A picture asks for another density in every bar and for notes off the beat. A network that obeys meets bars that its
 music never had, grows unsure, and wanders: groove and repetition go, which is what control costs the paper's network
@@ -32,7 +32,9 @@ REMEMBERED = 64  # answers: they are the same all through a bar, for each of som
 
 
 class RepetitionBias:
-    """Lean on the past, `strength` times as much as was found to keep groove and structure; 0 does nothing."""
+    """Bias logits towards the past, `strength` times as much as was found to keep groove and structure; 0 does
+    nothing.
+    """
 
     def __init__(self, strength: float) -> None:
         self.strength = strength

@@ -1,9 +1,9 @@
 """Rows: the place of each candidate in the products that all candidates share.
 
 How a processor sums up a row of a matrix product depends on how many rows the product has and on which of them it is;
-so would the last bits of what a candidate says, and now and then a note. Here both are fixed: products have `ROWS`
-rows, used or not, and a candidate keeps the row that its seed gives it. What it says is then its own by construction,
-on every processor, whoever is composed beside it.
+so would the last bits of the logits of a candidate, and now and then a note. Here both are fixed: products have `ROWS`
+rows, used or not, and a candidate keeps the row that its seed gives it. What it computes is then its own by
+construction, on every processor, whichever candidates are composed beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tonality: music that was asked for in a key leans on the notes of that key.
+"""Key bias: music that was asked for in a key is biased towards the notes of that key.
 
 A network that is told a key often wanders off into another, above all where the picture decides its rhythms. So where a
 key is asked for, what lies outside of its scale is made less likely; and as long as what was played so far would be
@@ -28,7 +28,7 @@ FITTING = 0.5
 
 
 class KeyBias:
-    """Lean on a key, given as `key_class` of the options; 0 does nothing."""
+    """Bias pitches towards a key, given as `key_class` of the options; 0 does nothing."""
 
     def __init__(self, key_class: int) -> None:
         mode, tonic = divmod(key_class - 1, 12)
@@ -44,7 +44,7 @@ class KeyBias:
 
 
 def _biases(tonic: int, mode: int) -> tuple[Bias, Bias]:
-    """Return the leaning while a key is heard, and the one that leads back to it."""
+    """Return the bias while a key is heard, and the one that leads back to it."""
     degree = (np.arange(CLASSES[Column.PITCH]) - 1 - tonic) % 12
     profile = KEY_PROFILES[mode]
     fitting: Bias = FITTING * (profile - profile.mean()) / profile.std()
