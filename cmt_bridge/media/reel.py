@@ -170,11 +170,11 @@ class Reel:
         return first if self._is_discontinuous or first > FAR_OFF else Fraction(0)
 
     def offset(self, time: int) -> float:
-        """Give the seconds from the beginning of the file to a time, which is 0 at least."""
+        """Return the seconds from the beginning of the file to a time, which is 0 at least."""
         return float(max(Fraction(0), time * self.time_base - self._zero))
 
     def _stated(self) -> float | None:
-        """Give the length of the picture in seconds where the file states that, and not of all in it."""
+        """Return the length of the picture in seconds where the file states that, and not of all in it."""
         if self.stream.duration and self.stream.duration > 0:
             return float(self.stream.duration * self.time_base)
         said = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)\s*", str(self.stream.metadata.get("DURATION", "")))
@@ -184,7 +184,7 @@ class Reel:
         return self._whole_stated() if len(self._container.streams) == 1 else None
 
     def _whole_stated(self) -> float | None:
-        """Give the length of all in the file, as it states it."""
+        """Return the length of all in the file, as it states it."""
         duration = self._container.duration
         return duration / av.time_base if duration and duration > 0 else None
 
@@ -198,7 +198,7 @@ class Reel:
         return None if found is None else min(found, FILM.most)
 
     def expected(self, least: int) -> int:
-        """Give the length in time-base units that is likely after `least` of it was read."""
+        """Return the length in time-base units that is likely after `least` of it was read."""
         stated, so_far = self.stated, float(least * self.time_base)
         if stated is None or (self._is_discontinuous and stated > UNLIKELY * so_far / max(self.share, 1e-9)):
             return least
@@ -229,7 +229,7 @@ class Reel:
         self._container.close()
 
     def packets(self) -> Iterator[Any]:
-        """Give the packets of the picture, an empty one last; their time stamps go on where those of the file jump."""
+        """Yield the packets of the picture, an empty one last; their time stamps go on where those of the file jump."""
         others = [each for each in self._container.streams.audio if each.codec_context is not None]
         first: int | None = None
         demuxed = self._container.demux([self.stream, *others])
@@ -259,7 +259,7 @@ class Reel:
             yield packet
 
     def glimpses(self, count: int) -> Iterator[Any]:
-        """Give some pictures from all over the file, or those that can be had, before any packet is read."""
+        """Yield some pictures from all over the file, or those that can be had, before any packet is read."""
         context = self.stream.codec_context
         patience = max(1, MOST_AHEAD * SMALL_FRAME // max(1, context.width * context.height))
         count = count if context.width * context.height <= BIG_FRAME else FEW
@@ -316,14 +316,14 @@ class Reel:
         return next((each for each in (pictures[0].pts, pictures[0].dts) if each is not None), 0)
 
     def undecodable(self) -> VideoError:
-        """Give the error of a file without a picture that can be shown."""
+        """Return the error of a file without a picture that can be shown."""
         return VideoError(
             f"No picture in {self.path} could be decoded.",
             hint="The file is damaged or holds nothing to show; try whether a player shows it.",
         )
 
     def pictures(self) -> Iterator[tuple[Any, int]]:
-        """Give each picture that can be decoded, and when it is shown; what cannot be decoded is stepped over."""
+        """Yield each picture that can be decoded, and when it is shown; what cannot be decoded is stepped over."""
         spoilt, last = 0, None
         stamps = _Stamps(self.stream.codec_context.reorder_depth)
         begin = 0
@@ -346,7 +346,7 @@ class Reel:
         self.damage = self._damage(spoilt, (self.end - begin) * self.time_base)
 
     def until(self, time: int, span: int) -> int:
-        """Give when a picture ends that is shown from `time` on for `span`, if that can be believed.
+        """Return when a picture ends that is shown from `time` on for `span`, if that can be believed.
 
         It can where it is a usual time, or where the file states such a length.
         """
@@ -459,7 +459,7 @@ class _Stamps:
         insort(self._left, stamp)
 
     def of(self, picture: Any) -> int | None:
-        """Give the time stamp of the next picture; None where it has none."""
+        """Return the time stamp of the next picture; None where it has none."""
         own: int | None = picture.pts if picture.pts is not None else picture.dts
         if not self._is_by_order or own is None or not self._left:
             return own

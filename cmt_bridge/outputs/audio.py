@@ -113,7 +113,7 @@ def _is_soundfont(path: Path) -> bool:
 
 @takes_paths
 def find_soundfont(given: Path | None = None) -> Path:
-    """Give the SoundFont to play with: `given`, else that of the environment, else the best in the usual places.
+    """Return the SoundFont to play with: `given`, else that of the environment, else the best in the usual places.
 
     Raises `InputError` where the one asked for is none, `MissingError` where there is none at all.
     """
@@ -147,7 +147,7 @@ MOST_SECONDS = 3 * 3600  # of sound that is held in memory, 0.4 MB each
 
 @takes_paths
 def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Sound:
-    """Play the bytes of a MIDI file; give its sound, not levelled, from the file's first tick on.
+    """Play the bytes of a MIDI file; return its sound, not levelled, from the file's first tick on.
 
     Raises `MissingError` where FluidSynth is asked for and not there, `MidiError` where the file cannot be read,
     `InputError` where it lasts too long, `CmtBridgeError` where playing fails.
@@ -162,7 +162,7 @@ def render(midi: bytes, soundfont: Path, *, renderer: Renderer = "auto") -> Soun
 
 
 def playable(midi: bytes) -> bytes:
-    """Give what is heard of a MIDI file as one that we wrote: a synthesizer gets nothing else.
+    """Return what is heard of a MIDI file as one that we wrote: a synthesizer gets nothing else.
 
     It has notes with their ends, controllers, programs, system exclusives and tempos. Raises `MidiError` where the file
     cannot be read, `InputError` where it lasts too long.
@@ -231,7 +231,7 @@ def _render_symusic(midi: bytes, soundfont: Path) -> Sound:
 
 
 def _columns(track: SongTrack, line: Line) -> dict[str, Any]:
-    """Give the notes of a track, times in seconds."""
+    """Return the notes of a track, times in seconds."""
     changes, uspq = np.array(line.tempos, np.float64).T
     starts = np.append(0.0, np.cumsum(np.diff(changes) * uspq[:-1]))
 
@@ -250,7 +250,7 @@ def _columns(track: SongTrack, line: Line) -> dict[str, Any]:
 
 
 def _excerpt(track: SongTrack, columns: dict[str, Any], chosen: npt.NDArray[np.bool_], start: float) -> Any:
-    """Give a score of some notes of a track, from `start` seconds on; a tick of it is one sample."""
+    """Return a score of some notes of a track, from `start` seconds on; a tick of it is one sample."""
     import symusic
 
     excerpt = symusic.Score(SAMPLE_RATE // 2)  # per quarter, at the default of 120 BPM
@@ -275,13 +275,13 @@ FADE_SECONDS = 0.3
 
 
 def level(sound: Sound) -> Sound:
-    """Give the sound scaled so that its highest sample is at `PEAK`; silence stays silence."""
+    """Return the sound scaled so that its highest sample is at `PEAK`; silence stays silence."""
     highest = float(np.abs(sound).max(initial=0.0))
     return sound * np.float32(PEAK / highest) if highest > 0 else sound
 
 
 def fit(sound: Sound, seconds: float) -> Sound:
-    """Give exactly `seconds` of the sound: silence after its end, or a fade of 0.3 s where it is cut."""
+    """Return exactly `seconds` of the sound: silence after its end, or a fade of 0.3 s where it is cut."""
     samples = max(0, round(seconds * SAMPLE_RATE))
     if len(sound) <= samples:
         return np.concatenate([sound, np.zeros((samples - len(sound), 2), np.float32)])

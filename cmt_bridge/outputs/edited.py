@@ -133,7 +133,7 @@ class Edited:
         return Line.of(self.ticks_per_quarter, [(tick, each) for tick, each in uspq if each])
 
     def markers(self, known: Iterable[Marker] = ()) -> tuple[Marker, ...]:
-        """Give its markers, as `markers_in` does."""
+        """Return its markers, as `markers_in` does."""
         return markers_in(sorted((tick, text_of(text)) for tick, text in self._metas(MARKER)), self.line, known)
 
     @cached_property
@@ -168,7 +168,7 @@ class Edited:
     def tracks(
         self, bars: Sequence[Bars] = (), instruments: Sequence[Instrument] = tuple(Instrument)
     ) -> tuple[Track, ...]:
-        """Give what is heard, on the sixteenth grid: the five tracks of a score, empty ones too.
+        """Return what is heard, on the sixteenth grid: the five tracks of a score, empty ones too.
 
         Onsets and ends round to the nearest tick, halves to the even one; a note lasts a tick or more. Of equal notes
         of an instrument on one tick the longest stays. Notes after `Edited.bars` are left out.
@@ -192,7 +192,7 @@ class Edited:
         return tuple(Track(i, self._program(i), tuple(notes.values())) for i, notes in heard.items())
 
     def part(self, instrument: Instrument) -> Part | None:
-        """Give the part of an instrument that is composed anew, or None where no track plays it.
+        """Return the part of an instrument that is composed anew, or None where no track plays it.
 
         It is the track named exactly like the instrument, else the channel of a track with the most notes, else a
         track of that name that is still empty.
@@ -211,7 +211,7 @@ class Edited:
         return self._empty_part(instrument)
 
     def plays(self, part: Part, instrument: Instrument, tick: int) -> bool:
-        """Tell whether a part is an instrument's after the events of a file tick."""
+        """Return whether a part is an instrument's after the events of a file tick."""
         if part.channel is None:
             return True
         place = part.track, part.channel
@@ -225,15 +225,15 @@ class Edited:
         return frozenset(data[0] & 0xF for events in self.events for _, data in events if data[0] < SYSEX)
 
     def tick(self, sixteenths: int) -> int:
-        """Give the file tick nearest to a tick of the grid."""
+        """Return the file tick nearest to a tick of the grid."""
         return round(sixteenths * self.ticks_per_quarter / TICKS_PER_QUARTER)
 
     def on_grid(self, tick: int) -> int:
-        """Give the tick of the grid nearest to a file tick, of two the even one."""
+        """Return the tick of the grid nearest to a file tick, of two the even one."""
         return round(tick * TICKS_PER_QUARTER / self.ticks_per_quarter)
 
     def _metas(self, kind: int) -> Iterator[tuple[int, bytes]]:
-        """Give the file tick and the values of every meta event of a kind, track by track."""
+        """Yield the file tick and the values of every meta event of a kind, track by track."""
         for events in self.events:
             for tick, data in events:
                 if data[0] == META and data[1] == kind:
@@ -259,7 +259,7 @@ class Edited:
         return frozenset(data[0] & 0xF for _, data in self.events[0] if strikes(data)) - self._names[0].keys()
 
     def _name(self, track: int, channel: int) -> str:
-        """Give the name of a channel of a track.
+        """Return the name of a channel of a track.
 
         The name of a track of type 0 is that of the piece, unless one channel alone could bear it.
         """
@@ -343,7 +343,7 @@ def read_edited(path: Path) -> Edited:
 
 @takes_paths
 def edited_of(data: bytes, path: Path) -> Edited:
-    """Give the events of the bytes of a MIDI file, such as `spliced` gives; `path` names them."""
+    """Return the events of the bytes of a MIDI file, such as `spliced` gives; `path` names them."""
     return _edited(parsed(data, path), path)
 
 
@@ -352,7 +352,7 @@ def _edited(file: MidiFile, path: Path) -> Edited:
 
 
 def within(bars: Iterable[Bars], tick: int, ticks_per_bar: int) -> bool:
-    """Tell whether a tick lies in one of some bars."""
+    """Return whether a tick lies in one of some bars."""
     bar = tick // ticks_per_bar
     return any(first <= bar < last for first, last in bars)
 

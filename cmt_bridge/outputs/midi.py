@@ -46,7 +46,7 @@ def _track_messages(events: Iterable[Event], end: int) -> Any:
 
 
 def _cut_overlaps(notes: Iterable[Note]) -> list[tuple[int, int, Note]]:
-    """Give (start, end, note) in MIDI ticks such that no two of one pitch sound at once.
+    """Return (start, end, note) in MIDI ticks such that no two of one pitch sound at once.
 
     A note ends where the next of its pitch begins; of those that begin together the longest stays.
     """
@@ -114,7 +114,7 @@ def _part(score: Score, instrument: Instrument, keep_overlaps: bool) -> list[Eve
 
 
 def midi_bytes(score: Score, *, keep_overlaps: bool = False) -> bytes:
-    """Give a score as the bytes of a MIDI file: type 1, 480 ticks per quarter, text in UTF-8.
+    """Return a score as the bytes of a MIDI file: type 1, 480 ticks per quarter, text in UTF-8.
 
     Track 0 conducts: name, provenance (FF 7F), the film's timecode where its rate is known (FF 54), 4/4, the
     exact tempo map, markers (FF 06) on the MIDI tick nearest to their seconds. The five parts follow, always all

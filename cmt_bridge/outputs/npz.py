@@ -101,7 +101,7 @@ class TokenSong:
 
 
 def song_array(song: TokenSong) -> npt.NDArray[np.int64]:
-    """Give the original's rows of a song, shape (rows + 1, 10), the last being EOS."""
+    """Return the original's rows of a song, shape (rows + 1, 10), the last being EOS."""
     array = np.zeros((len(song.rows) + 1, len(SongColumn)), np.int64)
     for ours, theirs in SAME_COLUMNS:
         array[:-1, theirs] = song.rows[:, ours]
@@ -150,7 +150,7 @@ def write_songs(songs: Sequence[TokenSong], path: Path) -> None:
 
 
 def control_array(control: ControlTrack) -> npt.NDArray[np.int64]:
-    """Give the original's rows of a control track, shape (rows, 6): each bar's, then those of its visual beats.
+    """Return the original's rows of a control track, shape (rows, 6): each bar's, then those of its visual beats.
 
     `p_beat` stops at 101, the network's last class; the original exceeds it where a bar begins after the end.
     """
@@ -202,7 +202,7 @@ def _names(archive: zipfile.ZipFile) -> set[str]:
 
 @takes_paths
 def kind_of(path: Path) -> Literal["video", "songs"]:
-    """Say what a `.npz` holds. Raises `ScoreError` where it is neither."""
+    """Return what a `.npz` holds. Raises `ScoreError` where it is neither."""
     with _open(path) as archive:
         names = _names(archive)
     if "input" in names:
@@ -237,7 +237,7 @@ def _rows(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -
 
 @takes_paths
 def read_songs(path: Path) -> Iterator[TokenSong]:
-    """Give the songs of a song file one after the other; names come from its `metadata` where that is plain data.
+    """Yield the songs of a song file one after the other; names come from its `metadata` where that is plain data.
 
     Raises `ScoreError` where it is no song file or holds values that no compound word has.
     """
@@ -296,7 +296,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _labels(archive: zipfile.ZipFile) -> list[Mapping[str, Any]]:
-    """Give the `metadata` of each song; empty where there is none or it is more than plain data."""
+    """Return the `metadata` of each song; empty where there is none or it is more than plain data."""
     if "metadata.npy" not in archive.namelist() or archive.getinfo("metadata.npy").file_size > 2**26:
         return []
     with archive.open("metadata.npy") as stream:

@@ -142,7 +142,7 @@ def write_preview(
     exact: bool = False,
     progress: Progress = lambda _: None,
 ) -> Path:
-    """Write the picture of `video` with `sound`, both beginning at 0; give the path written.
+    """Write the picture of `video` with `sound`, both beginning at 0; return the path written.
 
     `path` is without a suffix and gets that of the container: that of the video where it can hold the sound as well
     (AAC; Opus in WebM), else Matroska, QuickTime or AVI; it never names a file that is there already. `exact` writes to

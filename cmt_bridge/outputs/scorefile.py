@@ -77,7 +77,7 @@ def write_json(data: Any, path: Path) -> None:
 
 @takes_paths
 def find_score(path: Path) -> Path:
-    """Give the score file of a score folder, or `path` itself where it is a file.
+    """Return the score file of a score folder, or `path` itself where it is a file.
 
     Raises `ScoreError` where the folder holds none.
     """
@@ -100,7 +100,7 @@ def read_score(path: Path) -> Score:
 
 
 def _fault(score: Score) -> str:
-    """Say what no score can have, or nothing."""
+    """Return what no score can have, or nothing."""
     if BARS.fault(max(1, score.bars)) or score.bars < 0:
         return f"{score.bars} bars"
     if FILM.fault(score.duration):

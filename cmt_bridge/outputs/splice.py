@@ -48,7 +48,7 @@ def spliced(
     bars: Sequence[Bars],
     instruments: Sequence[Instrument] = tuple(Instrument),
 ) -> bytes:
-    """Give an edited MIDI file whose notes of some instruments within some bars are the new ones.
+    """Return an edited MIDI file whose notes of some instruments within some bars are the new ones.
 
     A note is replaced if its part is the one composed anew (`Edited.part`) and its onset lies in the bars, both as it
     was played and on the grid. Every other event stays at its tick, in its order, byte for byte; but an end-of-track
@@ -137,7 +137,7 @@ class _Splice:
         return len(self._tracks) - 1
 
     def _set_up(self, instrument: Instrument, track: int) -> int:
-        """Set up a channel of a track for an instrument, in type 0 with the channel's name; give it."""
+        """Set up a channel of a track for an instrument, in type 0 with the channel's name; return it."""
         channel = self._free_channel(instrument)
         self._taken.add(channel)
         events = [bytes((PROGRAM_CHANGE | channel, PARTS[instrument].program))]
@@ -180,13 +180,13 @@ class _Splice:
             self._tracks[track] += [(start, BEGINS, on), (end, ENDS, off)]
 
     def data(self) -> bytes:
-        """Give the file."""
+        """Return the file."""
         chunks = [chunk_of(_in_order(events)) for events in self._tracks]
         return file_of(self._edited.kind, self._edited.ticks_per_quarter, chunks)
 
 
 def _in_order(events: Iterable[Ranked]) -> list[Event]:
-    """Give the events of a track in order; those of one tick and rank stay in theirs, the end-of-track comes last."""
+    """Return the events of a track in order; those of one tick and rank stay in theirs, the end-of-track comes last."""
     *before, last = sorted(events, key=lambda event: (event[1] == CLOSES, event[:2]))
     end = max(tick for tick, _, _ in (*before, last))
     return [*((tick, message) for tick, _, message in before), (end, last[2])]

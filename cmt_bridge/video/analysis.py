@@ -28,7 +28,7 @@ LEAST_PEAKS: Final = 4  # visual beats, below which no tempo is read from them
 
 
 def analyze(measurement: Measurement, options: AnalysisOptions | None = None) -> VideoMetadata:
-    """Give the metadata of a measured video.
+    """Return the metadata of a measured video.
 
     A video without rhythm (still, or shorter than four beats) gets the default tempo, or the end of the allowed range
     nearest to it; `tempo_source` then says `default`. The tempo is one that a MIDI file can state exactly. Raises
@@ -66,7 +66,7 @@ def analyze(measurement: Measurement, options: AnalysisOptions | None = None) ->
 
 
 def flow_per_bar(measurement: Measurement, tempo: float) -> tuple[float, ...]:
-    """Give the mean speed of each bar at `tempo` BPM, in pixels per frame; the last bar may be cut short.
+    """Return the mean speed of each bar at `tempo` BPM, in pixels per frame; the last bar may be cut short.
 
     Bars are cut in time: a step from frame to frame that a bar line divides counts on both sides, by its share.
     """

@@ -40,7 +40,7 @@ WHOLE: Final = Active()
 
 
 def active_area(pictures: Iterable[Gray]) -> Active:
-    """Give what lies between black bars that all pictures of a film have; the whole where that is not certain.
+    """Return what lies between black bars that all pictures of a film have; the whole where that is not certain.
 
     `pictures` are some from all over the film. Bars lie on opposite sides, are as wide on both, and end sharply: a dark
     scene does not. Bars that come and go belong to the picture.
@@ -69,7 +69,7 @@ def _bright(picture: Gray, axis: int) -> npt.NDArray[np.float64]:
 
 
 def _between(lines: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Give where the bars on both sides end, by the brightness of lines, shape (pictures, lines)."""
+    """Return where the bars on both sides end, by the brightness of lines, shape (pictures, lines)."""
     count = lines.shape[1]
     lit = np.flatnonzero(lines.max(axis=0) > BLACK)
     if not len(lit):

@@ -51,7 +51,7 @@ def even_directogram(
 
 
 def saliency(even: npt.NDArray[np.float64], step: float, smoothing: float = SMOOTHING) -> Curve:
-    """Give the mean, over directions, of how much motion slows down from one step to the next.
+    """Return the mean, over directions, of how much motion slows down from one step to the next.
 
     Entry k compares steps k-1 and k; entry 0 is 0. In pixels per frame, per frame. Cut off at a high percentile.
     `smoothing` in seconds is the standard deviation of a Gaussian over time.
@@ -64,7 +64,7 @@ def saliency(even: npt.NDArray[np.float64], step: float, smoothing: float = SMOO
 
 
 def prominence(curve: Curve, step: float, surroundings: float = SURROUNDINGS) -> Curve:
-    """Give how far a curve stands above the mean of its surroundings, in seconds; 0 where it does not."""
+    """Return how far a curve stands above the mean of its surroundings, in seconds; 0 where it does not."""
     half = max(1, round(surroundings / step / 2))
     padded = np.concatenate([[0.0], np.cumsum(np.pad(curve, half, mode="edge"))])
     mean: Curve = (padded[2 * half + 1 :] - padded[: -2 * half - 1]) / (2 * half + 1)

@@ -30,7 +30,7 @@ ARRAYS: Final = (*CURVES, "preview_pts", "previews")
 
 
 def cache_folder() -> Path:
-    """Give the folder of the measurements: `CMT_BRIDGE_CACHE`, or the person's cache folder."""
+    """Return the folder of the measurements: `CMT_BRIDGE_CACHE`, or the person's cache folder."""
     chosen = os.environ.get(ENVIRONMENT)
     root = Path(chosen) if chosen else platformdirs.user_cache_path("cmt-bridge", appauthor=False)
     return root / "measurements"
@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 @takes_paths
 def measured(path: Path, progress: Callable[[float], None] | None = None, threads: int | None = None) -> Measurement:
-    """Give the measurement of a video: from the cache where its content is known, else by measuring it.
+    """Return the measurement of a video: from the cache where its content is known, else by measuring it.
 
     Raises `VideoError` where the file cannot be used. A cache that cannot be read or written never fails the call.
     """
@@ -57,7 +57,7 @@ def measured(path: Path, progress: Callable[[float], None] | None = None, thread
 
 @takes_paths
 def known(path: Path, sha256: str) -> Measurement | None:
-    """Give the measurement of a video with this content, if there is one."""
+    """Return the measurement of a video with this content, if there is one."""
     found = load(cache_folder() / f"{sha256}.v{FORMAT_VERSION}.npz")
     if found is None or found.source.sha256 != sha256:
         return None

@@ -25,12 +25,12 @@ Sights = npt.NDArray[np.uint8]
 
 
 def glances(sights: Sights) -> npt.NDArray[np.float32]:
-    """Give pictures at a glance as rows of numbers from 0 to 1, shape (n, pixels)."""
+    """Return pictures at a glance as rows of numbers from 0 to 1, shape (n, pixels)."""
     return sights.reshape(len(sights), -1).astype(np.float32) / np.float32(255)
 
 
 def kinship(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> Curve:
-    """Give how alike pictures are but for brightness and contrast, from 0 to 1: the correlation of their rows.
+    """Return how alike pictures are but for brightness and contrast, from 0 to 1: the correlation of their rows.
 
     One that shows nothing is the less kin to another the more that shows: a fade has no cut where it leaves black.
     """
@@ -44,7 +44,7 @@ def kinship(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> 
 
 
 def changes(residual: npt.NDArray[np.float32], pictures: npt.NDArray[np.float32]) -> Curve:
-    """Give how much of the content changed with each frame, 0..1, shape (n,).
+    """Return how much of the content changed with each frame, 0..1, shape (n,).
 
     That is the grey difference that motion does not explain, as far as the picture is another one and not the same in
     another light.
@@ -55,7 +55,7 @@ def changes(residual: npt.NDArray[np.float32], pictures: npt.NDArray[np.float32]
 
 
 def cut_scores(seconds: Curve, change: Curve) -> Curve:
-    """Give each frame's likeness to the first frame of a shot, 0..1, shape (n,).
+    """Return each frame's likeness to the first frame of a shot, 0..1, shape (n,).
 
     `change` is weighed against the second highest around it, so that unrest (an explosion, a chase) is no row of cuts,
     but two cuts close together are two; and against the highest beside it, so that a whip pan is none.
@@ -82,7 +82,8 @@ def find_cuts(
     sights: Sights,
     sensitivity: float,
 ) -> tuple[Cut, ...]:
-    """Give the hard cuts, each at the first frame of a shot; `sensitivity` from 0 (score 0.9 needed) to 1 (score 0.1).
+    """Return the hard cuts, each at the first frame of a shot; `sensitivity` from 0 (score 0.9 needed) to 1 (score
+    0.1).
 
     A flash is no cut, since the picture from before it comes back.
     """
@@ -99,7 +100,7 @@ def find_cuts(
 
 
 def _is_flash(seconds: Curve, pictures: npt.NDArray[np.float32], i: int) -> bool:
-    """Tell whether a frame only begins or ends what interrupts a shot."""
+    """Return whether a frame only begins or ends what interrupts a shot."""
     before, after = pictures[i - 1], pictures[i]
     jump = float(np.abs(after - before).mean())
     until = int(np.searchsorted(seconds, seconds[i] + FLASH, side="right"))

@@ -180,6 +180,6 @@ def _dress(axes: Any, metadata: VideoMetadata) -> None:
 
 
 def _thinned(seconds: npt.NDArray[Any], values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Give the time and the highest value of at most COLUMNS groups of samples."""
+    """Return the time and the highest value of at most COLUMNS groups of samples."""
     starts = np.arange(0, len(values), -(-len(values) // COLUMNS))
     return seconds[starts], np.maximum.reduceat(values, starts)

@@ -24,7 +24,7 @@ TAG: Final = "timecode"
 
 
 def nominal_rate(stream: AvStream, time_base: Fraction, steps: Mapping[int, int], average: Fraction) -> Fraction:
-    """Give the rate at which pictures follow each other where none is left out, as a film counts them.
+    """Return the rate at which pictures follow each other where none is left out, as a film counts them.
 
     Of what the stream states, and of its `average`, that is the usual rate which the commonest of the `steps` from
     picture to picture, counted by their length in units of `time_base`, bears out; else the rate of those steps where
@@ -51,18 +51,18 @@ def _is_usual(rate: Fraction) -> bool:
 
 
 def _is_exact(steps: Mapping[int, int]) -> bool:
-    """Say whether one length is that of nearly all steps, so that its rate is no mean of roundings."""
+    """Return whether one length is that of nearly all steps, so that its rate is no mean of roundings."""
     return max(steps.values()) * 10 >= 9 * sum(steps.values())
 
 
 def _coded(stream: AvStream) -> Fraction | None:
-    """Give the rate that is stated with the pictures themselves."""
+    """Return the rate that is stated with the pictures themselves."""
     rate = stream.codec_context.framerate
     return rate if rate else None
 
 
 def _commonest(steps: Mapping[int, int]) -> Fraction | None:
-    """Give the mean length of the steps that are about as long as the commonest."""
+    """Return the mean length of the steps that are about as long as the commonest."""
     if sum(steps.values()) < ENOUGH:
         return None
     usual = max(steps, key=lambda length: steps[length])
@@ -71,7 +71,7 @@ def _commonest(steps: Mapping[int, int]) -> Fraction | None:
 
 
 def stated_labels(path: Path) -> tuple[Fraction, str] | None:
-    """Give the nominal rate and the first label that the head of a file states; None where it is no video."""
+    """Return the nominal rate and the first label that the head of a file states; None where it is no video."""
     try:
         with av.open(f"file:{path}", metadata_errors="replace", options=of_one_file(av.formats_available)) as container:
             stream = next(iter(container.streams.video), None)
@@ -84,7 +84,7 @@ def stated_labels(path: Path) -> tuple[Fraction, str] | None:
 
 
 def own_timecode(container: Container, stream: AvStream) -> str:
-    """Give the label that a file has for its first picture, with `;` in drop frame; empty where it has none.
+    """Return the label that a file has for its first picture, with `;` in drop frame; empty where it has none.
 
     It is in a timecode track of QuickTime and MP4, as cameras write it, or in the head of MXF and others; FFmpeg shows
     all of them as metadata of the stream, of a track of data, or of the file.

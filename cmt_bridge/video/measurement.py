@@ -112,7 +112,7 @@ def measuring(
     progress: Callable[[float], None] | None = None,
     threads: int | None = None,
 ) -> Generator[Measurement, None, None]:
-    """Measure as `measure` does, and give what is known whenever it is `due`, by the seconds of picture so far; the
+    """Measure as `measure` does, and yield what is known whenever it is `due`, by the seconds of picture so far; the
     whole comes last.
 
     A measurement before the last has the frames so far, and no SHA-256 yet; its `length` is that of the whole video, as
@@ -157,7 +157,7 @@ def _source(path: Path, stream: VideoStream, sha256: str) -> VideoSource:
 
 @takes_paths
 def shown_name(path: Path) -> str:
-    """Give a file's name with a mark in place of what cannot be shown or stored as text."""
+    """Return a file's name with a mark in place of what cannot be shown or stored as text."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in path.name)
 
 
@@ -173,7 +173,7 @@ Step = tuple[Frame, "Future[Motion] | None"]
 
 
 def _motions(frames: Iterator[Frame], threads: int) -> Iterator[tuple[Frame, Motion | None]]:
-    """Give each frame with the motion since the one before; flow runs in threads, order and memory are kept."""
+    """Yield each frame with the motion since the one before; flow runs in threads, order and memory are kept."""
     waiting: deque[Step] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="flow")
     try:

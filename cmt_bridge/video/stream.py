@@ -49,14 +49,14 @@ class Frame:
 
 
 def shown_size(width: int, height: int, aspect: Fraction | None, quarter_turns: int) -> tuple[int, int]:
-    """Give (width, height) as shown: pixels made square, then rotated."""
+    """Return (width, height) as shown: pixels made square, then rotated."""
     if aspect and aspect > 0 and abs(aspect - 1) > SQUARE_ENOUGH:
         width = max(1, round(width * aspect))
     return (height, width) if quarter_turns % 2 else (width, height)
 
 
 def measured_size(width: int, height: int) -> tuple[int, int]:
-    """Give the even width and the lines on which flow is measured for a picture shown at `width` × `height`.
+    """Return the even width and the lines on which flow is measured for a picture shown at `width` × `height`.
 
     >>> measured_size(800, 332), measured_size(1, 1)
     ((868, 360), (8, 8))
@@ -109,7 +109,7 @@ class VideoStream:
         return tuple(float(each - self._origin * self.time_base) for each in self._reel.joints)
 
     def stated_length(self, least: int) -> int:
-        """Give the length that the file states, in time-base units, `least` where it states less or none."""
+        """Return the length that the file states, in time-base units, `least` where it states less or none."""
         return self._reel.expected(least)
 
     @property

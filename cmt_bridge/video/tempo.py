@@ -19,7 +19,8 @@ CLEAR: Final = 0.5  # autocorrelation of a rhythm that needs no preference to be
 
 
 def estimate_tempo(curve: Curve, step: float, low: float, high: float) -> float | None:
-    """Give the tempo in BPM, from `low` to `high`, at which a prominence curve of `step` seconds recurs; None if none.
+    """Return the tempo in BPM, from `low` to `high`, at which a prominence curve of `step` seconds recurs; None if
+    none.
 
     The lag with the highest autocorrelation, weighted by a log-normal preference for the usual tempo. Where
     the rhythm is clear the preference only tells beats from their halves and doubles, and the lag is measured finer
@@ -66,7 +67,7 @@ def _refined(likeness: Curve, lag: int) -> float:
 
 
 def _vertex(likeness: Curve, lag: int) -> float:
-    """Give the top of the parabola through a summit and its neighbours."""
+    """Return the top of the parabola through a summit and its neighbours."""
     left, middle, right = likeness[lag - 1 : lag + 2]
     bend = left - 2.0 * middle + right
     return lag + (0.5 * float(left - right) / float(bend) if bend < 0.0 and middle >= max(left, right) else 0.0)

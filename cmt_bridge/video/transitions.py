@@ -34,7 +34,7 @@ Pictures = npt.NDArray[np.float32]
 
 
 def find_transitions(seconds: Curve, sights: Sights, cuts: Iterable[Cut]) -> tuple[Transition, ...]:
-    """Give the transitions in the order of time; what is cut hard is none."""
+    """Return the transitions in the order of time; what is cut hard is none."""
     if len(seconds) < 3:
         return ()
     times = np.arange(seconds[0], seconds[-1] + STEP / 2, STEP)
@@ -73,13 +73,13 @@ def _fades(times: Curve, pictures: Pictures, cuts: Curve) -> list[Transition]:
 
 
 def _runs(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Give the first and last places of each stretch of flags."""
+    """Return the first and last places of each stretch of flags."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
 
 
 def _slope(times: Curve, distance: Curve, cuts: Curve, place: int, way: int) -> float | None:
-    """Give where the steady way to or from an empty picture begins or ends; None where there is no such way."""
+    """Return where the steady way to or from an empty picture begins or ends; None where there is no such way."""
     patience = round(PAUSE / STEP)
     top = at = place
     while 0 <= at + way < len(times) and abs(at - top) <= patience:
@@ -163,7 +163,7 @@ def _refined(times: Curve, pictures: Pictures, first: int, last: int) -> tuple[f
 
 
 def _unrest(pictures: Pictures, first: int, last: int) -> float:
-    """Give how fast pictures change before and after, as a share of how fast they do from one to the other."""
+    """Return how fast pictures change before and after, as a share of how fast they do from one to the other."""
     inside = float(np.abs(pictures[last] - pictures[first]).mean()) / max(1, last - first)
     before = pictures[max(0, first - AROUND) : max(0, first - ASIDE) + 1]
     after = pictures[last + ASIDE : last + AROUND + 1]
@@ -172,7 +172,7 @@ def _unrest(pictures: Pictures, first: int, last: int) -> float:
 
 
 def _error(pictures: Pictures, first: int, last: int) -> float:
-    """Give how far what lies between two pictures is from a mixture of both, as a share of their whole difference."""
+    """Return how far what lies between two pictures is from a mixture of both, as a share of their whole difference."""
     before, after = pictures[first], pictures[last]
     whole = np.abs(after - before)
     share, least = EVERYWHERE
