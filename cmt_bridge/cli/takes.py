@@ -108,14 +108,14 @@ def _ranges(bars: Sequence[int]) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def _chosen(video: Path, verb: str, number: int | None, as_json: bool) -> None:
+def _chosen(video: Path, verb: str, number: int | None, as_json: bool, *, step: int = 0) -> None:
     from cmt_bridge.config import watched
     from cmt_bridge.service.instance import instance_for
     from cmt_bridge.verbs.choose import choose as carry_out
 
     instance = instance_for(video)
     with watched(instance.folder if instance is not None else None):
-        found = carry_out(video, verb, number)
+        found = carry_out(video, verb, number, step=step)
     for note in found["notes"]:
         talk(note)
     if as_json:
@@ -130,16 +130,21 @@ def _chosen(video: Path, verb: str, number: int | None, as_json: bool) -> None:
 
 @click.command(short_help="Make another take the current one.")
 @VIDEO
-@click.argument("take", type=click.IntRange(1))
+@click.argument("take", type=click.IntRange(1), required=False)
+@click.option("--next", "step", flag_value=1, type=int, help="Go to the next take that is not rejected.")
+@click.option("--previous", "step", flag_value=-1, type=int, help="Go to the take before that is not rejected.")
 @json_option
-def choose(video: Path, take: int, as_json: bool) -> None:
+def choose(video: Path, take: int | None, step: int | None, as_json: bool) -> None:
     """Make TAKE of VIDEO the current one: its files go to your session.
+
+    With --next or --previous, go to the take beside TAKE, or beside the current one if you name none.
 
     \b
     Examples:
       cmt-bridge choose clip.mp4 2
+      cmt-bridge choose clip.mp4 --next
     """
-    _chosen(video, "choose", take, as_json)
+    _chosen(video, "choose", take, as_json, step=step or 0)
 
 
 @click.command(short_help="Mark a take as accepted.")

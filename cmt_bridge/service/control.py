@@ -99,8 +99,11 @@ class Desk(Protocol):
     async def takes(self, path: str) -> Json:
         """Give the takes of a video."""
 
-    async def choose(self, path: str, verb: Mark, take: int | None) -> Json:
-        """Choose or mark a take, the current one where None is said; give the takes of the video."""
+    async def choose(self, path: str, verb: Mark, take: int | None, step: int) -> Json:
+        """Choose or mark a take, the current one where None is said; give the takes of the video.
+
+        To choose, `step` goes so many takes further than that one, or back where it is negative.
+        """
 
     async def diff(self, path: str, a: int, b: int) -> Json:
         """Give in what two takes differ."""
@@ -162,7 +165,7 @@ async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) 
         case "takes":
             return await desk.takes(asked["path"])
         case "accept" | "reject" | "choose" | "undo" | "redo" as verb:
-            return await desk.choose(asked["path"], verb, asked.get("take"))
+            return await desk.choose(asked["path"], verb, asked.get("take"), asked.get("step", 0))
         case "diff":
             return await desk.diff(asked["path"], asked["a"], asked["b"])
         case "arrangement":

@@ -186,9 +186,9 @@ class Daemon:
         """Give the takes of a video."""
         return await asyncio.to_thread(list_takes, self.folder / path)
 
-    async def choose(self, path: str, verb: Mark, take: int | None) -> Json:
+    async def choose(self, path: str, verb: Mark, take: int | None, step: int) -> Json:
         """Choose or mark a take."""
-        return await asyncio.to_thread(choose, self.folder / path, verb, take)
+        return await asyncio.to_thread(choose, self.folder / path, verb, take, step=step)
 
     async def diff(self, path: str, a: int, b: int) -> Json:
         """Give in what two takes differ."""

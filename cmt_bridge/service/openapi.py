@@ -72,17 +72,25 @@ def _operation(path: str, method: str, data: Mapping[str, Any]) -> Operation:
     properties = {each["name"]: each["schema"] for each in parameters}
     required = [each["name"] for each in parameters if each["required"]]
     body: frozenset[str] | None = None
+    alternatives: Sequence[Mapping[str, Any]] = ()
     if "requestBody" in data:
         schema = _resolved(data["requestBody"]["content"]["application/json"]["schema"])
         body = frozenset(schema["properties"])
         properties |= schema["properties"]
         required += schema["required"]
+        alternatives = schema.get("anyOf", alternatives)
     return Operation(
         name=data["operationId"],
         method=method.upper(),
         path=path,
         status=next(int(status) for status in data["responses"] if status < "4"),
-        schema={"type": "object", "properties": properties, "required": required, "additionalProperties": False},
+        schema={
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "anyOf": alternatives,
+            "additionalProperties": False,
+        },
         query=frozenset(each["name"] for each in parameters if each["in"] == "query"),
         body=body,
     )
@@ -165,7 +173,7 @@ def check(value: Any, schema: Mapping[str, Any], name: str) -> None:
     if kinds and not any(_is(value, kind) for kind in kinds):
         raise _wrong(name, " or ".join(KINDS[kind] for kind in kinds))
     if "enum" in schema and value not in schema["enum"]:
-        raise _wrong(name, f"one of {', '.join(schema['enum'])}")
+        raise _wrong(name, f"one of {', '.join(map(str, schema['enum']))}")
     match value:
         case bool():
             pass
@@ -198,6 +206,10 @@ def _check_object(value: Mapping[str, Any], schema: Mapping[str, Any], name: str
     for field in schema.get("required", ()):
         if field not in value:
             raise UsageError(f"{name} lacks {field!r}.", hint="GET /v1/openapi.json says what there is.")
+    alternatives = [each["required"] for each in schema.get("anyOf", ())]
+    if alternatives and not any(value.keys() >= set(fields) for fields in alternatives):
+        lacking = " or ".join(repr(field) for fields in alternatives for field in fields)
+        raise UsageError(f"{name} lacks {lacking}.", hint="GET /v1/openapi.json says what there is.")
     if len(value) > schema.get("maxProperties", len(value)):
         raise _wrong(name, f"of at most {schema['maxProperties']} fields")
     for field, each in value.items():

@@ -7,6 +7,7 @@ machine can send to a port:
     /cmt-bridge/score       TOKEN path
     /cmt-bridge/regenerate  TOKEN path bars [name value]…     names as in POST /v1/regenerate; lists with commas
     /cmt-bridge/accept      TOKEN path [take]                  so too reject, choose; undo and redo take no number
+    /cmt-bridge/choose      TOKEN path "step" 1                the next take; -1: the one before
     /cmt-bridge/cancel      TOKEN id
     /cmt-bridge/stream      TOKEN path [name value]…          names as in POST /v1/stream
     /cmt-bridge/stream_control  TOKEN name value…             such as mute.drums 1, density 2.0, loop "5-8", stop 1
@@ -66,7 +67,7 @@ ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What comes after the token, by verb, in this order."""
 DAMAGED: Final = object()  # an argument in place of texts that are not valid Unicode
-PAIRED = ("regenerate", "stream", "stream_control")
+PAIRED = ("regenerate", "choose", "stream", "stream_control")
 
 logger = logging.getLogger(__name__)
 Address = tuple[str, int]
@@ -241,6 +242,8 @@ def _is_plain(message: bytes) -> bool:
 def _asked(operation: Operation, arguments: Sequence[Any]) -> dict[str, Any]:
     """Give a request out of the arguments after the token. Raises `UsageError` for what is odd about them."""
     names = ARGUMENTS[operation.name]
+    if operation.name == "choose" and "step" in arguments[1:2]:
+        names = names[:1]  # where the step is named, the take may be left out
     named = arguments[len(names) :]
     keys = named[::2]
     if len(named) % 2 or (named and operation.name not in PAIRED) or not all(isinstance(key, str) for key in keys):

@@ -20,7 +20,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,7 @@ from typing import Any, Final
 from cmt_bridge.core.files import complete_path, read_regular
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.control import Desk, carry_out
-from cmt_bridge.service.openapi import operations
+from cmt_bridge.service.openapi import Operation, operations
 from cmt_bridge.service.reader import MOST_BYTES, read_object
 
 __all__ = ["Spool"]
@@ -139,7 +139,7 @@ class Spool:
             asked = _read(path)
             name, given = asked["do"], dict(asked["with"])
             operation = operations()[name]
-            if again and not (operation.method == "GET" or name in KEYED + REPEATABLE):
+            if again and not _may_be_done_twice(operation, given):
                 raise CmtBridgeError(
                     f"The daemon was ended while it did this ({name}).", hint="Look how things stand, then ask again."
                 )
@@ -187,6 +187,13 @@ class Spool:
             return
         self._told.add(sentence)
         logger.warning("%s", sentence if len(self._told) <= MOST_TOLD else "More in the spool is passed over.")
+
+
+def _may_be_done_twice(operation: Operation, given: Mapping[str, Any]) -> bool:
+    """Return whether a request done twice leaves things as once; a step from the current take does not."""
+    if "step" in given and "take" not in given:
+        return False
+    return operation.method == "GET" or operation.name in KEYED + REPEATABLE
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -191,6 +191,30 @@ class TakeFolder:
         """Make a take the current one."""
         return self._step("choose", number, lambda marks: marks)
 
+    def choose_neighbor(self, step: int, start: int | None = None) -> Take:
+        """Make the take current that lies `step` takes after another, or before it where negative; skip rejected ones.
+
+        `start` is the number of that other take, the current one where None. Where it starts is found out under the
+        project's lock, so that two steps at the same moment go two takes further. Raises `UsageError` where there is no
+        such take.
+        """
+        with self.locked():
+            history = self.history()
+            first = self.current().number if start is None else self.take(start).number
+            numbers = [
+                take.number
+                for take in self.takes()
+                if take.number == first or history.marks.get(take.number) != "rejected"
+            ]
+            index = numbers.index(first) + step
+            if not 0 <= index < len(numbers):
+                raise UsageError(
+                    f"There is no take {'after' if step > 0 else 'before'} take {first}.",
+                    hint="Regenerate to have another." if step > 0 else "Rejected takes are passed over.",
+                )
+            self._choose(history, Choice("choose", numbers[index], history.marks))
+        return self.take(numbers[index])
+
     def accept(self, number: int | None = None) -> Take:
         """Accept a take, the current one where none is named; it becomes the current one."""
         number = self.current().number if number is None else number

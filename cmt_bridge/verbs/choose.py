@@ -70,20 +70,24 @@ def _figures(take: Take) -> dict[str, Any]:
 
 
 @takes_paths
-def choose(path: Path, verb: str, number: int | None = None) -> dict[str, Any]:
-    """Carry out one of `CHOICES`: give the take that is current then, and drop its files.
+def choose(path: Path, verb: str, number: int | None = None, *, step: int = 0) -> dict[str, Any]:
+    """Return the take that is current after one of `CHOICES`, and publish its files.
 
-    Raises `ScoreError` where the path has no takes, `UsageError` where the choice cannot be made.
+    `number` names a take. `step` is for `choose` alone: so many takes after that one, or before it where negative; it
+    starts at the current take where no number is given. Raises `ScoreError` where the path has no takes, `UsageError`
+    where the choice cannot be made.
     """
     from cmt_bridge.takes.locate import require_take_folder
 
     project = require_take_folder(path)
     if verb in ("undo", "redo") and number is not None:
         raise UsageError(f"{verb} takes no number of a take.", hint="Use `choose` to go to a take.")
-    if verb == "choose" and number is None:
+    if step and verb != "choose":
+        raise UsageError(f"{verb} takes no step.", hint="Use `choose` to go to the next take or the one before.")
+    if verb == "choose" and number is None and not step:
         raise UsageError("Which take?", hint="Give its number; `cmt-bridge takes` lists them.")
     verbs: dict[str, Callable[[], Take]] = {
-        "choose": lambda: project.choose(number or 0),
+        "choose": lambda: project.choose_neighbor(step, number) if step else project.choose(number or 0),
         "accept": lambda: project.accept(number),
         "reject": lambda: project.reject(number),
         "undo": project.undo,

@@ -134,6 +134,9 @@ def test_a_musician_chooses(run: Run, video: Path) -> None:
     goes_to(3, "undo", video)
     goes_to(1, "redo", video)
     goes_to(2, "accept", video, 2)
+    goes_to(3, "choose", video, "--next")
+    goes_to(2, "choose", video, "--previous")
+    goes_to(2, "choose", video, 1, "--next")
     _, out, _ = run("takes", video, "--json")
     assert [take["mark"] for take in json.loads(out)["takes"]] == ["", "accepted", "accepted"]
 
@@ -188,6 +191,8 @@ def test_what_differs_in_an_edited_take_is_told_of_all_its_tracks(run: Run, vide
     [
         (("choose", "my clip.mp4", 9), 2, "no take 9"),
         (("choose", "my clip.mp4", 0), 2, "range"),
+        (("choose", "my clip.mp4"), 2, "Which take?"),
+        (("choose", "my clip.mp4", 3, "--next"), 2, "no take after take 3"),
         (("redo", "my clip.mp4"), 2, "nothing to redo"),
         (("diff", "my clip.mp4", 1, 9), 2, "no take 9"),
         (("takes", "other.mp4"), 3, "no other.mp4"),

@@ -85,8 +85,8 @@ class MemoryDesk:
         self._note("takes", path)
         return {"path": path, "takes": []}
 
-    async def choose(self, path: str, verb: str, take: int | None) -> Json:
-        self._note("choose", path, verb, take)
+    async def choose(self, path: str, verb: str, take: int | None, step: int) -> Json:
+        self._note("choose", path, verb, take, *([step] if step else []))
         return {"path": path, "takes": []}
 
     async def diff(self, path: str, a: int, b: int) -> Json:

@@ -29,6 +29,7 @@ from tests.service.desk import MemoryDesk, Served, serve
 KNOWN_KEYWORDS = {
     *("$ref", "type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "minItems", "maxItems"),
     *("items", "maxProperties", "properties", "required", "additionalProperties", "description", "default"),
+    "anyOf",
 }
 """What the checker of requests understands of JSON Schema."""
 
@@ -125,6 +126,8 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
     for verb in ("accept", "reject", "undo", "redo"):
         assert _ask(served, "POST", f"/v1/takes/{verb}", {"path": "clip.mp4"})[0] == 200
     assert _ask(served, "POST", "/v1/takes/choose", {"path": "clip.mp4", "take": 2})[0] == 200
+    assert _ask(served, "POST", "/v1/takes/choose", {"path": "clip.mp4", "step": -1})[0] == 200
+    assert _ask(served, "POST", "/v1/takes/choose", {"path": "clip.mp4", "take": 2, "step": 1})[0] == 200
     assert _ask(served, "GET", "/v1/diff?path=clip.mp4&a=1&b=2")[0] == 200
     assert _ask(served, "GET", "/v1/arrangement?path=clip.mp4")[2]["division"] == 480
     assert _ask(served, "GET", "/v1/arrangement?path=clip.mp4&take=2")[0] == 200
@@ -154,6 +157,8 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
         ("choose", "clip.mp4", "undo", None),
         ("choose", "clip.mp4", "redo", None),
         ("choose", "clip.mp4", "choose", 2),
+        ("choose", "clip.mp4", "choose", None, -1),
+        ("choose", "clip.mp4", "choose", 2, 1),
         ("diff", "clip.mp4", 1, 2),
         ("arrangement", "clip.mp4", None),
         ("arrangement", "clip.mp4", 2),
@@ -237,6 +242,9 @@ def test_what_nobody_foresaw_is_told_in_the_log_alone(served: Served, caplog: py
         ("regenerate", {"path": "c", "bars": ""}, "bars must be 1 to 4096"),
         ("regenerate", {"path": "c", "bars": 4}, "bars must be text"),
         ("takes/choose", {"path": "c"}, "lacks 'take'"),
+        ("takes/choose", {"path": "c"}, "or 'step'"),
+        ("takes/choose", {"path": "c", "step": 2}, "step must be one of -1, 1"),
+        ("takes/accept", {"path": "c", "step": 1}, "no field 'step'"),
         ("takes/undo", {"path": "c", "take": 1}, "no field 'take'"),
         ("jobs/1/cancel", {"id": 2}, "no field 'id'"),
         ("stream", {}, "lacks 'path'"),

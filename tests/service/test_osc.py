@@ -85,6 +85,9 @@ def test_every_verb_reaches_the_desk(served: Served, sender: Sender) -> None:
     assert (outcome, json.loads(text)["id"]) == ("ok", 1)
     for verb in ("accept", "reject", "choose"):
         assert sender.ask(verb, "clip.mp4", 2)[0] == "ok"
+    assert sender.ask("choose", "clip.mp4", "step", -1.0)[0] == "ok"
+    assert sender.ask("choose", "clip.mp4", 2, "step", 1)[0] == "ok"
+    assert sender.ask("choose", "clip.mp4")[0] == "error"
     for verb in ("accept", "undo", "redo"):
         assert sender.ask(verb, "clip.mp4")[0] == "ok"
     assert sender.ask("cancel", 1)[0] == "ok"
@@ -99,6 +102,8 @@ def test_every_verb_reaches_the_desk(served: Served, sender: Sender) -> None:
         ("choose", "clip.mp4", "accept", 2),
         ("choose", "clip.mp4", "reject", 2),
         ("choose", "clip.mp4", "choose", 2),
+        ("choose", "clip.mp4", "choose", None, -1),
+        ("choose", "clip.mp4", "choose", 2, 1),
         ("choose", "clip.mp4", "accept", None),
         ("choose", "clip.mp4", "undo", None),
         ("choose", "clip.mp4", "redo", None),

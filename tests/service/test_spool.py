@@ -178,6 +178,22 @@ def test_a_request_that_a_killed_daemon_had_taken_is_not_done_twice(desk: Memory
     run(test)
 
 
+def test_a_step_from_the_current_take_is_not_done_twice(desk: MemoryDesk, folder: Path) -> None:
+    async def test() -> None:
+        choose = {"path": "clip.mp4", "step": 1}
+        ask(folder, "from-current", {"do": "choose", "with": choose}, to="taken")
+        ask(folder, "from-two", {"do": "choose", "with": {**choose, "take": 2}}, to="taken")
+        ask(folder, "new", {"do": "choose", "with": choose})
+        async with running(desk, folder):
+            assert not (await answer(folder, "from-current"))["ok"]
+            assert (await answer(folder, "from-two"))["ok"]
+            assert (await answer(folder, "new"))["ok"]
+            asked = [("choose", "clip.mp4", "choose", 2, 1), ("choose", "clip.mp4", "choose", None, 1)]
+            assert desk.asked == asked
+
+    run(test)
+
+
 def test_what_is_no_request_stays_where_it_is(desk: MemoryDesk, folder: Path) -> None:
     async def test() -> None:
         (folder / "requests" / "half.json.part").write_text('{"do"')

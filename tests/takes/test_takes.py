@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,34 @@ def test_takes_are_added_and_never_changed(project: TakeFolder) -> None:
     assert project.current().number == 2
     assert contents(project.folder / "take 1") == first
     assert (project.folder / "score.json").read_bytes() == (project.folder / "take 2" / "score.json").read_bytes()
+
+
+def test_a_step_goes_to_the_next_take_not_rejected(project: TakeFolder) -> None:
+    for pitch in (61, 62, 63):
+        project.add([draft(pitch)])
+    project.reject(3)
+    assert project.current().number == 4
+    assert [project.choose_neighbor(-1).number for _ in range(2)] == [2, 1]
+    with pytest.raises(UsageError, match="no take before take 1"):
+        project.choose_neighbor(-1)
+    assert project.choose_neighbor(1, 3).number == 4  # from a rejected one, as a host may show it
+    with pytest.raises(UsageError, match="no take after take 4"):
+        project.choose_neighbor(1)
+    with pytest.raises(UsageError, match="no take 9"):
+        project.choose_neighbor(1, 9)
+    assert project.undo().number == 1
+    assert project.history().marks == {3: "rejected"}
+
+
+def test_steps_at_the_same_moment_each_count(project: TakeFolder) -> None:
+    for pitch in range(61, 65):
+        project.add([draft(pitch)])
+    project.choose(1)
+    with ThreadPoolExecutor(4) as pool:
+        reached = list(pool.map(lambda _: project.choose_neighbor(1).number, range(4)))
+    assert project.current().number == 5
+    assert len(project.history().choices) == 1 + 4 + 1 + 4
+    assert max(reached) == 5
 
 
 def test_choices_are_undone_and_redone(project: TakeFolder) -> None:
