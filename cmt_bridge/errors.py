@@ -13,7 +13,16 @@
     (closed pipe)                  exit 141  nobody reads the output any more
 
 Each message is one sentence that says what is wrong; `hint` says what to do about it.
+
+Between processes an error is `{"error": sentence, "hint": sentence, "code": exit code}`, whichever way it goes: HTTP,
+WebSocket, files of the spool, lines of a child process.
 """
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Any
 
 __all__ = [
     "CheckpointError",
@@ -25,7 +34,7 @@ __all__ = [
     "ScoreError",
     "UsageError",
     "VideoError",
-    "error_of",
+    "known_error",
 ]
 
 
@@ -41,6 +50,20 @@ class CmtBridgeError(Exception):
     def __str__(self) -> str:
         message = super().__str__()
         return f"{message} {self.hint}" if self.hint else message
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON: `error`, its sentence; `hint`, what to do about it; `code`, its exit code."""
+        return {"error": super().__str__(), "hint": self.hint, "code": self.exit_code}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> CmtBridgeError:
+        """Return the error that another process met, of the class of its exit code.
+
+        `data` is as `to_json` returns it; further keys do not matter, and `hint` may be missing. Raises `KeyError`,
+        `TypeError` or `ValueError` where it is no such object.
+        """
+        kind = _DOORS.get(int(data["code"]), CmtBridgeError)
+        return kind(str(data["error"]), hint=str(data.get("hint", "")))
 
 
 class UsageError(CmtBridgeError):
@@ -86,6 +109,24 @@ class OutputError(CmtBridgeError):
 _DOORS = {kind.exit_code: kind for kind in (CmtBridgeError, UsageError, InputError, MissingError, OutputError)}
 
 
-def error_of(code: int, sentence: str, *, hint: str = "") -> CmtBridgeError:
-    """Give the error that another process met, by its exit code."""
-    return _DOORS.get(code, CmtBridgeError)(sentence, hint=hint)
+def known_error(error: BaseException, *, hint: str = "") -> CmtBridgeError:
+    """Return any exception as an error of this tree.
+
+    One of the tree stays as it is. What the operating system refuses is an `OutputError`. Anything else is an internal
+    error, with `hint` as what to do about it. The exception is the cause of what is returned.
+    """
+    match error:
+        case CmtBridgeError():
+            return error
+        case OSError():
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            file = f": {error.filename}" if error.filename else ""
+            found: CmtBridgeError = OutputError(
+                f"{error.strerror or error}{file}.", hint="Free some space, then run it again." if full else ""
+            )
+        case MemoryError():
+            found = CmtBridgeError("out of memory.", hint="Close other programs, or use a smaller file.")
+        case _:
+            found = CmtBridgeError(f"internal error: {error!r}.", hint=hint)
+    found.__cause__ = error
+    return found

@@ -5,7 +5,6 @@ A verb imports torch, OpenCV and the like inside its function, so that `--help` 
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 import traceback
@@ -36,7 +35,7 @@ from cmt_bridge.cli.streams import prepare
 from cmt_bridge.cli.takes import accept, choose, diff, redo, reject, takes, undo
 from cmt_bridge.cli.train import train
 from cmt_bridge.cli.watch import watch
-from cmt_bridge.errors import CmtBridgeError, OutputError
+from cmt_bridge.errors import known_error
 
 __all__ = ["cli", "main"]
 
@@ -90,22 +89,10 @@ def main() -> None:
         _stop(str(stop) or "interrupted; nothing half-written was left behind.", INTERRUPTED)
     except click.ClickException as error:
         _stop(error.format_message() + _try_help(error), error.exit_code)
-    except CmtBridgeError as error:
-        _debug()
-        _stop(str(error), error.exit_code)
-    except OSError as error:
-        _debug()
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = " Free some space, then run it again." if full else ""
-        _stop(
-            f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.{hint}", OutputError.exit_code
-        )
-    except MemoryError:
-        _debug()
-        _stop("out of memory. Close other programs, or use a smaller file.", 1)
     except Exception as error:
         _debug()
-        _stop(f"internal error: {error!r}. Run it with `cmt-bridge --debug` and report what it prints.", 1)
+        known = known_error(error, hint="Run it with `cmt-bridge --debug` and report what it prints.")
+        _stop(str(known), known.exit_code)
 
 
 def _try_help(error: click.ClickException) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmt_bridge.errors import CmtBridgeError, error_of
+from cmt_bridge.errors import CmtBridgeError
 
 if TYPE_CHECKING:
     from cmt_bridge.service.client import Client
@@ -76,7 +76,7 @@ def _asked(client: Client, request: ScoreRequest | RegenerateRequest, told: Told
 def _failure(job: dict[str, Any], path: Path) -> CmtBridgeError:
     """Give the error that the job ended with, as it would have come without a daemon."""
     reason = str(job["reason"]).replace(str(path.absolute()), str(path))
-    return error_of(job["code"], reason or f"Job {job['id']} was cancelled.")
+    return CmtBridgeError.from_json({"code": job["code"], "error": reason or f"Job {job['id']} was cancelled."})
 
 
 def _anywhere(model: str) -> str:

@@ -14,7 +14,7 @@ from its standard output, a line of JSON each. It ends with its input, and leave
           {"event": "bars", "bars": [[bar, [[tick, duration, channel, pitch, velocity], …]], …]}
           {"event": "end", "bars"}                             the length of the piece, where it has one
           {"event": "complete"} {"event": "take", "project", "take", "dropped", "notes"}
-          {"event": "warm"} {"event": "closed"} {"event": "error", "sentence", "code"}
+          {"event": "warm"} {"event": "closed"} {"event": "error", "error", "hint", "code"}
 
 Bars count from 0. Bars may come again, with other notes.
 """
@@ -37,7 +37,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
-from cmt_bridge.errors import CmtBridgeError, InputError, OutputError, VideoError, error_of
+from cmt_bridge.errors import CmtBridgeError, InputError, VideoError, known_error
 from cmt_bridge.settings import Settings, as_text
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ class _Measuring:
                 raise VideoError("The measuring ended by itself.", hint="Try again; is there enough memory?")
             if number < self._orders:  # of a video before
                 continue
-            if "sentence" in said:
-                raise error_of(said["code"], said["sentence"])
+            if "error" in said:
+                raise CmtBridgeError.from_json(said)
             found = Look.from_json(said)
             if found.whole:
                 return found
@@ -486,15 +486,11 @@ def _tried(work: Callable[[], None], say: Say, closed: Callable[[], None]) -> No
         closed()
     except _SupersededError:
         pass
-    except CmtBridgeError as error:
-        say({"event": "error", "sentence": str(error), "code": error.exit_code})
-    except OSError as error:
-        sentence = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
-        say({"event": "error", "sentence": sentence, "code": OutputError.exit_code})
     except Exception as error:
-        with suppress(OSError):
-            traceback.print_exc()
-        say({"event": "error", "sentence": f"internal error: {error!r}.", "code": CmtBridgeError.exit_code})
+        if not isinstance(error, CmtBridgeError | OSError | MemoryError):
+            with suppress(OSError):
+                traceback.print_exc()
+        say({"event": "error", **known_error(error).to_json()})
 
 
 def _warm(order: Mapping[str, Any], say: Say) -> None:

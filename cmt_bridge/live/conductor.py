@@ -21,7 +21,7 @@ from cmt_bridge.config import state_root
 from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.core.timecode import MIDI, counting_of
-from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError, error_of
+from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
 from cmt_bridge.live.child import Child
 from cmt_bridge.live.controls import ACTIONS, Controls, checked
 from cmt_bridge.live.learn import Knob, Learned
@@ -336,7 +336,7 @@ class Conductor:
             case "stage":
                 self._tell(said)
             case "error":
-                raise error_of(int(said["code"]), said["sentence"])
+                raise CmtBridgeError.from_json(said)
 
     def _end_at(self, bars: int) -> None:
         """Know the length of the piece; music that has stopped at the length that the file states goes on to it."""
@@ -435,7 +435,7 @@ class Conductor:
                 self._tell({"event": "note", "text": "The server of the ports has ended; it is waited for."})
             case "error":
                 if self._resume is None or said["code"] != MissingError.exit_code:
-                    raise error_of(int(said["code"]), said["sentence"])
+                    raise CmtBridgeError.from_json(said)
             case "control":
                 self._knob((int(said["channel"]), int(said["controller"])), int(said["value"]))
             case "closed":

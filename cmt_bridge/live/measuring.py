@@ -146,7 +146,7 @@ def carry_out(said: str, say: Callable[[str], None], wanted: Callable[[], bool] 
                 with suppress(OSError, AttributeError):
                     os.nice(NICENESS)
     except CmtBridgeError as error:
-        say(json.dumps({"sentence": str(error), "code": error.exit_code}))
+        say(json.dumps(error.to_json()))
 
 
 def order(path: Path, options: AnalysisOptions, patience: float) -> str:

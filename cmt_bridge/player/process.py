@@ -12,7 +12,7 @@
           {"event": "underrun", "bar"} {"event": "control", "channel", "controller", "value"} {"event": "note", "text"}
           {"event": "cables", "missing"}   ports that were asked for and are not there yet, whenever that changes
           {"event": "gone"}          the server of the ports ended, and so does the player
-          {"event": "closed"} {"event": "error", "sentence", "code"}
+          {"event": "closed"} {"event": "error", "error", "hint", "code"}
 
 Bars count from 0. When the input ends, or after SIGTERM, every note that sounds is ended first.
 """
@@ -243,9 +243,9 @@ def _serve(port: Port, talk: _Talk) -> None:
                 return
             _carry_out(port, said)
         except CmtBridgeError as error:
-            talk.say("error", sentence=str(error), code=error.exit_code)
+            talk.say("error", **error.to_json())
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            talk.say("error", sentence=f"A line cannot be understood: {error!r}.", code=UsageError.exit_code)
+            talk.say("error", **UsageError(f"A line cannot be understood: {error!r}.").to_json())
         while port.player.behind > MOST_AHEAD:
             time.sleep(LOOK_EVERY)
 
@@ -265,11 +265,11 @@ def main() -> int:
         cleared = len(ledger.hanging)
         backend, port = _open(order, ledger, lambda sentence: _leave(talk, sentence))
     except CmtBridgeError as error:
-        talk.say("error", sentence=str(error), code=error.exit_code)
+        talk.say("error", **error.to_json())
         talk.end()
         return error.exit_code
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        talk.say("error", sentence=f"The order cannot be understood: {error!r}.", code=UsageError.exit_code)
+        talk.say("error", **UsageError(f"The order cannot be understood: {error!r}.").to_json())
         talk.end()
         return UsageError.exit_code
     cables = Cables(_asked(order), order.ledger.with_suffix(".json") if order.ledger is not None else None)
@@ -308,7 +308,7 @@ def main() -> int:
 def _leave(talk: _Talk, sentence: str) -> None:
     """End at once, since nothing can be played any more; the reader waits for a line that may never come."""
     if sentence:
-        talk.say("error", sentence=sentence, code=CmtBridgeError.exit_code)
+        talk.say("error", **CmtBridgeError(sentence).to_json())
     else:
         talk.say("gone")
     talk.end()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from cmt_bridge.errors import CmtBridgeError, error_of
+from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.service.instance import Instance, instance_for, instances
 
 __all__ = ["Client", "Progress"]
@@ -176,6 +176,6 @@ class Client:
 
 def _error(answer: Any) -> CmtBridgeError:
     try:
-        return error_of(answer["code"], str(answer["error"]), hint=str(answer["hint"]))
-    except (KeyError, TypeError):
+        return CmtBridgeError.from_json(answer)
+    except (KeyError, TypeError, ValueError, AttributeError):
         return CmtBridgeError("The daemon's answer cannot be read.", hint="Start it again.")

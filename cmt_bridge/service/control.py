@@ -37,7 +37,7 @@ from cmt_bridge.service.events import Events
 from cmt_bridge.service.openapi import Operation, check, document, find, from_text
 from cmt_bridge.service.reader import MOST_BYTES, read_object
 
-__all__ = ["Control", "Desk", "Json", "Mark", "carry_out"]
+__all__ = ["Control", "Desk", "Json", "Mark", "carry_out", "unforeseen"]
 
 Json = dict[str, Any]
 Mark = Literal["accept", "reject", "choose", "undo", "redo"]
@@ -140,6 +140,11 @@ class RefusedError(UsageError):
         super().__init__(message, hint=hint)
         self.status = status
         self.headers = headers or {}
+
+
+def unforeseen() -> CmtBridgeError:
+    """Return the error that a client is told of a fault of ours; the log tells more."""
+    return CmtBridgeError("Something unforeseen went wrong.", hint="See daemon.log.")
 
 
 async def carry_out(desk: Desk, operation: Operation, given: Mapping[str, Any]) -> Json:
@@ -299,7 +304,7 @@ class Control:
             raise
         except Exception:
             logger.exception("%s failed.", request.method)
-            return _refusal(CmtBridgeError("Something unforeseen went wrong.", hint="See daemon.log."))
+            return _refusal(unforeseen())
 
     def _admit(self, request: web.BaseRequest) -> None:
         """Raise `RefusedError` for whoever may not ask."""
@@ -445,7 +450,7 @@ class _Connection(RequestHandler):
         """Answer what is no HTTP, without a line in the log for it."""
         if status >= 500:
             logger.error("A request failed.", exc_info=exc)
-            response = _refusal(CmtBridgeError("Something unforeseen went wrong.", hint="See daemon.log."))
+            response = _refusal(unforeseen())
         else:
             response = _refusal(
                 UsageError("The request is no valid HTTP.", hint="GET /v1/openapi.json says what there is.")
@@ -520,8 +525,7 @@ def _status(error: CmtBridgeError) -> int:
 
 
 def _refusal(error: CmtBridgeError) -> web.Response:
-    data = {"error": str(error.args[0]), "hint": error.hint, "code": error.exit_code}
-    response = _response(_status(error), data)
+    response = _response(_status(error), error.to_json())
     if isinstance(error, RefusedError):
         response.headers.update(error.headers)
     return response

@@ -33,7 +33,7 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from cmt_bridge.errors import CmtBridgeError, UsageError
-from cmt_bridge.service.control import Desk, carry_out
+from cmt_bridge.service.control import Desk, carry_out, unforeseen
 from cmt_bridge.service.openapi import Operation, operations
 from cmt_bridge.service.reader import finite
 
@@ -152,7 +152,7 @@ class OscControl(asyncio.DatagramProtocol):
             self._send(sender, "reply", verb[:64], "error", str(error))
         except Exception:
             logger.exception("%s failed.", verb)
-            self._send(sender, "reply", verb, "error", "Something unforeseen went wrong. See daemon.log.")
+            self._send(sender, "reply", verb, "error", str(unforeseen()))
 
     def _subscribe(self, sender: Address) -> None:
         self._subscribers.pop(sender, None)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from cmt_bridge.errors import CmtBridgeError, error_of
+from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.live.conductor import Tell, tick_heard
 from cmt_bridge.live.controls import Controls
 from cmt_bridge.service.client import GOING_AWAY, MOST_RETRIES, Client
@@ -82,9 +82,8 @@ class RemoteStream:
                 if said["event"] == "controls":
                     self.controls = Controls.from_json(said)
                 if said["event"] == "ended":
-                    error = said["error"]
-                    if error is not None:
-                        raise error_of(error["code"], error["error"], hint=error["hint"])
+                    if said["error"] is not None:
+                        raise CmtBridgeError.from_json(said["error"])
                     return True
                 self._tell(said)
         return False

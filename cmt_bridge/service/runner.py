@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cmt_bridge.config import FILE_NAME
 from cmt_bridge.core.files import complete_path
-from cmt_bridge.errors import OutputError
+from cmt_bridge.errors import CmtBridgeError, OutputError
 from cmt_bridge.service.jobs import ENDED, MOST_TRIES, Job, JobTable
 from cmt_bridge.service.lane import Lane, LaneError
 from cmt_bridge.service.reason import take_back, tell
@@ -268,9 +268,10 @@ class Runner:
 
     async def _failed(self, job: Job, path: Path, error: dict[str, Any]) -> None:
         """Do about an error what can be done."""
-        sentence, kind = str(error["sentence"]), error["kind"]
+        met, kind = CmtBridgeError.from_json(error), error["kind"]
+        sentence = str(met)
         if job.lane == LIVE:
-            self._tell(self._table.fail(job.id, sentence, code=int(error["code"])))
+            self._tell(self._table.fail(job.id, sentence, code=met.exit_code))
         elif kind != "other" and not self._is_as_it_was(job, path):
             self._changed(job, sentence)
         elif kind == "full" and not await asyncio.to_thread(_has_space, path.parent):

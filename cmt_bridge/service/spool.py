@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from cmt_bridge.core.files import complete_path, read_regular
 from cmt_bridge.errors import CmtBridgeError, UsageError
-from cmt_bridge.service.control import Desk, carry_out
+from cmt_bridge.service.control import Desk, carry_out, unforeseen
 from cmt_bridge.service.openapi import Operation, operations
 from cmt_bridge.service.reader import MOST_BYTES, read_object
 
@@ -147,15 +147,10 @@ class Spool:
                 given.setdefault("key", path.stem)
             return {"ok": True, "answer": await carry_out(self._desk, operation, given)}
         except CmtBridgeError as error:
-            return {"ok": False, "error": str(error.args[0]), "hint": error.hint, "code": error.exit_code}
+            return {"ok": False, **error.to_json()}
         except Exception:
             logger.exception("%s failed.", path.name)
-            return {
-                "ok": False,
-                "error": "Something unforeseen went wrong.",
-                "hint": "See daemon.log.",
-                "code": CmtBridgeError.exit_code,
-            }
+            return {"ok": False, **unforeseen().to_json()}
 
     def _tidy(self) -> None:
         for path in self._listed(self._answers):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config, state_root
-from cmt_bridge.errors import CmtBridgeError, UsageError
+from cmt_bridge.errors import CmtBridgeError, UsageError, known_error
 from cmt_bridge.live.child import Child
 from cmt_bridge.live.learn import FILE_NAME, Learned
 from cmt_bridge.live.request import asked
@@ -118,11 +118,10 @@ class Stage:
         error: Json | None = None
         try:
             await conductor.run()
-        except CmtBridgeError as met:
-            error = {"error": str(met.args[0]), "hint": met.hint, "code": met.exit_code}
         except Exception as met:
-            log.exception("The stream of %s ended.", self._path)
-            error = {"error": f"internal error: {met!r}.", "hint": "See daemon.log.", "code": CmtBridgeError.exit_code}
+            if not isinstance(met, CmtBridgeError):
+                log.exception("The stream of %s ended.", self._path)
+            error = known_error(met, hint="See daemon.log.").to_json()
         self._conductor = self._playing = None
         self._error = error
         log.info("%s is not played any more%s", self._path, f": {error['error']}" if error else "")

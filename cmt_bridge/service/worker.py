@@ -7,7 +7,7 @@ in the middle of a request too: then as after Ctrl-C, so that nothing half-writt
     request   {"verb": "score" | "regenerate", "request": {…}, "sha256": "…", "whole": true}
     messages  {"stage": "measure", "share": 0.5}  as it goes on
               {"outcome": {…}}                     and it is ready for the next request
-              {"error": {"sentence", "code", "kind"}}   the same; `kind` says what is to be put in order: `clip`,
+              {"error": {"error", "hint", "code", "kind"}}   the same; `kind` says what is to be put in order: `clip`,
                                                    `other file`, `full` (a disk), or `other`, which nobody knows
 """
 
@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from cmt_bridge.errors import CmtBridgeError, OutputError, VideoError
+from cmt_bridge.errors import CmtBridgeError, VideoError, known_error
 
 __all__ = ["carry_out", "main"]
 
@@ -67,18 +67,11 @@ def carry_out(message: dict[str, Any], talk: _Talk) -> dict[str, Any]:
             outcome = score(request, talk.told, sha256=message.get("sha256", ""), whole=whole)
         else:
             outcome = regenerate(RegenerateRequest.from_json(message["request"]), talk.told)
-    except CmtBridgeError as error:
-        return {"error": {"sentence": str(error), "code": error.exit_code, "kind": _kind(error)}}
-    except OSError as error:
-        sentence = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}."
-        return {"error": {"sentence": sentence, "code": OutputError.exit_code, "kind": _kind(error)}}
-    except MemoryError:
-        sentence = "out of memory. Close other programs, or use a smaller file."
-        return {"error": {"sentence": sentence, "code": UNKNOWN, "kind": "other"}}
     except Exception as error:
-        with suppress(OSError):
-            traceback.print_exc()
-        return {"error": {"sentence": f"internal error: {error!r}.", "code": UNKNOWN, "kind": "other"}}
+        if not isinstance(error, CmtBridgeError | OSError | MemoryError):
+            with suppress(OSError):
+                traceback.print_exc()
+        return {"error": {**known_error(error).to_json(), "kind": _kind(error)}}
     return {"outcome": outcome.to_json()}
 
 
@@ -91,7 +84,9 @@ def _kind(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             return "full"
         cause = cause.__cause__
-    return "other" if type(error) is CmtBridgeError else "other file"
+    return (
+        "other file" if isinstance(error, CmtBridgeError | OSError) and type(error) is not CmtBridgeError else "other"
+    )
 
 
 def _read(requests: queue.Queue[dict[str, Any] | None]) -> None:

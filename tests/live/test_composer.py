@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.live.composer import AHEAD
 from cmt_bridge.live.sheet import Sheet
 from cmt_bridge.takes.take import Take
@@ -238,7 +239,7 @@ def test_what_cannot_be_played_is_explained(
     composer.tell("open", path=str(home / name), settings=settings)
     said = composer.until()
     assert (said["event"], said["code"]) == ("error", code)
-    assert said["sentence"].endswith(".")
+    assert str(CmtBridgeError.from_json(said)).endswith(".")
     composer.tell("close")
     assert composer.until()["event"] == "closed"
     assert composer.end() == 0

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from cmt_bridge.core.options import AnalysisOptions
-from cmt_bridge.errors import VideoError
+from cmt_bridge.errors import CmtBridgeError, VideoError
 from cmt_bridge.live.measuring import COMMAND, OVER, Look, carry_out, looks, order
 from cmt_bridge.video.analysis import analyze
 from cmt_bridge.video.cache import measured
@@ -124,7 +124,7 @@ def test_it_measures_one_after_the_other_and_leaves_what_is_not_wanted(
     left = heard(process)
     assert not any(look["whole"] for look in [first, *left])
     (refused,) = heard(process)
-    assert "none.mp4" in refused["sentence"]
+    assert "none.mp4" in str(CmtBridgeError.from_json(refused))
     say(process, "")
     say(process, order(clip, AnalysisOptions(), 0.0))
     assert heard(process)[-1]["whole"]

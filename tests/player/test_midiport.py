@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cmt_bridge.errors import MissingError, UsageError
+from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError
 from cmt_bridge.player.ledger import Ledger
 from cmt_bridge.player.midiport import SEQUENCER, MidiPort, lacking
 from cmt_bridge.player.order import Order
@@ -75,7 +75,7 @@ def test_a_port_that_is_not_there_is_refused_with_those_that_are(jack: Server) -
     with recorder(jack, "daw"), stage(jack, **BY_JACK, to=["organ"]) as player:
         error = player.wait_for("error")
     assert error["code"] == 2
-    assert "daw:in 1" in error["sentence"]
+    assert "daw:in 1" in str(CmtBridgeError.from_json(error))
 
 
 def test_each_track_has_a_port_of_its_own(jack: Server) -> None:
@@ -111,7 +111,7 @@ def test_without_a_server_of_jacks_it_is_said_how_to_start_one() -> None:
     with stage(None, **BY_JACK) as player:
         error = player.wait_for("error")
     assert error["code"] == 4
-    assert "jackd" in error["sentence"]
+    assert "jackd" in str(CmtBridgeError.from_json(error))
 
 
 @pytest.mark.skipif(sys.platform != "linux" or SEQUENCER.exists(), reason="there is an ALSA sequencer")
@@ -119,7 +119,7 @@ def test_without_an_alsa_sequencer_it_is_said_how_to_load_it() -> None:
     with stage(None, backend="rtmidi") as player:
         error = player.wait_for("error")
     assert error["code"] == 4
-    assert "modprobe snd-seq" in error["sentence"]
+    assert "modprobe snd-seq" in str(CmtBridgeError.from_json(error))
 
 
 def test_what_the_system_does_not_have_is_told() -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from cmt_bridge.errors import CmtBridgeError
 from tests.jack import Heard, Server, hanging, recorder
 from tests.player.stage import TICK_NS, stage
 
@@ -202,7 +203,7 @@ def test_what_cannot_be_understood_is_told_and_passed_over(jack: Server) -> None
 def test_an_order_that_cannot_be_carried_out_is_refused(jack: Server, order: dict, code: int, says: str) -> None:
     with stage(jack, **order) as player:
         error = player.wait_for("error")
-        assert (error["code"], says in error["sentence"]) == (code, True)
+        assert (error["code"], says in str(CmtBridgeError.from_json(error))) == (code, True)
         assert player.process.wait(10) == code
 
 
@@ -210,4 +211,4 @@ def test_without_a_server_it_is_said_how_to_start_one() -> None:
     with stage(None, name="cmt-bridge") as player:
         error = player.wait_for("error")
         assert error["code"] == 4
-        assert "jackd" in error["sentence"]
+        assert "jackd" in str(CmtBridgeError.from_json(error))

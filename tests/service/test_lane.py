@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.service.lane import Lane, LaneError
 from tests.service.house import kill, until
 
@@ -40,7 +41,7 @@ def test_a_worker_answers_again_and_again_and_is_let_go() -> None:
         assert lane.pid is None
         error = await ask(lane)
         assert (error["code"], error["kind"]) == (2, "other file")
-        assert error["sentence"].startswith(WRONG)
+        assert str(CmtBridgeError.from_json(error)).startswith(WRONG)
         first = lane.pid
         assert first is not None
         errors = await asyncio.gather(ask(lane), ask(lane))

@@ -56,7 +56,7 @@ def test_an_error_says_what_is_to_be_put_in_order(
 ) -> None:
     answer = answer_to(monkeypatch, error)
     assert (answer["code"], answer["kind"]) == (code, kind)
-    assert answer["sentence"]
+    assert str(CmtBridgeError.from_json(answer))
 
 
 def test_progress_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
