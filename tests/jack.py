@@ -170,7 +170,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Course:
+class RecordedMotion:
     """JACK's transport from a frame time on: whether it rolls, and the frame that it is at then."""
 
     frame: int
@@ -181,7 +181,7 @@ class Course:
 class Recorder:
     """A client in a process of its own that writes down whatever comes, with its frame; and no more than that.
 
-    After the stop, `courses` are those that JACK's transport took meanwhile, `xruns` the times that JACK was late, and
+    After the stop, `motions` are those that JACK's transport took meanwhile, `xruns` the times that JACK was late, and
     `missed` the frames from and to which JACK did not let it listen.
     """
 
@@ -201,7 +201,7 @@ class Recorder:
             raise AssertionError("JACK has ended, and nothing can be recorded")
         self.inputs: list[str] = json.loads(line)
         self.xruns = 0
-        self.courses: list[Course] = []
+        self.motions: list[RecordedMotion] = []
         self.missed: list[tuple[int, int]] = []
 
     def listen(self, source: str, port: int = 0) -> None:
@@ -213,7 +213,7 @@ class Recorder:
         output, _ = self._process.communicate("", timeout=PATIENCE)
         heard = json.loads(output)
         self.xruns = heard["xruns"]
-        self.courses = [Course(frame, rolls, at) for frame, rolls, at in heard["courses"]]
+        self.motions = [RecordedMotion(frame, rolls, at) for frame, rolls, at in heard["motions"]]
         self.missed = [(first, last) for first, last in heard["missed"]]
         return [Heard(frame, port, bytes.fromhex(data), at) for frame, port, data, at in heard["events"]]
 

@@ -15,9 +15,9 @@ def main() -> None:
     client = jack.Client(name, no_start_server=True)
     inputs = [client.midi_inports.register(f"in {number + 1}") for number in range(count)]
     events: list[tuple[int, int, bytes, int]] = []
-    courses: list[tuple[int, bool, int]] = []
+    motions: list[tuple[int, bool, int]] = []
     xruns = []
-    course = [False, 0]  # whether it rolls, and the frame at frame time 0
+    motion = [False, 0]  # whether it rolls, and the frame at frame time 0
     missed: list[tuple[int, int]] = []
     last = [0]  # frame time after the last period
     rate = client.samplerate
@@ -33,9 +33,9 @@ def main() -> None:
         rolls = state == jack.ROLLING
         frame = position.frame
         where = [rolls, frame - start if rolls else frame]
-        if where != course:
-            course[:] = where
-            courses.append((start, rolls, frame))
+        if where != motion:
+            motion[:] = where
+            motions.append((start, rolls, frame))
         for number, port in enumerate(inputs):
             for offset, data in port.incoming_midi_events():
                 events.append((start + offset, number, bytes(data), now + offset * 1_000_000_000 // rate))
@@ -50,7 +50,7 @@ def main() -> None:
     sys.stdin.read()
     client.deactivate()
     heard = [(frame, port, data.hex(), at) for frame, port, data, at in events]
-    print(json.dumps({"events": heard, "courses": courses, "missed": missed, "xruns": len(xruns)}))
+    print(json.dumps({"events": heard, "motions": motions, "missed": missed, "xruns": len(xruns)}))
     client.close()
 
 

@@ -19,7 +19,7 @@ from living.figures import Result, percentile, table
 from living.music import BAR, LONG, SHORT, TRACKS, Tempos, bars_of, coded, long_pitch, place
 from living.players import player
 from tests.ardour import Hardour, build, hardour
-from tests.jack import Course, Heard, recorder, server
+from tests.jack import Heard, RecordedMotion, recorder, server
 
 __all__ = ["CHANGING", "FIRST", "Stretch", "follow", "judge"]
 
@@ -71,15 +71,15 @@ class Count:
     examples: list[str] = field(default_factory=list)
 
 
-def stretches(courses: Sequence[Course], end: int, rate: int) -> list[Stretch]:
+def stretches(motions: Sequence[RecordedMotion], end: int, rate: int) -> list[Stretch]:
     """Give the stretches that a transport went through; small slips of its frame belong to the same one."""
     found: list[Stretch] = []
-    for course, after in pairwise([*courses, Course(end, False, 0)]):
+    for motion, after in pairwise([*motions, RecordedMotion(end, False, 0)]):
         last = found[-1] if found else None
-        if last and last.rolls and course.rolls and abs(last.frame(course.frame) - course.at) < SLIP * rate:
+        if last and last.rolls and motion.rolls and abs(last.frame(motion.frame) - motion.at) < SLIP * rate:
             found[-1] = Stretch(last.start, after.frame, True, last.at)
         else:
-            found.append(Stretch(course.frame, after.frame, course.rolls, course.at))
+            found.append(Stretch(motion.frame, after.frame, motion.rolls, motion.at))
     return found
 
 
@@ -231,7 +231,7 @@ def follow(folder: Path, kinds: Sequence[str], locates: int, seed: int, *, chang
         time.sleep(2)
         drive(ardour, dice, locates, float(min(t.seconds(BARS * BAR) for t in (beats, times))) - 10)
         heard = ear.stop()
-    those = stretches(ear.courses, heard[-1].frame + jack.rate, jack.rate)
+    those = stretches(ear.motions, heard[-1].frame + jack.rate, jack.rate)
     for number, kind in enumerate(kinds):
         tempos = beats if kind in ("clock", "jack-bars") else times
         _report(result, number, kind, kinds, heard, those, tempos, jack.rate, ear.missed)

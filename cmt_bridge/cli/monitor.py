@@ -81,7 +81,7 @@ def _listen(
     live = sys.stderr.isatty() and print_message is None
     while not listener.gone:
         for at, data in listener.take():
-            watched.hear(data, at)
+            watched.receive(data, at)
             if print_message is not None:
                 print_message(data, at)
         now = time.monotonic()

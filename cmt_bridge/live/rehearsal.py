@@ -10,11 +10,11 @@ from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTE
 from cmt_bridge.live.controls import Controls
 from cmt_bridge.live.music import Music
 from cmt_bridge.live.request import StreamRequest
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
 from cmt_bridge.player.monitor import REALTIME, VOICE
 from cmt_bridge.player.player import SYNC, Player
-from cmt_bridge.player.ruler import NANOSECONDS
 from cmt_bridge.player.sequencer import prepare
+from cmt_bridge.player.timebase import NANOSECONDS
 
 __all__ = ["Rehearsed", "rehearse"]
 
@@ -63,20 +63,20 @@ class Rehearsed:
 def rehearse(music: Music, request: StreamRequest) -> Iterator[Rehearsed]:
     """Give what a stream of music would send if it led itself, from the first bar, or from its loop once through."""
     order = request.order(music.tempo_map, music.picture, tracks=music.tracks)
-    player = Player(order, NANOSECONDS, Ledger())
-    player.feed(prepare(player.ruler, bar, entries) for bar, entries in music.bars)
+    player = Player(order, NANOSECONDS, ActiveNotes())
+    player.feed(prepare(player.timebase, bar, entries) for bar, entries in music.bars)
     player.end(music.length)
     player.mute(music.silent(Controls.of(request.mute, request.solo)))
     first, last = request.loop or (0, music.length)
     player.locate(first * TICKS_PER_BAR)
     player.play()
     tracks = {track.channel: track.name for track in music.tracks}
-    begin = player.ruler.of(first * TICKS_PER_BAR)
-    end = player.ruler.of(last * TICKS_PER_BAR) - begin + player.outlet.ahead
+    begin = player.timebase.position(first * TICKS_PER_BAR)
+    end = player.timebase.position(last * TICKS_PER_BAR) - begin + player.output.ahead
     for start in range(0, end + FAREWELL * CYCLE, CYCLE):
         if start >= end and request.loop:  # where there is none it ends by itself, with the notes that end there
             player.stop()
         for time, port, data in player.cycle(start, start + CYCLE):
-            tick = player.ruler.tick(begin + min(time, end) - player.outlet.ahead)
+            tick = player.timebase.tick(begin + min(time, end) - player.output.ahead)
             track = "sync" if port == SYNC else tracks.get(data[0] & 0x0F, "") if data[0] < SYSTEM_EXCLUSIVE else "all"
             yield Rehearsed(time / NANOSECONDS, tick, track, data)

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR
 from cmt_bridge.errors import MissingError
-from cmt_bridge.player.cables import Cable
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
+from cmt_bridge.player.connections import Cable
 from cmt_bridge.player.order import BY_JACK, BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import SYNC, Player
-from cmt_bridge.player.ruler import NANOSECONDS
+from cmt_bridge.player.timebase import NANOSECONDS
 
 __all__ = ["JackPort", "jack_module", "unwrapped"]
 
@@ -26,7 +26,7 @@ TICKS_PER_BEAT = 1920.0  # as Ardour counts
 
 
 def jack_module() -> Any:
-    """Give the package that speaks to JACK. Raises `MissingError` where JACK's library is not installed."""
+    """Return the package that speaks to JACK. Raises `MissingError` where JACK's library is not installed."""
     try:
         import jack
     except (ImportError, OSError) as error:
@@ -39,7 +39,7 @@ def jack_module() -> Any:
 
 
 def unwrapped(frame: int, near: int) -> int:
-    """Give a frame time of JACK's, which begins anew after 2**32 frames, as the one that is near another."""
+    """Return a frame time of JACK's, which begins anew after 2**32 frames, as the one that is near another."""
     return near + (frame - near + WRAP // 2) % WRAP - WRAP // 2
 
 
@@ -50,7 +50,7 @@ class JackPort:
     Raises `MissingError` where no server runs.
     """
 
-    def __init__(self, order: Order, ledger: Ledger, gone: Callable[[str], None]) -> None:
+    def __init__(self, order: Order, ledger: ActiveNotes, gone: Callable[[str], None]) -> None:
         jack = jack_module()
         self._jack = jack
         try:
@@ -153,8 +153,8 @@ class JackPort:
             self._loop = self._frame_of(bars[0] * TICKS_PER_BAR), self._frame_of(bars[1] * TICKS_PER_BAR)
 
     def _frame_of(self, tick: int) -> int:
-        """Give the frame of JACK's transport at which a tick is."""
-        return max(0, round(self.player.ruler.of(tick) * self.player.rate / NANOSECONDS))
+        """Return the frame of JACK's transport at which a tick is."""
+        return max(0, round(self.player.timebase.position(tick) * self.player.rate / NANOSECONDS))
 
     def _end_frame(self) -> int | None:
         length = self.player.sequencer.length
@@ -163,7 +163,7 @@ class JackPort:
     # Connections
 
     def connections(self) -> dict[str, list[str]]:
-        """Give what each of our ports is connected to, by its short name."""
+        """Return what each of our ports is connected to, by its short name."""
         found: dict[str, list[str]] = {}
         with suppress(self._jack.JackError):
             for port in self._ours():
@@ -171,7 +171,7 @@ class JackPort:
         return found
 
     def there(self) -> dict[str, dict[str, list[str]]]:
-        """Give what each of our ports could be connected to, with the other names of those."""
+        """Return what each of our ports could be connected to, with the other names of those."""
         found = {
             inputs: {
                 port.name: port.aliases
@@ -183,7 +183,7 @@ class JackPort:
         return {port.shortname: found[port.is_input] for port in self._ours()}
 
     def left(self) -> list[str]:
-        """Give the programs that left JACK since the last call."""
+        """Return the programs that left JACK since the last call."""
         return [self._departed.popleft() for _ in range(len(self._departed))]
 
     def connect(self, cables: Iterable[Cable]) -> None:
@@ -214,7 +214,7 @@ class JackPort:
         self._frame, self._seen = start, True
         if self._sync_in is not None:
             for offset, data in self._sync_in.incoming_midi_events():
-                player.hear(bytes(data), start + offset)
+                player.receive(bytes(data), start + offset)
         for _, data in self._controls.incoming_midi_events():
             player.control(bytes(data))
         if self._follows or self._leads:
@@ -263,13 +263,13 @@ class JackPort:
                 client.transport_frame = max(0, first + frame + frames - last)
             return
         end = self._end_frame()
-        if end is not None and frame >= end and not self.player.outlet.sounding:
+        if end is not None and frame >= end and not self.player.output.sounding:
             client.transport_stop()
 
     def _timebase(self, state: int, blocksize: int, position: Any, new: bool) -> None:  # noqa: ARG002
         """Tell others bar, beat and tick of the score at a frame."""
-        ruler = self.player.ruler
-        tick = ruler.tick(position.frame * NANOSECONDS / position.frame_rate)
+        timebase = self.player.timebase
+        tick = timebase.tick(position.frame * NANOSECONDS / position.frame_rate)
         beats = tick / 4
         bar, beat = divmod(int(beats), BEATS_PER_BAR)
         position.valid = self._jack.POSITION_BBT
@@ -278,7 +278,7 @@ class JackPort:
         position.bar_start_tick = bar * BEATS_PER_BAR * TICKS_PER_BEAT
         position.beats_per_bar, position.beat_type = float(BEATS_PER_BAR), 4.0
         position.ticks_per_beat = TICKS_PER_BEAT
-        position.beats_per_minute = ruler.tempo_map.bpm_at(int(tick))
+        position.beats_per_minute = timebase.tempo_map.bpm_at(int(tick))
 
     def _registered(self, name: str, there: bool) -> None:
         if not there:

@@ -7,7 +7,7 @@ from time import monotonic_ns
 from typing import Any, Final
 
 from cmt_bridge.errors import MissingError
-from cmt_bridge.player.ruler import NANOSECONDS
+from cmt_bridge.player.timebase import NANOSECONDS
 
 __all__ = ["QUANTUM", "LinkClock", "join"]
 
@@ -52,11 +52,11 @@ class LinkClock:
         self._add(time, self._clock.micros() - time * MICROSECONDS / self._rate)
 
     def micros(self, time: int) -> int:
-        """Give the microsecond of a device time."""
+        """Return the microsecond of a device time."""
         return round(time * MICROSECONDS / self._rate + self._offset)
 
     def time(self, micros: int) -> int:
-        """Give the device time of a microsecond."""
+        """Return the device time of a microsecond."""
         return round((micros - self._offset) * self._rate / MICROSECONDS)
 
     def _add(self, time: int, offset: float) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from cmt_bridge.errors import MissingError, UsageError
-from cmt_bridge.player.cables import named
+from cmt_bridge.player.connections import named
 from cmt_bridge.player.jackport import jack_module, unwrapped
 from cmt_bridge.player.midiport import APIS, REMEDIES, lacking, rtmidi_module, system_api
-from cmt_bridge.player.ruler import NANOSECONDS
+from cmt_bridge.player.timebase import NANOSECONDS
 
 __all__ = ["JackListener", "Listener", "SystemListener", "listen"]
 
@@ -41,7 +41,7 @@ class Listener(Protocol):
         """The device time of this moment."""
 
     def take(self) -> Iterator[Arrived]:
-        """Give what arrived since it was asked last."""
+        """Return what arrived since it was asked last."""
 
     def close(self) -> None:
         """Listen no more."""
@@ -91,7 +91,7 @@ class JackListener:
         return self._unwrapped(self._client.frame_time)
 
     def take(self) -> Iterator[Arrived]:
-        """Give what arrived since it was asked last."""
+        """Yield what arrived since it was asked last."""
         while self._waiting:
             yield self._waiting.popleft()
 
@@ -154,7 +154,7 @@ class SystemListener:
         return time.monotonic_ns()
 
     def take(self) -> Iterator[Arrived]:
-        """Give what arrived since it was asked last."""
+        """Yield what arrived since it was asked last."""
         while self._waiting:
             yield self._waiting.popleft()
 

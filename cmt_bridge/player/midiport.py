@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from cmt_bridge.errors import MissingError, OutputError, UsageError
-from cmt_bridge.player.cables import Cable, named
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
+from cmt_bridge.player.connections import Cable, named
 from cmt_bridge.player.order import BY_MIDI, CONTROLS, MUSIC, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import SYNC, Player, Sent
-from cmt_bridge.player.ruler import NANOSECONDS
+from cmt_bridge.player.timebase import NANOSECONDS
 
 __all__ = ["APIS", "REMEDIES", "MidiPort", "lacking", "rtmidi_module", "system_api"]
 
@@ -53,7 +53,7 @@ PATIENCE: Final = 2.0  # s
 
 
 def rtmidi_module() -> Any:
-    """Give the package that speaks to the system's ports. Raises `MissingError` where a library of it is missing."""
+    """Return the package that speaks to the system's ports. Raises `MissingError` where a library of it is missing."""
     try:
         import rtmidi
     except (ImportError, OSError) as error:
@@ -64,7 +64,7 @@ def rtmidi_module() -> Any:
 
 
 def system_api(platform: str = sys.platform) -> str:
-    """Give our name of an operating system's own interface."""
+    """Return our name of an operating system's own interface."""
     return {"darwin": "coremidi", "win32": "windows"}.get(platform, "alsa")
 
 
@@ -84,7 +84,7 @@ class MidiPort:
     `gone` is called where a port that played is there no more.
     """
 
-    def __init__(self, order: Order, ledger: Ledger, gone: Callable[[str], None]) -> None:
+    def __init__(self, order: Order, ledger: ActiveNotes, gone: Callable[[str], None]) -> None:
         self._rtmidi = rtmidi_module()
         self.order = order
         self.xruns = 0
@@ -166,15 +166,15 @@ class MidiPort:
         self.player.loop(bars)
 
     def connections(self) -> dict[str, list[str]]:
-        """Give nothing: rtmidi does not tell who listens."""
+        """Return nothing: rtmidi does not tell who listens."""
         return {}
 
     def there(self) -> dict[str, dict[str, list[str]]]:
-        """Give nothing: a port is opened to what it is connected to, and to nothing else."""
+        """Return nothing: a port is opened to what it is connected to, and to nothing else."""
         return {}
 
     def left(self) -> list[str]:
-        """Give nothing, as above."""
+        """Return nothing, as above."""
         return []
 
     def connect(self, cables: Iterable[Cable]) -> None:
@@ -215,7 +215,7 @@ class MidiPort:
 
     @staticmethod
     def _choose(there: Sequence[str], wanted: str) -> str:
-        """Give the port that has a name, or the first that has it in its name."""
+        """Return the port that has a name, or the first that has it in its name."""
         found = named(wanted, dict.fromkeys(there, ()))
         if found is None:
             raise UsageError(f"There is no port {wanted!r}.", hint=f"There are: {', '.join(there) or 'none'}.")
@@ -241,7 +241,7 @@ class MidiPort:
             while not (self._over or player.closed.is_set()):
                 while heard:
                     at, data = heard.popleft()
-                    player.hear(data, at)
+                    player.receive(data, at)
                 now = time.monotonic_ns()
                 until = max(until, now + AHEAD)
                 self._send(player.cycle(now, until))

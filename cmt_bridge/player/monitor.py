@@ -54,7 +54,7 @@ class Spread:
         self._most = max(self._most, abs(seconds))
 
     def ms(self, share: float) -> float:
-        """Give the ms below which this share of them is."""
+        """Return the ms below which this share of them is."""
         wanted, found = share * self._total, 0
         for value in sorted(self._counts):
             found += self._counts[value]
@@ -253,7 +253,7 @@ class Monitor:
         self.bent = 0
         """How many messages were none of MIDI's."""
 
-    def hear(self, data: bytes, time: int) -> None:
+    def receive(self, data: bytes, time: int) -> None:
         """Take in a message at its device time."""
         if self._first is None:
             self._first = time
@@ -270,11 +270,11 @@ class Monitor:
             self._system(data, time)
 
     def seconds(self, time: int) -> float:
-        """Give the seconds since the first message."""
+        """Return the seconds since the first message."""
         return 0.0 if self._first is None else (time - self._first) / self._rate
 
     def hanging(self, time: int, seconds: float = 0.0) -> Iterator[tuple[int, int, float]]:
-        """Give channel from 1, pitch and age in s of each note that has sounded for so long or longer."""
+        """Yield channel from 1, pitch and age in s of each note that has sounded for so long or longer."""
         for number, channel in sorted(self.channels.items()):
             for pitch, began in sorted(channel.sounding.items()):
                 age = (time - began) / self._rate

@@ -11,7 +11,7 @@ from cmt_bridge.core.bounds import LATENCY
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.core.timecode import HINT, is_label
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.ruler import BEATS, TIME, Domain
+from cmt_bridge.player.timebase import BEATS, TIME, Domain
 
 __all__ = [
     "BACKENDS",
@@ -138,7 +138,7 @@ class Wiring:
     def ordered(
         self, tempo_map: TempoMap, picture: Picture, tracks: tuple[Track, ...], ledger: Path | None = None
     ) -> Order:
-        """Give the order to play a piece so. Raises `UsageError` where that cannot be carried out."""
+        """Return the order to play a piece so. Raises `UsageError` where that cannot be carried out."""
         said = {each.name: getattr(self, each.name) for each in fields(Wiring)}
         return Order(tempo_map=tempo_map, picture=picture, tracks=tracks, ledger=ledger, **said)
 
@@ -165,7 +165,7 @@ class Order(Wiring):
         return tuple(track.name for track in self.tracks) if self.split else (MUSIC,)
 
     def latency_of(self, track: Track) -> float:
-        """Give how late a track sounds, in ms."""
+        """Return how late a track sounds, in ms."""
         return float(self.latency.get(track.name, self.latency.get("", 0.0)))
 
     def to_json(self) -> dict[str, Any]:

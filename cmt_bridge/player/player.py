@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cmt_bridge.core.tempo import TICKS_PER_BAR
-from cmt_bridge.player.course import Change
+from cmt_bridge.player.active_notes import CHANNELS, ActiveNotes
 from cmt_bridge.player.follow import Follower, follower
 from cmt_bridge.player.lead import Leader, leader
-from cmt_bridge.player.ledger import CHANNELS, Ledger
+from cmt_bridge.player.motion import Change
 from cmt_bridge.player.order import Order
-from cmt_bridge.player.outlet import Outlet
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.output_queue import OutputQueue
 from cmt_bridge.player.sequencer import Bar, Program, Sequencer
+from cmt_bridge.player.timebase import Timebase
 from cmt_bridge.player.transport import Transport
 
 __all__ = ["SYNC", "Player", "Sent"]
@@ -38,21 +38,23 @@ class Player:
     `rate` is how many units of device time a second has. Everything but `post` and reading is for the device's thread.
     """
 
-    def __init__(self, order: Order, rate: int, ledger: Ledger) -> None:
+    def __init__(self, order: Order, rate: int, ledger: ActiveNotes) -> None:
         self.order = order
         self.rate = rate
-        self.ruler = Ruler(order.domain, order.tempo_map)
+        self.timebase = Timebase(order.domain, order.tempo_map)
         programs = [Program(track.channel, track.program) for track in order.tracks if track.program is not None]
-        self.sequencer = Sequencer(self.ruler, chase=order.chase, programs=programs)
+        self.sequencer = Sequencer(self.timebase, chase=order.chase, programs=programs)
         latency = {track.channel: round(order.latency_of(track) * rate / 1000) for track in order.tracks}
         channels = [track.channel for track in order.tracks]
-        self.outlet = Outlet(self.sequencer, ledger, rate, latency=latency, channels=channels)
+        self.output = OutputQueue(self.sequencer, ledger, rate, latency=latency, channels=channels)
         self.follower: Follower | None = None
         followed = order.follow or ("jack" if "jack" in order.lead else "")  # whose transport we lead we follow too
         if followed:
-            self.follower = follower(followed, rate=rate, ruler=self.ruler, start=order.start, picture=order.picture)
+            self.follower = follower(
+                followed, rate=rate, timebase=self.timebase, start=order.start, picture=order.picture
+            )
         self.leaders: list[Leader] = [
-            leader(kind, rate=rate, ruler=self.ruler, start=order.start, picture=order.picture)
+            leader(kind, rate=rate, timebase=self.timebase, start=order.start, picture=order.picture)
             for kind in order.lead
             if kind != "jack"
         ]
@@ -68,7 +70,7 @@ class Player:
         self.closed = threading.Event()
         self.wake: Callable[[], None] = lambda: None
         """Called when something was posted."""
-        self._transport = Transport(self.ruler, rate)
+        self._transport = Transport(self.timebase, rate)
         self._commands: deque[Command] = deque()
         numbers = {track.channel: number for number, track in enumerate(order.tracks)} if order.split else {}
         self._ports = [numbers.get(channel, 0) for channel in range(CHANNELS)]
@@ -115,15 +117,15 @@ class Player:
 
     def mute(self, channels: frozenset[int]) -> None:
         """Let these channels be silent, and no others."""
-        self.post(lambda _: self.outlet.mute(channels))
+        self.post(lambda _: self.output.mute(channels))
 
     def panic(self) -> None:
         """End whatever sounds, by all means."""
-        self.post(lambda time: self._send(time, self.outlet.silence(panic=True)))
+        self.post(lambda time: self._send(time, self.output.silence(panic=True)))
 
     def clear(self) -> None:
         """End what a player before this one left hanging."""
-        self.post(lambda time: self._send(time, self.outlet.clear()))
+        self.post(lambda time: self._send(time, self.output.clear()))
 
     def close(self) -> None:
         """End what sounds and play no more; `closed` is set when a cycle has given the last message."""
@@ -131,23 +133,23 @@ class Player:
 
     def settle(self) -> None:
         """Know that the last message has left; to be called after `closed` is set and the device is done with it."""
-        self.outlet.settle()
+        self.output.settle()
 
     def state(self) -> dict[str, Any]:
-        """Tell where the music is and how it fares."""
+        """Return where the music is and how it fares."""
         sequencer = self.sequencer
         tick = sequencer.tick(self.time)
         bar = int(tick // TICKS_PER_BAR)
         return {
-            "rolling": sequencer.course_at(self.time).rolls,
+            "rolling": sequencer.motion_at(self.time).is_rolling,
             "bar": bar,
             "tick": round(tick, 3),
             "tempo": round(self._tempo(), 3),
             "in_hand": sequencer.bars_after(max(0, bar)),
             "underruns": self.underruns,
-            "late": self.outlet.late,
-            "sent": self.outlet.sent,
-            "sounding": self.outlet.sounding,
+            "late": self.output.late,
+            "sent": self.output.sent,
+            "sounding": self.output.sounding,
             "loop": list(sequencer.looping) if sequencer.looping else None,
             "follow": self.follower.state if self.follower is not None else None,
         }
@@ -155,7 +157,7 @@ class Player:
     # In the device's thread
 
     def cycle(self, start: int, until: int) -> Sequence[Sent]:
-        """Give what goes out from `start` on and before `until`, in order of time."""
+        """Return what goes out from `start` on and before `until`, in order of time."""
         commands = self._commands
         for _ in range(min(len(commands), MOST_COMMANDS)):
             commands.popleft()(start)
@@ -165,9 +167,9 @@ class Player:
             self.closed.set()
             return out
         if self.follower is not None:
-            self._follow(self.follower.look(start))
+            self._follow(self.follower.poll(start))
         waiting, ports = self._waiting, self._ports
-        for time, message in self.outlet.due(start, until):
+        for time, message in self.output.due(start, until):
             waiting.append((time, ports[message[0] & WHOSE], message))
         self._notice(start)
         if self.leaders:
@@ -180,10 +182,10 @@ class Player:
             waiting.sort(key=_time)
         return waiting
 
-    def hear(self, data: bytes, time: int) -> None:
+    def receive(self, data: bytes, time: int) -> None:
         """Take in a message of the input that is followed."""
         if self.follower is not None:
-            self._follow(self.follower.hear(data, time))
+            self._follow(self.follower.receive(data, time))
 
     def move(self, rolling: bool, frame: int, bbt: Any, time: int) -> None:
         """Take in where JACK's transport is."""
@@ -196,16 +198,22 @@ class Player:
             self.controls.append((data[0] & WHOSE, data[1], data[2]))
 
     def _tempo(self) -> float:
-        course = self.sequencer.course_at(self.time)
-        if self.order.domain == "beats" and course.rolls:
-            return course.speed * self.rate * 15.0
-        return self.ruler.bpm(course.position_at(self.time))
+        motion = self.sequencer.motion_at(self.time)
+        if self.order.domain == "beats" and motion.is_rolling:
+            return motion.speed * self.rate * 15.0
+        return self.timebase.bpm(motion.position_at(self.time))
 
     def _follow(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            before = self.sequencer.course
+            before = self.sequencer.motion
             why = (
-                "" if not change.jump else "stop" if not change.course.rolls else "locate" if before.rolls else "start"
+                ""
+                if not change.jump
+                else "stop"
+                if not change.motion.is_rolling
+                else "locate"
+                if before.is_rolling
+                else "start"
             )
             self._turn(change, why)
             if change.note:
@@ -220,27 +228,27 @@ class Player:
 
     def _play(self, time: int) -> None:
         if self.follower is None:
-            course, length = self.sequencer.course_at(time), self.sequencer.length
-            if length is not None and not course.rolls and self.sequencer.tick(time) >= length * TICKS_PER_BAR:
-                self._turn(self._transport.locate(course, 0, time), "locate")
-            start = time + self.outlet.ahead  # so that no track is late with its first notes
-            self._turn(self._transport.play(self.sequencer.course_at(time), start), "start")
+            motion, length = self.sequencer.motion_at(time), self.sequencer.length
+            if length is not None and not motion.is_rolling and self.sequencer.tick(time) >= length * TICKS_PER_BAR:
+                self._turn(self._transport.locate(motion, 0, time), "locate")
+            start = time + self.output.ahead  # so that no track is late with its first notes
+            self._turn(self._transport.play(self.sequencer.motion_at(time), start), "start")
 
     def _locate(self, tick: int, time: int) -> None:
         if self.follower is None:
-            self._turn(self._transport.locate(self.sequencer.course_at(time), tick, time), "locate")
+            self._turn(self._transport.locate(self.sequencer.motion_at(time), tick, time), "locate")
 
     def _stop(self, time: int) -> None:
         if self.follower is None:
-            self._turn(self._transport.stop(self.sequencer.course_at(time), time), "stop")
+            self._turn(self._transport.stop(self.sequencer.motion_at(time), time), "stop")
 
     def _send(self, time: int, messages: Iterable[bytes]) -> None:
         self._waiting += [(time, self._ports[message[0] & WHOSE], message) for message in messages]
 
     def _close(self, time: int) -> None:
-        self._turn(self._transport.stop(self.sequencer.course_at(time), time), "stop")
-        self._send(time, [message for _, message in self.outlet.due(time, time)])  # what was cut
-        self._send(time, self.outlet.silence())
+        self._turn(self._transport.stop(self.sequencer.motion_at(time), time), "stop")
+        self._send(time, [message for _, message in self.output.due(time, time)])  # what was cut
+        self._send(time, self.output.silence())
         self._lead(time + 1)
         self._closing = True
 
@@ -255,10 +263,10 @@ class Player:
             if self.leaders:
                 self._turns += [(change, "loop") for change in sequencer.wraps]
             sequencer.wraps.clear()
-        if self.follower is None and sequencer.course.rolls and sequencer.length is not None:
+        if self.follower is None and sequencer.motion.is_rolling and sequencer.length is not None:
             end = sequencer.length * TICKS_PER_BAR
-            if sequencer.looping is None and sequencer.tick(time) >= end and not self.outlet.sounding:
-                self._turn(self._transport.stop(sequencer.course_at(time), time), "stop")
+            if sequencer.looping is None and sequencer.tick(time) >= end and not self.output.sounding:
+                self._turn(self._transport.stop(sequencer.motion_at(time), time), "stop")
 
     def _lead(self, until: int) -> None:
         turns, self._turns = self._turns, []

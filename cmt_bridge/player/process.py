@@ -32,8 +32,8 @@ from contextlib import suppress
 from typing import IO, Any, NoReturn, Protocol
 
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError
-from cmt_bridge.player.cables import Cable, Cables
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
+from cmt_bridge.player.connections import Cable, Connections
 from cmt_bridge.player.order import BY_JACK, CONTROLS, SYNC_IN, SYNC_OUT, Order
 from cmt_bridge.player.player import Player
 from cmt_bridge.player.sequencer import Entry, prepare
@@ -109,7 +109,7 @@ class _Talk:
 class _Watch(threading.Thread):
     """Tell how it goes, now and then, and see to the cables."""
 
-    def __init__(self, port: Port, talk: _Talk, cables: Cables) -> None:
+    def __init__(self, port: Port, talk: _Talk, cables: Connections) -> None:
         super().__init__(daemon=True)
         self._port, self._talk, self._cables = port, talk, cables
         self._said: dict[str, Any] = {}
@@ -168,8 +168,8 @@ def _taken(waiting: Any) -> Iterable[Any]:
         yield waiting.popleft()
 
 
-def _open(order: Order, ledger: Ledger, gone: Any) -> tuple[str, Port]:
-    """Give the best device there is, or the one that is wanted."""
+def _open(order: Order, ledger: ActiveNotes, gone: Any) -> tuple[str, Port]:
+    """Return the best device there is, or the one that is wanted."""
     from cmt_bridge.player.jackport import JackPort
 
     needs_jack = order.follow in BY_JACK or "jack" in order.lead
@@ -184,7 +184,7 @@ def _open(order: Order, ledger: Ledger, gone: Any) -> tuple[str, Port]:
 
 
 def _asked(order: Order) -> dict[str, Sequence[str]]:
-    """Give what the ports are to be connected to, by their short names."""
+    """Return what the ports are to be connected to, by their short names."""
     music = order.music
     each = len(music) > 1 and len(order.to) == len(music)
     asked: dict[str, Sequence[str]] = {
@@ -223,7 +223,7 @@ def _carry_out(port: Port, line: Mapping[str, Any]) -> None:
 
 
 def _feed(player: Player, bar: int, entries: Sequence[Entry]) -> None:
-    player.feed([prepare(player.ruler, int(bar), entries)])
+    player.feed([prepare(player.timebase, int(bar), entries)])
 
 
 class _Ended(Exception):  # noqa: N818
@@ -251,7 +251,7 @@ def _serve(port: Port, talk: _Talk) -> None:
 
 
 def main() -> int:
-    """Play until the input ends; give the exit code."""
+    """Play until the input ends; return the exit code."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is talk and no message
     talk = _Talk(channel)
@@ -261,7 +261,7 @@ def main() -> int:
     sys.setswitchinterval(SWITCH)
     try:
         order = Order.from_json(json.loads(sys.stdin.readline()))
-        ledger = Ledger(order.ledger)
+        ledger = ActiveNotes(order.ledger)
         cleared = len(ledger.hanging)
         backend, port = _open(order, ledger, lambda sentence: _leave(talk, sentence))
     except CmtBridgeError as error:
@@ -272,7 +272,7 @@ def main() -> int:
         talk.say("error", **UsageError(f"The order cannot be understood: {error!r}.").to_json())
         talk.end()
         return UsageError.exit_code
-    cables = Cables(_asked(order), order.ledger.with_suffix(".json") if order.ledger is not None else None)
+    cables = Connections(_asked(order), order.ledger.with_suffix(".json") if order.ledger is not None else None)
     watch = _Watch(port, talk, cables)
     signal.signal(signal.SIGTERM, _terminate)
     try:

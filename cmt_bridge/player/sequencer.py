@@ -1,6 +1,6 @@
-"""The sequencer: which message is due when, for whatever course the music takes.
+"""The sequencer: which message is due when, for whatever motion the music takes.
 
-It knows no device and no clock: it is told the course, and asked for what is due before a device time. A bar is looked
+It knows no device and no clock: it is told the motion, and asked for what is due before a device time. A bar is looked
 up when its line is reached, so that a new take of it enters there, and a bar that is not there in time is filled from
 those that are.
 """
@@ -16,16 +16,16 @@ from typing import Any, Final
 
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.ruler import NANOSECONDS, TIME, Ruler
-from cmt_bridge.player.setting import Setting
+from cmt_bridge.player.controller_state import ControllerState
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import NANOSECONDS, TIME, Timebase
 
 __all__ = [
-    "CUT",
     "DRUMS",
-    "HALT",
+    "FLUSH",
     "KEY_BITS",
     "LIFT",
+    "STOP",
     "Bar",
     "Entry",
     "Event",
@@ -42,10 +42,10 @@ Entry = Sequence[Any]
 """A `Note`, which may have the velocity of its end as a sixth; or another message: tick of the piece, and hex."""
 
 Event = tuple[int, bytes]
-"""Device time, and a message; `CUT` and `HALT` are none, but end all that sounds."""
+"""Device time, and a message; `FLUSH` and `STOP` are none, but end all that sounds."""
 
-CUT: Final = b""
-HALT: Final = b"\x00"
+FLUSH: Final = b""
+STOP: Final = b"\x00"
 """A cut after which the music stands."""
 
 DRUMS: Final = 9
@@ -60,7 +60,7 @@ PHRASE = 4  # bars
 MOST_SETTINGS: Final = 64  # that are remembered for a jump to come, more than are set ahead
 MOST_BARS = 1024  # kept of a piece whose end is not known
 CHASED = 32  # bars; a note that began longer ago is not chased
-PASSED = 30_000_000  # ns; a note passed by more in a correction of the course is not struck any more
+PASSED = 30_000_000  # ns; a note passed by more in a correction of the motion is not struck any more
 ALIGNED = 1e-4  # of a unit of device time; a position this near to a whole number of them is meant to be one
 HALF = NANOSECONDS // 2
 
@@ -95,7 +95,7 @@ class Bar:
     leaves: tuple[bytes, ...] = ()
 
 
-def prepare(ruler: Ruler, number: int, entries: Sequence[Entry]) -> Bar:
+def prepare(timebase: Timebase, number: int, entries: Sequence[Entry]) -> Bar:
     """Make a bar of its notes, in whatever order they are; what MIDI cannot say and what other bars hold is left out.
 
     Of notes of one pitch that begin together the longest stays. Where there are other messages all stays in the order
@@ -124,8 +124,8 @@ def prepare(ruler: Ruler, number: int, entries: Sequence[Entry]) -> Bar:
             note[0],
             order[note[0], note[2] << KEY_BITS | note[3]],
             (
-                ruler.of(note[0]),
-                ruler.of(note[0] + note[1]),
+                timebase.position(note[0]),
+                timebase.position(note[0] + note[1]),
                 note[2] << KEY_BITS | note[3],
                 bytes((NOTE_ON | note[2], note[3], note[4])),
                 lift,
@@ -133,10 +133,10 @@ def prepare(ruler: Ruler, number: int, entries: Sequence[Entry]) -> Bar:
         )
         for note, lift in sounding
     ]
-    left = Setting()
+    left = ControllerState()
     for tick, place, message in messages:
-        left.take(message)
-        position = ruler.of(tick)
+        left.update(message)
+        position = timebase.position(tick)
         rows.append((tick, place, (position, position, NO_KEY, message, LIFT)))
     if messages:
         rows.sort(key=lambda row: row[:2])
@@ -153,9 +153,9 @@ class Sequencer:
     has said another one by then.
     """
 
-    def __init__(self, ruler: Ruler, *, chase: bool = True, programs: Sequence[Program] = ()) -> None:
-        self.ruler = ruler
-        self.course = Course(0, 0.0)
+    def __init__(self, timebase: Timebase, *, chase: bool = True, programs: Sequence[Program] = ()) -> None:
+        self.timebase = timebase
+        self.motion = Motion(0, 0.0)
         """How the music moves at the time that was rendered last; `course_at` is how it moves now."""
         self.bar = 0
         """The bar that was rendered last."""
@@ -164,11 +164,11 @@ class Sequencer:
         self.wraps: list[Change] = []
         """The turns of the loop; the caller empties the list. A turn is known before its time where one looks ahead."""
         self.passed = 0
-        """How many notes were left out since a correction of the course went past them."""
+        """How many notes were left out since a correction of the motion went past them."""
         self._chase = chase
         self._programs = tuple(bytes((PROGRAM | each.channel, each.program)) for each in programs)
-        self._setting = Setting()  # as the messages that were given have left it
-        self._settings: deque[tuple[int, Setting]] = deque(
+        self._setting = ControllerState()  # as the messages that were given have left it
+        self._settings: deque[tuple[int, ControllerState]] = deque(
             maxlen=MOST_SETTINGS
         )  # when another one was set, and the old
         self._outdated = False  # whether bars that were passed are other ones now
@@ -180,9 +180,9 @@ class Sequencer:
         self._loop: tuple[int, int] | None = None
         self._now = 0
         self._out: list[Event] = []
-        self._earlier = self.course  # before the last turn of the loop, at device time `_turn`
+        self._earlier = self.motion  # before the last turn of the loop, at device time `_turn`
         self._turn: float = -inf
-        self._rate = 0  # where the course is exact: units of device time in a second
+        self._rate = 0  # where the motion is exact: units of device time in a second
         self._zero = 0  # and the device time of position 0, in billionths of a unit
         self._line = 0  # position of the next bar line
         self._rows: tuple[Row, ...] = ()
@@ -240,7 +240,7 @@ class Sequencer:
         return self._loop
 
     def bars_after(self, bar: int) -> int:
-        """Give how many bars without a gap there are from a bar on."""
+        """Return how many bars without a gap there are from a bar on."""
         count = 0
         while bar + count in self._bars:
             count += 1
@@ -249,44 +249,44 @@ class Sequencer:
     # How it moves
 
     def change(self, change: Change) -> None:
-        """Take another course from its time on.
+        """Take another motion from its time on.
 
-        What was rendered beyond that time is taken back by a `CUT` where the change is a jump, and stays otherwise. To
-        begin or to stop is always a jump, and so is a correction by more than a bar.
+        What was rendered beyond that time is taken back by a `FLUSH` where the change is a jump, and stays otherwise.
+        To begin or to stop is always a jump, and so is a correction by more than a bar.
         """
-        course = change.course
-        time = course.time
-        jump = change.jump or course.rolls != self.course.rolls or self._leaps(course)
+        motion = change.motion
+        time = motion.time
+        jump = change.jump or motion.is_rolling != self.motion.is_rolling or self._leaps(motion)
         self._advance(time)
         if jump:
-            self._jump(course)
+            self._jump(motion)
             return
         if change.flush:
-            self._cut(time)
-        self._follow(course)
-        position = course.position_at(self._now)
+            self._flush(time)
+        self._follow(motion)
+        position = motion.position_at(self._now)
         self._oldest = position - self._margin(position)
 
     def skip(self, time: int) -> None:
         """Go on at a device time as if what is due before it had been played, since nobody could play it."""
-        course = self.course
+        motion = self.motion
         if time <= self._now:
             return
-        if not course.rolls:
+        if not motion.is_rolling:
             self._now = time
             return
-        position = course.position_at(time)
+        position = motion.position_at(time)
         if self._loop is not None and self.bar < self._loop[1]:
-            first, last = (self.ruler.of(bar * TICKS_PER_BAR) for bar in self._loop)
+            first, last = (self.timebase.position(bar * TICKS_PER_BAR) for bar in self._loop)
             if position >= last:
                 position = first + (position - last) % (last - first)
-        if self.ruler.domain == TIME:
+        if self.timebase.domain == TIME:
             position = round(position)
-        self._jump(Course(time, position, course.speed))
-        self.wraps.append(Change(self.course))
+        self._jump(Motion(time, position, motion.speed))
+        self.wraps.append(Change(self.motion))
 
     def render(self, until: int) -> list[Event]:
-        """Give what is due before a device time and was not given yet."""
+        """Return what is due before a device time and was not given yet."""
         self._advance(until)
         out = self._out
         if not out:
@@ -297,17 +297,17 @@ class Sequencer:
             out = [event for event in out if event[0] < until]
         return out
 
-    def course_at(self, time: int) -> Course:
-        """Give the course at a device time, which may be before a turn of the loop that was rendered already."""
-        return self._earlier if time < self._turn else self.course
+    def motion_at(self, time: int) -> Motion:
+        """Return the motion at a device time, which may be before a turn of the loop that was rendered already."""
+        return self._earlier if time < self._turn else self.motion
 
     def tick(self, time: int) -> float:
-        """Give the tick at a device time; a position before the first bar is below 0.
+        """Return the tick at a device time; a position before the first bar is below 0.
 
         Where the music is to start later it is the one at which it will.
         """
-        course = self.course_at(time)
-        return self.ruler.tick(course.position_at(max(time, course.time)))
+        motion = self.motion_at(time)
+        return self.timebase.tick(motion.position_at(max(time, motion.time)))
 
     @property
     def sounding(self) -> int:
@@ -317,7 +317,7 @@ class Sequencer:
     def _advance(self, until: int) -> None:
         if until <= self._now:
             return
-        while self.course.rolls:
+        while self.motion.is_rolling:
             queue, rows = self._queue, self._rows
             while queue and self._ends.get(queue[0][1]) != queue[0][0]:
                 heappop(queue)  # the note ended sooner, or its end is another one now
@@ -328,68 +328,68 @@ class Sequencer:
                 break
             time = max(time, self._now)
             if release:
-                self._release(heappop(queue)[1], time)
+                self._note_off(heappop(queue)[1], time)
             elif self._next < len(rows):
-                self._strike(rows[self._next], time)
+                self._note_on(rows[self._next], time)
                 self._next += 1
             else:
                 self._cross(time)
         self._now = until
 
     def _time_of(self, position: float) -> int:
-        """Give the unit of device time nearest to a position."""
+        """Return the unit of device time nearest to a position."""
         if not self._rate:
-            return round(self.course.time_of(position))
+            return round(self.motion.time_of(position))
         whole, rest = divmod(int(position) * self._rate + self._zero, NANOSECONDS)  # by time it is whole
         return whole + (rest > HALF or (rest == HALF and whole & 1))
 
-    def _follow(self, course: Course) -> None:
-        """Take a course, and reckon in whole numbers where its speed is that of the device's clock."""
-        self.course = course
+    def _follow(self, motion: Motion) -> None:
+        """Take a motion, and reckon in whole numbers where its speed is that of the device's clock."""
+        self.motion = motion
         self._turn = -inf
         self._rate = 0
-        if not course.rolls or self.ruler.domain != TIME:
+        if not motion.is_rolling or self.timebase.domain != TIME:
             return
-        rate = round(NANOSECONDS / course.speed)
-        if not rate or NANOSECONDS / rate != course.speed:
+        rate = round(NANOSECONDS / motion.speed)
+        if not rate or NANOSECONDS / rate != motion.speed:
             return
-        if course.position == int(course.position):
+        if motion.position == int(motion.position):
             self._rate = rate
-            self._zero = course.time * NANOSECONDS - int(course.position) * rate
+            self._zero = motion.time * NANOSECONDS - int(motion.position) * rate
             return
-        units = course.position / course.speed
+        units = motion.position / motion.speed
         if abs(units - round(units)) < ALIGNED:
             self._rate = rate
-            self._zero = (course.time - round(units)) * NANOSECONDS
+            self._zero = (motion.time - round(units)) * NANOSECONDS
 
-    def _jump(self, course: Course) -> None:
-        time = course.time
+    def _jump(self, motion: Motion) -> None:
+        time = motion.time
         self._take_back(time)
         undone = [message for said, message in self._out if said >= time]
-        halts = not course.rolls and (self.course.rolls or HALT in undone)
+        halts = not motion.is_rolling and (self.motion.is_rolling or STOP in undone)
         self._out = [event for event in self._out if event[0] < time]
-        self._cut(time, HALT if halts else CUT)
-        self._follow(course)
+        self._flush(time, STOP if halts else FLUSH)
+        self._follow(motion)
         self._now = time
-        self._enter(course.position, time)
+        self._enter(motion.position, time)
 
-    def _leaps(self, course: Course) -> bool:
-        """Say whether a course is more than a bar away from where the music is."""
-        position = course.position
-        leap = abs(position - self.course_at(course.time).position_at(course.time))
-        return leap > abs(self.ruler.of(int(self.ruler.tick(position)) + TICKS_PER_BAR) - position)
+    def _leaps(self, motion: Motion) -> bool:
+        """Return whether a motion is more than a bar away from where the music is."""
+        position = motion.position
+        leap = abs(position - self.motion_at(motion.time).position_at(motion.time))
+        return leap > abs(self.timebase.position(int(self.timebase.tick(position)) + TICKS_PER_BAR) - position)
 
     def _margin(self, position: float) -> float:
-        """Give by how much a note may be passed in a correction and still be struck."""
-        return PASSED if self.ruler.domain == TIME else PASSED * self.ruler.speed(1, position) / NANOSECONDS
+        """Return by how much a note may be passed in a correction and still be struck."""
+        return PASSED if self.timebase.domain == TIME else PASSED * self.timebase.speed(1, position) / NANOSECONDS
 
-    def _strike(self, row: Row, time: int) -> None:
+    def _note_on(self, row: Row, time: int) -> None:
         position, end, key, message, lift = row
         if key == NO_KEY:
-            self._say((message,), time)
+            self._send((message,), time)
             return
         if key in self._ends:
-            self._release(key, time)
+            self._note_off(key, time)
         if position < self._oldest:
             self.passed += 1
             return
@@ -399,14 +399,14 @@ class Sequencer:
         heappush(self._queue, (end, key))
         self._out.append((time, message))
 
-    def _release(self, key: int, time: int) -> None:
+    def _note_off(self, key: int, time: int) -> None:
         del self._ends[key], self._struck[key]
         self._out.append((time, bytes((NOTE_OFF | key >> KEY_BITS, key & 0x7F, self._lifts.pop(key)))))
 
-    def _say(self, messages: Iterable[bytes], time: int) -> None:
+    def _send(self, messages: Iterable[bytes], time: int) -> None:
         """Give messages that are no notes."""
         for message in messages:
-            self._setting.take(message)
+            self._setting.update(message)
             self._out.append((time, message))
 
     def _set(self, number: int, time: int, *, anew: bool) -> None:
@@ -415,42 +415,42 @@ class Sequencer:
         What they have not reset but others have is brought back.
         """
         self._outdated = False
-        wanted = Setting()
+        wanted = ControllerState()
         for message in self._left_before(number):
-            wanted.take(message)
+            wanted.update(message)
         here = [row for row in self._rows_of(number) if row[2] == NO_KEY]
         for row in here:
             if self._time_of(row[0]) < time:
-                wanted.take(row[3])
+                wanted.update(row[3])
         told = [program for program in self._programs if not wanted.sets(program[0] & 0x0F)]
         soon = {row[3][0] for row in here if self._time_of(row[0]) == time}
         resets = self._setting.resets(wanted)
         known = [] if anew else self._setting.messages()
         self._settings.append((time, self._setting))
-        self._setting = Setting()
+        self._setting = ControllerState()
         for message in known:
-            self._setting.take(message)
+            self._setting.update(message)
         said = [message for message in (*told, *wanted.messages()) if anew or message not in known]
-        self._say([*resets, *(message for message in said if message not in told or message[0] not in soon)], time)
+        self._send([*resets, *(message for message in said if message not in told or message[0] not in soon)], time)
 
     def _take_back(self, time: int) -> None:
         """Know that what was brought back at a time or later may not have been, since a jump takes it back."""
         for said, before in self._settings:
             if said >= time:
-                self._setting.remember(before)
+                self._setting.merge(before)
         self._settings.clear()
 
     def _left_before(self, number: int) -> tuple[bytes, ...]:
-        """Give messages that set what all bars before one leave set."""
+        """Return messages that set what all bars before one leave set."""
         if self._left is None or self._left[0] != number:
-            left = Setting()
+            left = ControllerState()
             for earlier in sorted(bar for bar, each in self._bars.items() if bar < number and each.leaves):
                 for message in self._bars[earlier].leaves:
-                    left.take(message)
+                    left.update(message)
             self._left = number, tuple(left.messages())
         return self._left[1]
 
-    def _cut(self, time: int, how: bytes = CUT) -> None:
+    def _flush(self, time: int, how: bytes = FLUSH) -> None:
         self._ends.clear()
         self._struck.clear()
         self._lifts.clear()
@@ -462,34 +462,34 @@ class Sequencer:
     def _cross(self, time: int) -> None:
         """Cross the bar line that is reached."""
         if self._loop is not None and self.bar + 1 == self._loop[1]:
-            self._wrap(time, *(self.ruler.of(bar * TICKS_PER_BAR) for bar in self._loop))
+            self._wrap(time, *(self.timebase.position(bar * TICKS_PER_BAR) for bar in self._loop))
             return
         if self.bar + 1 == self._end:
             for key in tuple(self._ends):
-                self._release(key, time)
+                self._note_off(key, time)
         self._open(self.bar + 1)
         if self._outdated:
             self._set(self.bar, time, anew=False)
 
     def _wrap(self, time: int, first: int, last: int) -> None:
         """Go on at the first position of the loop where its last is reached; what has no rounding keeps having none."""
-        course = self.course
-        self._cut(time)
-        self._earlier, self._turn = course, time
-        self.course = Course(course.time, course.position - (last - first), course.speed)
+        motion = self.motion
+        self._flush(time)
+        self._earlier, self._turn = motion, time
+        self.motion = Motion(motion.time, motion.position - (last - first), motion.speed)
         self._zero += (last - first) * self._rate
         self._oldest = -inf
-        self.wraps.append(Change(Course(time, first, course.speed)))
+        self.wraps.append(Change(Motion(time, first, motion.speed)))
         self._enter(first, time)
 
     def _enter(self, position: float, time: int) -> None:
         """Begin at a position, in the middle of a bar too; what falls on this very unit of time is to come."""
         self._oldest = -inf
-        number = int(self.ruler.tick(position) // TICKS_PER_BAR)
-        if not self.course.rolls:
+        number = int(self.timebase.tick(position) // TICKS_PER_BAR)
+        if not self.motion.is_rolling:
             self._open(number)
             return
-        if self._time_of(self.ruler.of((number + 1) * TICKS_PER_BAR)) <= time:
+        if self._time_of(self.timebase.position((number + 1) * TICKS_PER_BAR)) <= time:
             number += 1
         self._open(number)
         self._set(number, time, anew=True)
@@ -505,7 +505,7 @@ class Sequencer:
         last.pop(NO_KEY, None)
         for row in sorted(last.values()):
             if self._time_of(row[1]) > time and row[2] >> KEY_BITS != DRUMS:
-                self._strike(row, time)
+                self._note_on(row, time)
 
     def _rows_of(self, number: int) -> tuple[Row, ...]:
         bar = self._bars.get(number)
@@ -514,11 +514,11 @@ class Sequencer:
     def _open(self, number: int) -> None:
         """Go to the beginning of a bar; it is an underrun where the music needs it and it is not there."""
         self.bar = number
-        self._line = self.ruler.of((number + 1) * TICKS_PER_BAR)
+        self._line = self.timebase.position((number + 1) * TICKS_PER_BAR)
         self._next = 0
         self._rows = self._rows_of(number)
         if (
-            not self.course.rolls
+            not self.motion.is_rolling
             or number < 0
             or number in self._bars
             or (self._end is not None and number >= self._end)
@@ -528,7 +528,7 @@ class Sequencer:
         self._rows = self._instead_of(number)
 
     def _instead_of(self, number: int) -> tuple[Row, ...]:
-        """Give a bar to play where there is none: the latest of the same place in its phrase, else the latest."""
+        """Return a bar to play where there is none: the latest of the same place in its phrase, else the latest."""
         earlier = [each for each in self._bars if each < number]
         if not earlier:
             return ()
@@ -536,4 +536,4 @@ class Sequencer:
         found = self._bars[max(alike or earlier)]
         shift = (number - found.number) * TICKS_PER_BAR
         notes: list[Note] = [(tick + shift, *rest) for tick, *rest in found.notes]  # type: ignore[misc]
-        return prepare(self.ruler, number, notes).rows
+        return prepare(self.timebase, number, notes).rows

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Final
 
 from cmt_bridge.core.timecode import MIDI, UNKNOWN, Rate, Timecode, counted, fitted
-from cmt_bridge.player.ruler import NANOSECONDS
+from cmt_bridge.player.timebase import NANOSECONDS
 
 __all__ = ["PAIR", "PIECES", "QUARTERS", "RATES", "code_of", "full_frame", "ns", "quarter_frame", "rate_of"]
 
@@ -22,22 +22,22 @@ RATES: Final = tuple(rate for rate in MIDI if rate.drop or rate.frames.denominat
 
 
 def code_of(rate: Rate) -> int:
-    """Give the number that MTC has for a rate."""
+    """Return the number that MTC has for a rate."""
     return next(code for code, each in enumerate(RATES) if (each.base, each.drop) == (rate.base, rate.drop))
 
 
 def ns(rate: Rate, count: int | Fraction) -> Fraction:
-    """Give the time in ns of a count of frames."""
+    """Return the time in ns of a count of frames."""
     return count * NANOSECONDS / rate.frames
 
 
 def rate_of(frame_rate: tuple[int, int]) -> Rate:
-    """Give the rate at which MTC counts a film of a rate (numerator, denominator): 50 frames a second count in 25."""
+    """Return the rate at which MTC counts a film of a rate (numerator, denominator): 50 frames a second count in 25."""
     return fitted(counted(frame_rate) or UNKNOWN, MIDI)
 
 
 def quarter_frame(timecode: Timecode, piece: int) -> bytes:
-    """Give one of the eight messages, by its number, that carry a label."""
+    """Return one of the eight messages, by its number, that carry a label."""
     value = (timecode.frame, timecode.seconds, timecode.minutes, timecode.hours | code_of(timecode.rate) << 5)[
         piece // 2
     ]
@@ -45,6 +45,6 @@ def quarter_frame(timecode: Timecode, piece: int) -> bytes:
 
 
 def full_frame(timecode: Timecode) -> bytes:
-    """Give the message that carries a label at once, to all devices."""
+    """Return the message that carries a label at once, to all devices."""
     hours = timecode.hours | code_of(timecode.rate) << 5
     return bytes((0xF0, 0x7F, 0x7F, 0x01, 0x01, hours, timecode.minutes, timecode.seconds, timecode.frame, 0xF7))

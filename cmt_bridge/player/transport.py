@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.ruler import TIME, Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import TIME, Timebase
 
 __all__ = ["Transport"]
 
 
 class Transport:
-    """Give the change that a wish makes of the course as it is; a wish that changes nothing gives None.
+    """Give the change that a wish makes of the motion as it is; a wish that changes nothing gives None.
 
     `rate` is how many units of device time a second has. Where the music goes by time its position stays a whole number
     of nanoseconds, so that nothing is rounded twice.
     """
 
-    def __init__(self, ruler: Ruler, rate: int) -> None:
-        self._ruler = ruler
+    def __init__(self, timebase: Timebase, rate: int) -> None:
+        self._ruler = timebase
         self._rate = rate
 
-    def play(self, course: Course, time: int) -> Change | None:
+    def play(self, motion: Motion, time: int) -> Change | None:
         """Roll from where the music stands."""
-        if course.rolls:
+        if motion.is_rolling:
             return None
-        return Change(Course(time, course.position, self._ruler.speed(self._rate, course.position)))
+        return Change(Motion(time, motion.position, self._ruler.speed(self._rate, motion.position)))
 
-    def stop(self, course: Course, time: int) -> Change | None:
+    def stop(self, motion: Motion, time: int) -> Change | None:
         """Stand where the music is, or where it was to start."""
-        if not course.rolls:
+        if not motion.is_rolling:
             return None
-        position = course.position_at(max(time, course.time))
-        return Change(Course(time, round(position) if self._ruler.domain == TIME else position))
+        position = motion.position_at(max(time, motion.time))
+        return Change(Motion(time, round(position) if self._ruler.domain == TIME else position))
 
-    def locate(self, course: Course, tick: int, time: int) -> Change:
+    def locate(self, motion: Motion, tick: int, time: int) -> Change:
         """Go to a tick, rolling or not."""
-        position = self._ruler.of(tick)
-        return Change(Course(time, position, self._ruler.speed(self._rate, position) if course.rolls else 0.0))
+        position = self._ruler.position(tick)
+        return Change(Motion(time, position, self._ruler.speed(self._rate, position) if motion.is_rolling else 0.0))

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.ruler import Domain, Ruler
-from cmt_bridge.player.sequencer import CUT, HALT, Entry, Event, Program, Sequencer, prepare
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.sequencer import FLUSH, STOP, Entry, Event, Program, Sequencer, prepare
+from cmt_bridge.player.timebase import Domain, Timebase
 
 RATE = 48_000
 STEADY = TempoMap.constant(120)  # a tick lasts 6000 frames, a bar 96 000
@@ -26,25 +26,25 @@ def sequencer(
     programs: Sequence[Program] = (),
 ) -> Sequencer:
     """Give a sequencer that has these bars."""
-    found = Sequencer(Ruler(domain, tempo_map), chase=chase, programs=programs)
+    found = Sequencer(Timebase(domain, tempo_map), chase=chase, programs=programs)
     for number, notes in enumerate(bars):
         feed(found, number, notes)
     return found
 
 
 def feed(sequencer: Sequencer, bar: int, notes: Sequence[Entry]) -> None:
-    sequencer.feed(prepare(sequencer.ruler, bar, notes))
+    sequencer.feed(prepare(sequencer.timebase, bar, notes))
 
 
 def roll(sequencer: Sequencer, tick: int = 0, time: int = 0, *, rate: int = RATE) -> None:
     """Let it roll from a tick at its own speed."""
-    position = sequencer.ruler.of(tick)
-    sequencer.change(Change(Course(time, position, sequencer.ruler.speed(rate, position))))
+    position = sequencer.timebase.position(tick)
+    sequencer.change(Change(Motion(time, position, sequencer.timebase.speed(rate, position))))
 
 
 def stand(sequencer: Sequencer, time: int) -> None:
     """Let it stand where it is."""
-    sequencer.change(Change(Course(time, sequencer.course.position_at(time))))
+    sequencer.change(Change(Motion(time, sequencer.motion.position_at(time))))
 
 
 def periods(start: int, until: int, lengths: Sequence[int] = (256,), seed: int = 0) -> Iterator[int]:
@@ -81,7 +81,7 @@ def hold(events: Iterable[Event], sounding: set[tuple[int, int]] | None = None) 
     sounding = set() if sounding is None else sounding
     last = None
     for time, data in events:
-        if data in (CUT, HALT):
+        if data in (FLUSH, STOP):
             sounding.clear()
         elif data[0] & 0xF0 == 0x90:
             key = data[0] & 15, data[1]

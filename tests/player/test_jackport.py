@@ -136,11 +136,11 @@ def test_following_jacks_transport_each_note_is_at_its_frame(jack: Server) -> No
     wanted = {(tick * TICK, channel, pitch) for _, notes in bars for tick, _, channel, pitch, _ in notes}
     right = wrong = 0
     for each in (each for each in heard if each.is_on):
-        course = [course for course in ear.courses if course.frame <= each.frame][-1]
-        assert course.rolls
-        at = course.at + each.frame - course.frame
+        motion = [motion for motion in ear.motions if motion.frame <= each.frame][-1]
+        assert motion.rolls
+        at = motion.at + each.frame - motion.frame
         right += (at, *each.key) in wanted
-        wrong += (at, *each.key) not in wanted and at != course.at  # those at it are chased
+        wrong += (at, *each.key) not in wanted and at != motion.at  # those at it are chased
     assert right > 40
     assert wrong <= (right // 10 if ear.xruns else 0)
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
 from cmt_bridge.player.midiport import SEQUENCER, MidiPort, lacking
 from cmt_bridge.player.order import Order
 from tests.jack import Server, hanging, recorder
@@ -124,8 +124,8 @@ def test_without_an_alsa_sequencer_it_is_said_how_to_load_it() -> None:
 
 def test_what_the_system_does_not_have_is_told() -> None:
     with pytest.raises(UsageError, match="alsa, coremidi, windows, jack"):
-        MidiPort(Order(api="oss"), Ledger(), lambda _: None)
+        MidiPort(Order(api="oss"), ActiveNotes(), lambda _: None)
     foreign = "windows" if sys.platform != "win32" else "coremidi"
     assert "does not speak" in lacking(foreign)
     with pytest.raises(MissingError, match="does not speak"):
-        MidiPort(Order(api=foreign), Ledger(), lambda _: None)
+        MidiPort(Order(api=foreign), ActiveNotes(), lambda _: None)

@@ -13,12 +13,12 @@ import pytest
 
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import MissingError, UsageError
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead import leader
 from cmt_bridge.player.listener import JackListener, SystemListener
 from cmt_bridge.player.monitor import Monitor, describe
+from cmt_bridge.player.motion import Change, Motion
 from cmt_bridge.player.order import Picture
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 from tests.jack import PATIENCE, Server, server
 from tests.player.clockwork import RATE, STEADY
 from tests.player.stage import dense, stage
@@ -28,15 +28,15 @@ COMMAND = [sys.executable, "-m", "cmt_bridge", "monitor"]
 
 
 def led(kind: str, seconds: int, tempo_map: TempoMap = STEADY) -> list[tuple[int, bytes]]:
-    found = leader(kind, rate=RATE, ruler=Ruler("time", tempo_map), start="01:00:00:00", picture=Picture((25, 1)))
-    found.change(Change(Course(1000, 0, SPEED)), "start")
+    found = leader(kind, rate=RATE, timebase=Timebase("time", tempo_map), start="01:00:00:00", picture=Picture((25, 1)))
+    found.change(Change(Motion(1000, 0, SPEED)), "start")
     return found.render(seconds * RATE)
 
 
 def hear(told: list[tuple[int, bytes]]) -> tuple[Monitor, int]:
     found = Monitor(RATE)
     for at, data in told:
-        found.hear(data, at)
+        found.receive(data, at)
     return found, told[-1][0]
 
 
@@ -111,8 +111,8 @@ def test_notes_are_counted_by_channel_and_those_that_hang_are_named() -> None:
     assert report["channels"][0]["program"] == 25
     assert [(each["channel"], each["pitch"]) for each in report["hanging"]] == [(1, 60), (10, 36)]
     assert list(found.hanging(300 + RATE, 2.0)) == []
-    found.hear(bytes((0x90, 60, 0)), 400)
-    found.hear(bytes((0xB9, 120, 0)), 400)
+    found.receive(bytes((0x90, 60, 0)), 400)
+    found.receive(bytes((0xB9, 120, 0)), 400)
     assert found.to_json(500)["hanging"] == []
 
 
@@ -122,7 +122,7 @@ def test_whatever_comes_is_named_and_nothing_stops_it() -> None:
     for at in range(3000):
         data = bytes(dice.randrange(256) for _ in range(dice.randint(0, 12)))
         assert describe(data)
-        found.hear(data, at)
+        found.receive(data, at)
     assert json.dumps(found.to_json(3000))
     assert found.lines(3000)
     assert found.bent
@@ -224,7 +224,7 @@ def test_the_system_s_own_way_of_listening_hears_it_too(jack: Server, monkeypatc
             until = time.monotonic() + PATIENCE
             while found.clock.pulses < 48 and time.monotonic() < until:
                 for at, data in listener.take():
-                    found.hear(data, at)
+                    found.receive(data, at)
                 time.sleep(0.02)
             assert found.clock.tempo == pytest.approx(120, rel=0.05)
             assert found.clock.place

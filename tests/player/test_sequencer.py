@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.ruler import NANOSECONDS
-from cmt_bridge.player.sequencer import CUT, HALT, Event, Note, Program, prepare
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.sequencer import FLUSH, STOP, Event, Note, Program, prepare
+from cmt_bridge.player.timebase import NANOSECONDS
 from tests.player.clockwork import (
     BAR,
     BENT,
@@ -80,7 +80,7 @@ def test_where_a_frame_is_followed_every_note_is_on_its_own_frame(place: int) ->
     bars = [[(tick, 1, 0, 60, 80) for tick in range(bar * 16, bar * 16 + 16)] for bar in range(20)]
     played = sequencer(bars, tempo_map=BENT, chase=False)
     played.end(20)
-    played.change(Change(Course(start, place * NANOSECONDS / rate, NANOSECONDS / rate)))
+    played.change(Change(Motion(start, place * NANOSECONDS / rate, NANOSECONDS / rate)))
     times = [time for time, *_ in ons(play(played, start, start + 10 * rate))]
     due = [frame(BENT, tick, rate, start - place) for tick in range(320)]
     assert times == [time for time in due if start <= time < start + 10 * rate]
@@ -89,7 +89,7 @@ def test_where_a_frame_is_followed_every_note_is_on_its_own_frame(place: int) ->
 def test_a_note_on_the_very_frame_where_the_music_is_entered_is_played_once_and_in_time() -> None:
     for tick in range(160):
         played = sequencer([[(t, 1, 9, 60, 80) for t in range(b * 16, b * 16 + 16)] for b in range(11)], tempo_map=BENT)
-        played.change(Change(Course(77, frame(BENT, tick) * NANOSECONDS / RATE, NANOSECONDS / RATE)))
+        played.change(Change(Motion(77, frame(BENT, tick) * NANOSECONDS / RATE, NANOSECONDS / RATE)))
         times = [time for time, *_ in ons(played.render(77 + RATE // 8))]
         assert times[0] == 77
         assert len(times) == len(set(times))
@@ -151,12 +151,12 @@ def test_what_midi_cannot_say_is_left_out() -> None:
         (17, 1, 0, 60, 80),
         (3, 1, 0, 60, 200),
     ]
-    bar = prepare(sequencer().ruler, 0, notes)
+    bar = prepare(sequencer().timebase, 0, notes)
     assert bar.notes == ((0, 1, 0, 60, 1), (3, 1, 0, 60, 127))
 
 
 def test_of_notes_that_begin_together_on_a_pitch_the_longest_stays() -> None:
-    bar = prepare(sequencer().ruler, 0, [(0, 2, 0, 60, 80), (0, 9, 0, 60, 81), (0, 4, 0, 60, 82)])
+    bar = prepare(sequencer().timebase, 0, [(0, 2, 0, 60, 80), (0, 9, 0, 60, 81), (0, 4, 0, 60, 82)])
     assert bar.notes == ((0, 9, 0, 60, 81),)
 
 
@@ -250,7 +250,7 @@ def test_after_the_last_bar_is_silence_and_no_underrun() -> None:
 
 def test_what_stands_misses_nothing() -> None:
     played = sequencer()
-    played.change(Change(Course(0, played.ruler.of(40))))
+    played.change(Change(Motion(0, played.timebase.position(40))))
     assert not ons(play(played, 0, BAR))
     assert not played.underruns
 
@@ -271,7 +271,7 @@ def test_a_stop_ends_all_and_nothing_comes_after_it() -> None:
     events = play(played, 0, BAR + 17)
     stand(played, BAR + 17)
     events += played.render(BAR + 5000)
-    assert events[-1] == (BAR + 17, HALT)
+    assert events[-1] == (BAR + 17, STOP)
     assert not hold(events)
     assert not play(played, BAR + 5000, 3 * BAR)
 
@@ -279,7 +279,7 @@ def test_a_stop_ends_all_and_nothing_comes_after_it() -> None:
 def test_programs_go_out_before_the_first_note() -> None:
     played = sequencer([one(0, 60)], programs=[Program(0, 5), Program(9, 0)])
     roll(played)
-    assert played.render(1) == [(0, CUT), (0, b"\xc0\x05"), (0, b"\xc9\x00"), (0, b"\x90\x3c\x50")]
+    assert played.render(1) == [(0, FLUSH), (0, b"\xc0\x05"), (0, b"\xc9\x00"), (0, b"\x90\x3c\x50")]
 
 
 @pytest.mark.parametrize("chase", [True, False])
@@ -303,26 +303,26 @@ def test_a_locate_while_it_rolls_takes_back_what_was_looked_at_ahead() -> None:
     played = sequencer([one(bar, 60 + bar) for bar in range(4)])
     roll(played)
     played.render(2 * BAR)
-    played.change(Change(Course(TICK, played.ruler.of(48), played.course.speed)))
+    played.change(Change(Motion(TICK, played.timebase.position(48), played.motion.speed)))
     events = played.render(2 * TICK)
-    assert events == [(TICK, CUT), (TICK, b"\x90\x3f\x50")]
+    assert events == [(TICK, FLUSH), (TICK, b"\x90\x3f\x50")]
 
 
 def test_a_change_to_come_waits_and_may_be_overtaken() -> None:
     played = sequencer([one(0, 60), one(1, 61)])
     roll(played, time=1000)
     assert played.render(500) == []
-    played.change(Change(Course(600, played.ruler.of(16), played.course.speed)))
+    played.change(Change(Motion(600, played.timebase.position(16), played.motion.speed)))
     assert ons(play(played, 500, BAR)) == [(600, 0, 61)]
 
 
 def test_to_roll_is_an_entry_whatever_is_said() -> None:
     played = sequencer([one(0, 60, duration=12)])
-    speed = played.ruler.speed(RATE)
-    played.change(Change(Course(0, played.ruler.of(4), speed), jump=False))
+    speed = played.timebase.speed(RATE)
+    played.change(Change(Motion(0, played.timebase.position(4), speed), jump=False))
     assert ons(played.render(1)) == [(0, 0, 60)]
-    played.change(Change(Course(TICK, played.ruler.of(5)), jump=False))
-    assert played.render(2 * TICK) == [(TICK, HALT)]
+    played.change(Change(Motion(TICK, played.timebase.position(5)), jump=False))
+    assert played.render(2 * TICK) == [(TICK, STOP)]
 
 
 # Corrections
@@ -338,7 +338,7 @@ def rolling_beats() -> tuple:
 def test_a_position_slightly_back_repeats_nothing() -> None:
     played, events = rolling_beats()
     now = 10 * TICK + 100
-    played.change(Change(Course(now, 9.5, played.course.speed), jump=False))
+    played.change(Change(Motion(now, 9.5, played.motion.speed), jump=False))
     events += play(played, now, BAR)
     assert [pitch for *_, pitch in ons(events)] == [60 + tick for tick in range(16)][: len(ons(events))]
     assert ons(events)[11] == (now + round(1.5 * TICK), 0, 71)
@@ -348,7 +348,7 @@ def test_a_position_slightly_back_repeats_nothing() -> None:
 def test_what_a_correction_passes_is_played_at_once() -> None:
     played, events = rolling_beats()
     now = 10 * TICK + 100
-    played.change(Change(Course(now, 11.1, played.course.speed), jump=False))
+    played.change(Change(Motion(now, 11.1, played.motion.speed), jump=False))
     events += play(played, now, BAR)
     assert (now, 0, 71) in ons(events)
     hold(events)
@@ -357,7 +357,7 @@ def test_what_a_correction_passes_is_played_at_once() -> None:
 def test_what_a_correction_passes_by_much_is_left_out() -> None:
     played, events = rolling_beats()
     now = 10 * TICK + 100
-    played.change(Change(Course(now, 15.5, played.course.speed), jump=False))
+    played.change(Change(Motion(now, 15.5, played.motion.speed), jump=False))
     events += play(played, now, BAR)
     assert [pitch for *_, pitch in ons(events)] == [60 + tick % 16 for tick in (*range(11), *range(16, 22))]
     assert played.passed == 5
@@ -368,16 +368,16 @@ def test_what_a_correction_passes_by_much_is_left_out() -> None:
 def test_a_correction_by_bars_is_a_jump() -> None:
     played, _ = rolling_beats()
     now = 10 * TICK + 100
-    played.change(Change(Course(now, 64.0, played.course.speed), jump=False))
-    assert played.render(now + 10) == [(now, CUT), (now, b"\x90\x3c\x50")]
+    played.change(Change(Motion(now, 64.0, played.motion.speed), jump=False))
+    assert played.render(now + 10) == [(now, FLUSH), (now, b"\x90\x3c\x50")]
     assert played.passed == 0
 
 
 def test_beats_pass_as_fast_as_they_are_told() -> None:
     played, _ = rolling_beats()
     now = 10 * TICK + 100
-    there = played.course.position_at(now)
-    played.change(Change(Course(now, there, played.course.speed / 2), jump=False))
+    there = played.motion.position_at(now)
+    played.change(Change(Motion(now, there, played.motion.speed / 2), jump=False))
     assert ons(play(played, now, now + 4 * TICK))[:2] == [
         (round(now + (tick - there) * 2 * TICK), 0, 60 + tick) for tick in (11, 12)
     ]
@@ -387,9 +387,9 @@ def test_a_flush_ends_what_sounds_and_the_music_goes_on() -> None:
     played = sequencer([[(0, 12, 0, 60, 80), (4, 2, 0, 64, 80)]])
     roll(played)
     play(played, 0, TICK)
-    played.change(Change(Course(TICK, played.ruler.of(1), played.course.speed), False, True))
+    played.change(Change(Motion(TICK, played.timebase.position(1), played.motion.speed), False, True))
     events = play(played, TICK, BAR)
-    assert events[0] == (TICK, CUT)
+    assert events[0] == (TICK, FLUSH)
     assert ons(events) == [(4 * TICK, 0, 64)]
     assert offs(events) == [(6 * TICK, 0, 64)]
 
@@ -425,9 +425,9 @@ def test_notes_that_sound_over_the_end_of_a_loop_are_ended_there() -> None:
         (3 * BAR + 8 * TICK, 0, 61),
         (4 * BAR, 0, 60),
     ]
-    assert [time for time, data in events if data == CUT] == [0, 2 * BAR, 4 * BAR]
-    assert [wrap.course.time for wrap in played.wraps] == [2 * BAR, 4 * BAR]
-    assert {wrap.course.position for wrap in played.wraps} == {0}
+    assert [time for time, data in events if data == FLUSH] == [0, 2 * BAR, 4 * BAR]
+    assert [wrap.motion.time for wrap in played.wraps] == [2 * BAR, 4 * BAR]
+    assert {wrap.motion.position for wrap in played.wraps} == {0}
 
 
 def test_a_loop_that_is_left_goes_on() -> None:
@@ -463,7 +463,7 @@ def test_after_a_pause_of_the_device_the_music_goes_on_where_it_would_be() -> No
     away = 10_000 * 2 * BAR + BAR + 8 * TICK
     played.skip(away)
     events = play(played, away, away + BAR)
-    assert events[:2] == [(away, CUT), (away, b"\x90\x3d\x50")]
+    assert events[:2] == [(away, FLUSH), (away, b"\x90\x3d\x50")]
     assert ons(events)[1:] == [(away + 8 * TICK, 0, 60)]
     assert not played.underruns
 
@@ -523,8 +523,8 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(domain: str, deeds: S
     played = sequencer(dense(6), tempo_map=BENT, domain=domain)  # type: ignore[arg-type]
     now, sounding = 0, set()
     for deed, a, b in [*deeds, ("stop", 0, 0)]:
-        ruler, course = played.ruler, played.course_at(now)
-        position = course.position_at(now)
+        timebase, motion = played.timebase, played.motion_at(now)
+        position = motion.position_at(now)
         if deed == "wait":
             now += b * 20
         elif deed == "feed":
@@ -532,12 +532,12 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(domain: str, deeds: S
         elif deed == "locate":
             roll(played, a - 8, now)
         elif deed == "stop":
-            played.change(Change(Course(now, position)))
+            played.change(Change(Motion(now, position)))
         elif deed == "play":
-            played.change(Change(Course(now, position, ruler.speed(RATE, position))))
+            played.change(Change(Motion(now, position, timebase.speed(RATE, position))))
         elif deed == "nudge":
-            shift = (b - 1000) / 1000 * ruler.speed(RATE, position) * 4000
-            played.change(Change(Course(now, position + shift, course.speed * (1 + (a - 64) / 200)), jump=False))
+            shift = (b - 1000) / 1000 * timebase.speed(RATE, position) * 4000
+            played.change(Change(Motion(now, position + shift, motion.speed * (1 + (a - 64) / 200)), jump=False))
         elif deed == "loop":
             played.loop((a % 5, a % 5 + 1 + b % 4))
         elif deed == "no loop":
@@ -545,11 +545,11 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(domain: str, deeds: S
         elif deed == "end":
             played.end(a % 12 if b % 2 else None)
         elif deed == "flush":
-            played.change(Change(Course(now, position, course.speed), jump=False, flush=True))
+            played.change(Change(Motion(now, position, motion.speed), jump=False, flush=True))
         batch: list = []
         now += 1
         for event in played.render(now + ahead):
-            if event[1] in (CUT, HALT):
+            if event[1] in (FLUSH, STOP):
                 hold(batch, sounding)
                 batch = []
             batch.append(event)
@@ -570,9 +570,9 @@ def test_under_small_corrections_every_note_is_played_once(deeds: Sequence[tuple
     now, events = 0, []
     for wait, shift in deeds:
         now += wait
-        course = played.course
+        motion = played.motion
         events += played.render(now)
-        played.change(Change(Course(now, course.position_at(now) + shift / TICK, course.speed), jump=False))
+        played.change(Change(Motion(now, motion.position_at(now) + shift / TICK, motion.speed), jump=False))
     events += played.render(now + 14 * BAR)
     wanted = {(tick, channel, pitch) for notes in bars for tick, _, channel, pitch, _ in notes}
     assert sorted((channel, pitch) for _, channel, pitch in ons(events)) == sorted(each[1:] for each in wanted)
@@ -589,7 +589,7 @@ def message(tick: float, data: str) -> list[object]:
 
 def said(events: Sequence[Event]) -> list[tuple[int, str]]:
     """Give time and hex of each message that is no note and ends none."""
-    return [(time, data.hex()) for time, data in events if data not in (CUT, HALT) and data[0] & 0xE0 != 0x80]
+    return [(time, data.hex()) for time, data in events if data not in (FLUSH, STOP) and data[0] & 0xE0 != 0x80]
 
 
 def test_each_message_comes_at_its_time_between_the_ticks_too_and_in_its_order() -> None:
@@ -670,7 +670,7 @@ def test_a_correction_of_the_course_leaves_out_notes_and_no_message() -> None:
     played = sequencer([[message(tick, f"b0{tick:02x}01") for tick in range(16)]])
     roll(played)
     events = play(played, 0, TICK)
-    position = played.course.position_at(TICK)
-    played.change(Change(Course(TICK, position + 8 * played.ruler.of(1), played.course.speed), jump=False))
+    position = played.motion.position_at(TICK)
+    played.change(Change(Motion(TICK, position + 8 * played.timebase.position(1), played.motion.speed), jump=False))
     events += play(played, TICK, BAR)
     assert [data for _, data in said(events)] == [f"b0{tick:02x}01" for tick in range(16)]

@@ -45,7 +45,7 @@ class Verdict:
 
 
 def is_off(pace: Pace, time: float, *, early: bool) -> bool:
-    """Tell whether a clock comes so late, or with `early` so early, that it is not the next one on the line."""
+    """Return whether a clock comes so late, or with `early` so early, that it is not the next one on the line."""
     if pace.count < KNOWN:
         return False
     off = (time - pace.meant) / pace.interval - 1.0
@@ -69,7 +69,7 @@ class Arrears:
         self._made_up = False  # whether any clock came sooner after another than by the pace
 
     def due(self, time: float) -> float:
-        """Give the number, fractions and all, of the clock that is due at a time if the old pace holds."""
+        """Return the number, fractions and all, of the clock that is due at a time if the old pace holds."""
         return self._number + (time - self._meant) / self._interval
 
     def add(self, time: float) -> None:
@@ -83,12 +83,14 @@ class Arrears:
         self._made_up |= gap < (1 - WHOLE) * self._interval
 
     def fits(self, number: int) -> bool:
-        """Tell whether the last clock, of such a number, can lie on the line: it is made up, or whole clocks short."""
+        """Return whether the last clock, of such a number, can lie on the line: it is made up, or whole clocks
+        short.
+        """
         owed = self.due(self._times[-1]) - number
         return abs(owed) < MADE_UP or self._is_whole(owed)
 
     def judge(self, number: int) -> Verdict | None:
-        """Say what became of it when the last clock, of such a number, has come; None while that is open."""
+        """Return what became of it when the last clock, of such a number, has come; None while that is open."""
         owed = self.due(self._times[-1]) - number
         if self._on_pace >= STEADY:
             if abs(owed) < MADE_UP:
@@ -119,7 +121,7 @@ class Arrears:
         pace.carry([*line, *times[1:]])
 
     def _is_whole(self, owed: float) -> bool:
-        """Tell whether so many clocks are a whole number, where the line is known well enough to say so."""
+        """Return whether so many clocks are a whole number, where the line is known well enough to say so."""
         interval = self._interval
         if self._through < PROVEN or abs(remainder(interval, PERIOD)) < max(1.0, self._off):
             return False

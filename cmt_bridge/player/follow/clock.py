@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.arrears import Arrears, is_off
 from cmt_bridge.player.follow.pace import Pace
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import Timebase
 
 __all__ = ["CLOCKS_PER_SIXTEENTH", "ClockFollower"]
 
@@ -31,16 +31,16 @@ LEAP: Final = 1.0  # sixteenths from which on a position that is put right is an
 
 
 class ClockFollower:
-    """Turn MIDI clock into a course by beats.
+    """Turn MIDI clock into a motion by beats.
 
     Positions are sixteenths. `unit` is how many clocks a step of the song position stands for: 6, as the standard says,
     or 1 with a host that counts it in clocks. Before a tempo is known it is the score's own.
     """
 
-    def __init__(self, ruler: Ruler, rate: int, *, unit: int = CLOCKS_PER_SIXTEENTH) -> None:
+    def __init__(self, timebase: Timebase, rate: int, *, unit: int = CLOCKS_PER_SIXTEENTH) -> None:
         self._rate = rate
         self._unit = unit
-        self._pace = Pace(rate, rate * SECONDS_PER_MINUTE / (ruler.tempo_map.bpm_at(0) * CLOCKS_PER_QUARTER))
+        self._pace = Pace(rate, rate * SECONDS_PER_MINUTE / (timebase.tempo_map.bpm_at(0) * CLOCKS_PER_QUARTER))
         self._number = 0  # of the last clock, since the beginning of the song
         self._next: int | None = None  # number of the next one, where that is not the one after the last
         self._last: int | None = None  # device time of the last clock
@@ -50,7 +50,7 @@ class ClockFollower:
         self._rolling = False
         self._lost = False
 
-    def hear(self, data: bytes, time: int) -> list[Change]:
+    def receive(self, data: bytes, time: int) -> list[Change]:
         """Take in a MIDI message."""
         status = data[0] if data else 0
         if status == CLOCK:
@@ -63,7 +63,7 @@ class ClockFollower:
             return self._stop(time)
         if status == SONG_POSITION and len(data) == 3:
             self._next = (data[1] & 0x7F | (data[2] & 0x7F) << 7) * self._unit
-            return [] if self._rolling else [Change(Course(time, self._next / CLOCKS_PER_SIXTEENTH))]
+            return [] if self._rolling else [Change(Motion(time, self._next / CLOCKS_PER_SIXTEENTH))]
         if status & 0xF0 == CONTROLLER and len(data) == 3 and data[1] in FLUSHES:
             return [Change(self._course(time), jump=False, flush=True)]
         return []
@@ -72,7 +72,7 @@ class ClockFollower:
         """Pass over JACK's transport."""
         return []
 
-    def look(self, time: int) -> list[Change]:
+    def poll(self, time: int) -> list[Change]:
         """Notice that clocks do not come any more."""
         if not self._rolling or self._lost or self._last is None or self._next is not None:
             return []
@@ -81,11 +81,11 @@ class ClockFollower:
         self._lost = True
         if self._arrears is None:
             self._arrears = Arrears(self._pace, self._number, self._counted)
-        return [Change(Course(time, self._number / CLOCKS_PER_SIXTEENTH), note="lost")]
+        return [Change(Motion(time, self._number / CLOCKS_PER_SIXTEENTH), note="lost")]
 
     @property
     def state(self) -> dict[str, Any]:
-        """Tell whether it rolls, its tempo in BPM and its jitter in ms."""
+        """Return whether it rolls, its tempo in BPM and its jitter in ms."""
         return {
             "rolling": self._rolling and not self._lost,
             "lost": self._lost,
@@ -110,7 +110,7 @@ class ClockFollower:
         )  # Continue goes on with the one that did not come
         position = self._number if not waited else number
         self._next = number
-        return [Change(Course(time, position / CLOCKS_PER_SIXTEENTH))]
+        return [Change(Motion(time, position / CLOCKS_PER_SIXTEENTH))]
 
     def _clock(self, time: int) -> list[Change]:
         if not self._rolling:
@@ -143,8 +143,8 @@ class ClockFollower:
             if found and not arrears.fits(self._number):
                 return []
             self._lost = False  # what rolls goes on as it was
-            course = Course(time, before, 1.0 / (CLOCKS_PER_SIXTEENTH * self._pace.interval))
-            return [Change(course, jump=found, note="found" if found else "")]
+            motion = Motion(time, before, 1.0 / (CLOCKS_PER_SIXTEENTH * self._pace.interval))
+            return [Change(motion, jump=found, note="found" if found else "")]
         self._counted += verdict.number - self._number
         self._number = verdict.number
         arrears.settle(self._pace, verdict)
@@ -152,8 +152,8 @@ class ClockFollower:
         if self._lost:
             self._lost = False
             return [Change(self._course(time), note="found")]
-        course = self._course(time)
-        return [Change(course, jump=abs(course.position - before) >= LEAP)]
+        motion = self._course(time)
+        return [Change(motion, jump=abs(motion.position - before) >= LEAP)]
 
     def _begin_pace(self, time: int) -> None:
         self._pace.begin(time)
@@ -170,10 +170,10 @@ class ClockFollower:
         """Device time after which clocks do not come any more."""
         return max(LOST * self._pace.interval, LEAST_LOST * self._rate)
 
-    def _course(self, time: int) -> Course:
-        """Give the course as it is meant at a device time."""
+    def _course(self, time: int) -> Motion:
+        """Return the motion as it is meant at a device time."""
         speed = 1.0 / (CLOCKS_PER_SIXTEENTH * self._pace.interval)
         position = self._number / CLOCKS_PER_SIXTEENTH
         if not self._rolling or self._lost:
-            return Course(time, position)
-        return Course(time, position + (time - self._pace.meant) * speed, speed)
+            return Motion(time, position)
+        return Motion(time, position + (time - self._pace.meant) * speed, speed)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_QUARTER
-from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.ruler import NANOSECONDS, Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import NANOSECONDS, Timebase
 
 __all__ = ["TransportFollower"]
 
 SECONDS_PER_MINUTE = 60
 LATE: Final = 0.030  # s, by which the transport may fall behind frame time where JACK itself was late
-SLIP: Final = 0.02  # sixteenths by which a position by beats may differ from where the course leads
+SLIP: Final = 0.02  # sixteenths by which a position by beats may differ from where the motion leads
 
 
 class TransportFollower:
@@ -21,22 +21,22 @@ class TransportFollower:
     A bar has four quarters, as in the score: another metre of the session counts in quarters from its beginning.
     """
 
-    def __init__(self, ruler: Ruler, rate: int, *, by_bars: bool = False) -> None:
-        self._ruler = ruler
+    def __init__(self, timebase: Timebase, rate: int, *, by_bars: bool = False) -> None:
+        self._ruler = timebase
         self._rate = rate
         self._by_bars = by_bars
-        self._course = Course(0, 0.0)
+        self._course = Motion(0, 0.0)
         self._frame = 0
         self._time: int | None = None
         self._rolling = False
         self._stated = not by_bars
         self._tempo = 0.0
 
-    def hear(self, data: bytes, time: int) -> list[Change]:  # noqa: ARG002
+    def receive(self, data: bytes, time: int) -> list[Change]:  # noqa: ARG002
         """Pass over what is no transport."""
         return []
 
-    def look(self, time: int) -> list[Change]:  # noqa: ARG002
+    def poll(self, time: int) -> list[Change]:  # noqa: ARG002
         """Miss nothing: each cycle says it all."""
         return []
 
@@ -57,25 +57,25 @@ class TransportFollower:
             if not moved:
                 return []
             speed = NANOSECONDS / self._rate if rolling else 0.0
-            self._course = Course(time, frame * NANOSECONDS / self._rate, speed)
+            self._course = Motion(time, frame * NANOSECONDS / self._rate, speed)
             return [Change(self._course, jump=not slipped)]
         position, self._tempo = self._bars(bbt) if self._stated else (self._course.position_at(time), self._tempo)
         speed = self._tempo * TICKS_PER_QUARTER / SECONDS_PER_MINUTE / self._rate if rolling else 0.0
         slip = abs(position - self._course.position_at(time))
         if not moved and slip < SLIP and abs(speed - self._course.speed) <= 1e-12:
             return []
-        self._course = Course(time, position, speed)
+        self._course = Motion(time, position, speed)
         return [Change(self._course, jump=(moved and not slipped) or slip >= TICKS_PER_QUARTER)]
 
     @staticmethod
     def _bars(bbt: Any) -> tuple[float, float]:
-        """Give sixteenths since the first bar, and quarters a minute."""
+        """Return sixteenths since the first bar, and quarters a minute."""
         bar, beat, tick, ticks_per_beat, beats_per_bar, tempo = bbt
         beats = (bar - 1) * (beats_per_bar or BEATS_PER_BAR) + beat - 1 + tick / (ticks_per_beat or 1.0)
         return beats * TICKS_PER_QUARTER, tempo
 
     @property
     def state(self) -> dict[str, Any]:
-        """Tell whether it rolls, and its tempo where it is known."""
+        """Return whether it rolls, and its tempo where it is known."""
         found: dict[str, Any] = {"rolling": self._rolling, "there": self._stated}
         return {**found, "tempo": round(self._tempo, 3)} if self._tempo else found

@@ -9,33 +9,33 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cmt_bridge.core.tempo import TICKS_PER_QUARTER
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.linkclock import QUANTUM, LinkClock, join
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import Timebase
 
 __all__ = ["LinkFollower"]
 
 SECONDS_PER_MINUTE: Final = 60
 LOOKS: Final = 50  # a second
-SLIP: Final = 0.01  # sixteenths by which the session may be elsewhere than the course leads
+SLIP: Final = 0.01  # sixteenths by which the session may be elsewhere than the motion leads
 LEAP: Final = 1.0  # and by which it is another place
 
 
 class LinkFollower:
-    """Turn a Link session into a course by beats. Raises `MissingError` where the package is not installed."""
+    """Turn a Link session into a motion by beats. Raises `MissingError` where the package is not installed."""
 
-    def __init__(self, ruler: Ruler, rate: int) -> None:
-        self._session = join(ruler.tempo_map.bpm_at(0))
+    def __init__(self, timebase: Timebase, rate: int) -> None:
+        self._session = join(timebase.tempo_map.bpm_at(0))
         self._clock = LinkClock(self._session, rate)
         self._rate = rate
         self._every = rate // LOOKS
         self._looked = -self._every
         self._plays = False
         self._origin = 0.0  # the session's beat at which the first bar begins
-        self._course = Course(0, 0.0)
-        self._tempo = ruler.tempo_map.bpm_at(0)
+        self._course = Motion(0, 0.0)
+        self._tempo = timebase.tempo_map.bpm_at(0)
 
-    def hear(self, data: bytes, time: int) -> list[Change]:  # noqa: ARG002
+    def receive(self, data: bytes, time: int) -> list[Change]:  # noqa: ARG002
         """Pass over MIDI."""
         return []
 
@@ -43,7 +43,7 @@ class LinkFollower:
         """Pass over JACK's transport."""
         return []
 
-    def look(self, time: int) -> list[Change]:
+    def poll(self, time: int) -> list[Change]:
         """Ask the session, some times a second."""
         self._clock.note(time)
         if time - self._looked < self._every:
@@ -56,7 +56,7 @@ class LinkFollower:
             played, self._plays = self._plays, False
             if not played:
                 return []
-            self._course = Course(time, max(0.0, self._course.position_at(time)))
+            self._course = Motion(time, max(0.0, self._course.position_at(time)))
             return [Change(self._course)]
         if not self._plays:
             self._plays = True
@@ -71,12 +71,12 @@ class LinkFollower:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Tell whether it plays, its tempo and how many others are in the session."""
+        """Return whether it plays, its tempo and how many others are in the session."""
         return {"rolling": self._plays, "tempo": round(self._tempo, 3), "peers": self._session.numPeers()}
 
     def _speed(self) -> float:
         return self._tempo * TICKS_PER_QUARTER / SECONDS_PER_MINUTE / self._rate
 
     def _follow(self, time: int, beat: float, *, jump: bool) -> Change:
-        self._course = Course(time, (beat - self._origin) * TICKS_PER_QUARTER, self._speed())
+        self._course = Motion(time, (beat - self._origin) * TICKS_PER_QUARTER, self._speed())
         return Change(self._course, jump=jump)

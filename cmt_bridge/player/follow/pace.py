@@ -25,7 +25,7 @@ SHORTEST, LONGEST = 0.004, 0.170  # s
 
 
 def _weights(count: int) -> tuple[list[float], list[float], float, float]:
-    """Give what makes the end and the slope of a line of so many clocks, and their deviations for a clock's of 1."""
+    """Return what makes the end and the slope of a line of so many clocks, and their deviations for a clock's of 1."""
     middle = (count - 1) / 2
     spread = count * (count * count - 1) / 12
     slope = [(number - middle) / spread for number in range(count)]

@@ -12,10 +12,10 @@ from math import ceil
 from typing import Any, Final
 
 from cmt_bridge.core.timecode import Rate, Timecode, counting_of, read_label
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.pace import Pace
+from cmt_bridge.player.motion import Change, Motion
 from cmt_bridge.player.order import NOTHING, Picture
-from cmt_bridge.player.ruler import NANOSECONDS
+from cmt_bridge.player.timebase import NANOSECONDS
 from cmt_bridge.player.timecode import PAIR, PIECES, QUARTERS, RATES, code_of, quarter_frame, rate_of
 
 __all__ = ["TimecodeFollower"]
@@ -42,7 +42,7 @@ MINUTE: Final = 60  # seconds
 
 
 class TimecodeFollower:
-    """Turn MTC into a course by time; positions are nanoseconds since the first bar.
+    """Turn MTC into a motion by time; positions are nanoseconds since the first bar.
 
     `start` is the timecode of the first bar; where it is empty, that is the one that the picture gives itself if what
     is heard lies in the picture, or in the minute before; else the whole hour before what is heard, or the next one
@@ -69,7 +69,7 @@ class TimecodeFollower:
         self._believed: int | None = None  # in quarter frames, what a full frame has told before the first piece
         self._sure = False  # whether eight have said so
         self._last: int | None = None
-        self._course = Course(0, 0.0)
+        self._course = Motion(0, 0.0)
         self._rolling = False
         self._heard = False
         self._pace = Pace(rate, self._interval, sure=True)
@@ -77,7 +77,7 @@ class TimecodeFollower:
         self._settled = 0.0  # when the quarter frame was meant from which on the speed is measured
         self._jitter = 0.0
 
-    def hear(self, data: bytes, time: int) -> list[Change]:
+    def receive(self, data: bytes, time: int) -> list[Change]:
         """Take in a MIDI message."""
         if len(data) == 2 and data[0] == QUARTER_FRAME and data[1] < 0x80:
             return self._quarter(data[1] >> 4, data[1] & 0x0F, time)
@@ -89,7 +89,7 @@ class TimecodeFollower:
         """Pass over JACK's transport."""
         return []
 
-    def look(self, time: int) -> list[Change]:
+    def poll(self, time: int) -> list[Change]:
         """Notice that quarter frames do not come any more."""
         if not self._rolling or self._last is None:
             return []
@@ -99,11 +99,11 @@ class TimecodeFollower:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Tell whether it rolls, its rate, the label, and its jitter in ms."""
+        """Return whether it rolls, its rate, the label, and its jitter in ms."""
         label = str(self._kind.label(self._base + (self._piece or 0) // QUARTERS)) if self._base is not None else ""
         slowed = {0: "23.976", 3: "29.97"} if self._code in self._slowed else {}
         return {
-            "rolling": self._course.rolls,
+            "rolling": self._course.is_rolling,
             "lost": False,
             "rate": slowed.get(self._code, self._kind.name) if self._heard else "",
             "timecode": label,
@@ -184,7 +184,7 @@ class TimecodeFollower:
         return self._roll(time)
 
     def _guess(self, told: int, piece: int, nibble: int) -> int | None:
-        """Give the first frame of the pair that a quarter frame belongs to, soon after what was told, in quarters."""
+        """Return the first frame of the pair that a quarter frame belongs to, soon after what was told, in quarters."""
         step = PAIR if piece else 1  # the first piece tells the frame
         count = told // QUARTERS
         first = count - (count - self._parity) % step
@@ -202,7 +202,7 @@ class TimecodeFollower:
 
     def _roll(self, time: int) -> list[Change]:
         self._rolling = True
-        self._course = Course(time, self._position(), NANOSECONDS / self._rate)
+        self._course = Motion(time, self._position(), NANOSECONDS / self._rate)
         self._believed = None
         self._pace = Pace(self._rate, self._interval, sure=True)
         self._pace.begin(time)
@@ -223,7 +223,7 @@ class TimecodeFollower:
         if abs(position / usual - self._course.position_at(pace.meant) / usual) < EXACT:
             return []
         speed = min(1 + FASTER, max(1 - FASTER, self._interval / pace.interval)) * usual
-        self._course = Course(time, position + (time - pace.meant) * speed, speed)
+        self._course = Motion(time, position + (time - pace.meant) * speed, speed)
         return [Change(self._course, jump=False)]
 
     def _measure(self) -> None:
@@ -245,13 +245,13 @@ class TimecodeFollower:
             self._slowed.discard(self._code)
 
     def _place(self, frames: Fraction) -> int:
-        """Give the position of a count of frames; a little before the first bar it is below 0."""
+        """Return the position of a count of frames; a little before the first bar it is below 0."""
         day = self._kind.day
         since = (frames - self._start) % day
         return round((since - day if since >= day * 3 // 4 else since) * NANOSECONDS / self._frames)
 
     def _position(self) -> int:
-        """Give the position of the last quarter frame."""
+        """Return the position of the last quarter frame."""
         assert self._base is not None
         return self._place(self._base + Fraction(self._piece or 0, QUARTERS))
 
@@ -280,7 +280,7 @@ class TimecodeFollower:
         return label
 
     def _said(self, kind: Rate) -> int:
-        """Give the count of the first bar that was said, 0 where none was."""
+        """Return the count of the first bar that was said, 0 where none was."""
         return read_label(self._start_text, kind, strict=False).count if self._start_text else 0
 
     # Full frames and MMC
@@ -308,18 +308,18 @@ class TimecodeFollower:
         exact = found.count + Fraction(min(part, SUBFRAMES - 1), SUBFRAMES)
         self._believed = ceil(exact) * QUARTERS
         self._base = self._piece = None
-        self._course = Course(time, self._place(exact))
+        self._course = Motion(time, self._place(exact))
         return [Change(self._course)]
 
     def _stand(self, time: int) -> list[Change]:
         """Stop where the last quarter frame was."""
         self._rolling = False
-        if not self._course.rolls:
+        if not self._course.is_rolling:
             return []
         position: float = round(self._course.position_at(time))
         if self._base is not None:
             position = self._position()
             self._believed = self._base * QUARTERS + (self._piece or 0)
         self._base = self._piece = None
-        self._course = Course(time, position)
+        self._course = Motion(time, position)
         return [Change(self._course)]

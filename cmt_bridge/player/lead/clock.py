@@ -7,7 +7,7 @@ from typing import Final
 
 from cmt_bridge.core.tempo import TICKS_PER_QUARTER
 from cmt_bridge.player.lead.pulse import Pacer
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 
 __all__ = ["ClockLeader"]
 
@@ -30,17 +30,17 @@ class ClockLeader(Pacer):
     on counting if he stood just there.
     """
 
-    def __init__(self, ruler: Ruler, rate: int) -> None:
-        super().__init__(ruler, rate)
+    def __init__(self, timebase: Timebase, rate: int) -> None:
+        super().__init__(timebase, rate)
         self._starts: bytes | None = None  # said right before the next clock
         self._theirs: int | None = None  # the clock that others take next, as far as they were told
 
     def _place_of(self, count: int) -> Fraction:
         tick, part = divmod(count, PER_TICK)
-        place = self._ruler.of(tick)
+        place = self._ruler.position(tick)
         if not part:
             return Fraction(place)
-        return place + Fraction(part * (self._ruler.of(tick + 1) - place), PER_TICK)
+        return place + Fraction(part * (self._ruler.position(tick + 1) - place), PER_TICK)
 
     def _pulse(self, count: int) -> list[bytes]:
         starts, self._starts = self._starts, None
@@ -49,7 +49,7 @@ class ClockLeader(Pacer):
         return [CLOCK] if starts is None else [starts, CLOCK]
 
     def _first(self, place: Fraction) -> int:
-        """Give the first clock that is not before a position, nor before the first bar."""
+        """Return the first clock that is not before a position, nor before the first bar."""
         count = max(0, int(self._ruler.tick(float(place)) * PER_TICK) - 1)
         while self._place_of(count) + SLACK * (self._place_of(count + 1) - self._place_of(count)) < place:
             count += 1

@@ -8,7 +8,7 @@ from typing import Final
 from cmt_bridge.core.tempo import TICKS_PER_QUARTER
 from cmt_bridge.player.lead.pulse import Pacer, Told
 from cmt_bridge.player.linkclock import QUANTUM, LinkClock, join
-from cmt_bridge.player.ruler import TIME, Ruler
+from cmt_bridge.player.timebase import TIME, Timebase
 
 __all__ = ["LinkLeader"]
 
@@ -23,9 +23,9 @@ class LinkLeader(Pacer):
     not installed.
     """
 
-    def __init__(self, ruler: Ruler, rate: int) -> None:
-        super().__init__(ruler, rate)
-        self._session = join(ruler.bpm(0))
+    def __init__(self, timebase: Timebase, rate: int) -> None:
+        super().__init__(timebase, rate)
+        self._session = join(timebase.bpm(0))
         self._clock = LinkClock(self._session, rate)
 
     def render(self, until: int) -> Told:
@@ -41,12 +41,12 @@ class LinkLeader(Pacer):
         self._session.enabled = False
 
     def _place_of(self, count: int) -> Fraction:
-        return Fraction(self._ruler.of(count))
+        return Fraction(self._ruler.position(count))
 
     def _pulse(self, count: int) -> list[bytes]:
         micros = self._clock.micros(self._due)
         state = self._session.captureSessionState()
-        tempo, beat = self._tempo(Fraction(self._ruler.of(count))), count / TICKS_PER_QUARTER
+        tempo, beat = self._tempo(Fraction(self._ruler.position(count))), count / TICKS_PER_QUARTER
         off = (state.beatAtTime(micros, QUANTUM) - beat) * 60 / tempo
         if abs(state.tempo() - tempo) > SAME_TEMPO or abs(off) > SLIP:
             state.setTempo(tempo, micros)
@@ -78,6 +78,6 @@ class LinkLeader(Pacer):
         self._session.commitSessionState(state)
 
     def _tempo(self, place: Fraction) -> float:
-        if self._ruler.domain != TIME and self._course.rolls:
+        if self._ruler.domain != TIME and self._course.is_rolling:
             return self._course.speed * self._rate * 60 / TICKS_PER_QUARTER
         return self._ruler.bpm(float(place))

@@ -10,7 +10,7 @@ from cmt_bridge.core.timecode import MIDI, counting_of
 from cmt_bridge.player.lead.pulse import Pacer
 from cmt_bridge.player.lead.timecode import SLACK, frame_at
 from cmt_bridge.player.order import NOTHING, Picture
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 from cmt_bridge.player.timecode import code_of
 
 __all__ = ["MmcLeader", "mmc"]
@@ -24,8 +24,8 @@ SUBFRAMES: Final = 100
 class MmcLeader(Pacer):
     """Send whoever turns with us to where the music is, and let him play from there."""
 
-    def __init__(self, ruler: Ruler, rate: int, *, picture: Picture = NOTHING, start: str = "") -> None:
-        super().__init__(ruler, rate)
+    def __init__(self, timebase: Timebase, rate: int, *, picture: Picture = NOTHING, start: str = "") -> None:
+        super().__init__(timebase, rate)
         first = counting_of(picture.frame_rate, picture.timecode, start=start).fitted(MIDI).start
         self._frames, self._start = first.rate, first.count + first.part
 
@@ -54,5 +54,5 @@ class MmcLeader(Pacer):
 
 
 def mmc(*command: int) -> bytes:
-    """Give a command to all devices."""
+    """Return a command to all devices."""
     return bytes((0xF0, 0x7F, 0x7F, 0x06, *command, 0xF7))

@@ -9,7 +9,7 @@ from typing import Final
 from cmt_bridge.core.timecode import MIDI, Rate, counting_of
 from cmt_bridge.player.lead.pulse import Pacer
 from cmt_bridge.player.order import NOTHING, Picture
-from cmt_bridge.player.ruler import NANOSECONDS, Ruler
+from cmt_bridge.player.timebase import NANOSECONDS, Timebase
 from cmt_bridge.player.timecode import PAIR, PIECES, QUARTERS, full_frame, ns, quarter_frame
 
 __all__ = ["SLACK", "TimecodeLeader", "frame_at"]
@@ -28,8 +28,8 @@ class TimecodeLeader(Pacer):
     of those begins with the quarter frame that is next there, so that others roll with it and wait for none.
     """
 
-    def __init__(self, ruler: Ruler, rate: int, *, picture: Picture = NOTHING, start: str = "") -> None:
-        super().__init__(ruler, rate)
+    def __init__(self, timebase: Timebase, rate: int, *, picture: Picture = NOTHING, start: str = "") -> None:
+        super().__init__(timebase, rate)
         first = counting_of(picture.frame_rate, picture.timecode, start=start).fitted(MIDI).start
         self._frames, self._start = first.rate, first.count + first.part
 
@@ -55,5 +55,5 @@ class TimecodeLeader(Pacer):
 
 
 def frame_at(place: Fraction, rate: Rate) -> Fraction:
-    """Give the frame, fractions and all, at a position in ns."""
+    """Return the frame, fractions and all, at a position in ns."""
     return place * rate.frames / NANOSECONDS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ardour import Hardour, build, hardour
-from tests.jack import Course, Heard, Recorder, Server, hanging, recorder, server
+from tests.jack import Heard, RecordedMotion, Recorder, Server, hanging, recorder, server
 from tests.player.stage import Stage, stage
 
 TRIES = 3  # JACK now and then ends when Ardour starts
@@ -38,33 +38,33 @@ def music() -> list[list[object]]:
 
 @dataclass(frozen=True)
 class Stretch:
-    """From one frame time to another JACK's transport rolls; `courses` are those from slip to slip of its frame."""
+    """From one frame time to another JACK's transport rolls; `motions` are those from slip to slip of its frame."""
 
     start: int
     end: int
-    courses: tuple[Course, ...]
+    motions: tuple[RecordedMotion, ...]
 
     def tick(self, frame: int) -> float | None:
         """Give where Ardour is at a frame time; None where it has just slipped there."""
-        course = max((each for each in self.courses if each.frame <= frame), key=lambda each: each.frame)
-        if course is not self.courses[0] and frame < course.frame + TAIL * RATE:
+        motion = max((each for each in self.motions if each.frame <= frame), key=lambda each: each.frame)
+        if motion is not self.motions[0] and frame < motion.frame + TAIL * RATE:
             return None
-        return (course.at + frame - course.frame) / RATE * TICKS_A_SECOND
+        return (motion.at + frame - motion.frame) / RATE * TICKS_A_SECOND
 
 
-def stretches(courses: Sequence[Course]) -> list[Stretch]:
+def stretches(motions: Sequence[RecordedMotion]) -> list[Stretch]:
     """Give the stretches in which JACK's transport rolled; on a busy machine its frame slips in the middle of one."""
     found: list[Stretch] = []
-    for course, after in pairwise(courses):
-        if not course.rolls:
+    for motion, after in pairwise(motions):
+        if not motion.rolls:
             continue
         last = found[-1] if found else None
-        if last and last.end == course.frame and last.courses[-1].rolls:
-            before = last.courses[-1]
-            if abs(course.at - before.at - (course.frame - before.frame)) < SLIP * RATE:
-                found[-1] = Stretch(last.start, after.frame, (*last.courses, course))
+        if last and last.end == motion.frame and last.motions[-1].rolls:
+            before = last.motions[-1]
+            if abs(motion.at - before.at - (motion.frame - before.frame)) < SLIP * RATE:
+                found[-1] = Stretch(last.start, after.frame, (*last.motions, motion))
                 continue
-        found.append(Stretch(course.frame, after.frame, (course,)))
+        found.append(Stretch(motion.frame, after.frame, (motion,)))
     return found
 
 
@@ -143,7 +143,7 @@ def faults(jack: Server, ardour: Hardour) -> tuple[list[str], int]:
         time.sleep(2)
         perform(ardour)
         heard = ear.stop()
-    those = stretches(ear.courses)
+    those = stretches(ear.motions)
     found = [] if len([each for each in those if each.end - each.start >= RATE]) >= 8 else [f"too few: {those}"]
     for number, (kind, settled) in enumerate(SETTLED.items()):
         mine = [each for each in heard if each.port == number]

@@ -10,14 +10,14 @@ from itertools import accumulate, repeat
 import pytest
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.player.course import Change, Course
+from cmt_bridge.player.active_notes import ActiveNotes
 from cmt_bridge.player.follow.clock import ClockFollower
 from cmt_bridge.player.follow.timecode import TimecodeFollower
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.motion import Change, Motion
 from cmt_bridge.player.order import Order, Picture, Track
 from cmt_bridge.player.player import SYNC, Player
-from cmt_bridge.player.ruler import BEATS, Ruler
 from cmt_bridge.player.sequencer import prepare
+from cmt_bridge.player.timebase import BEATS, Timebase
 from cmt_bridge.player.timecode import RATES, full_frame, quarter_frame
 
 RATE = 48_000
@@ -58,11 +58,11 @@ def every(seconds: float, length: float, until: float) -> list[Stall]:
 
 
 class Listener:
-    """Hear what arrives, look at even times, and remember how far from the truth the course was at each."""
+    """Hear what arrives, look at even times, and remember how far from the truth the motion was at each."""
 
     def __init__(self, follower: ClockFollower | TimecodeFollower, truth: Callable[[float], float]) -> None:
         self.follower = follower
-        self.course = Course(0, 0.0)
+        self.motion = Motion(0, 0.0)
         self.changes: list[Change] = []
         self.errors: list[float] = []
         self._truth = truth
@@ -72,16 +72,16 @@ class Listener:
         for time, message in arrivals:
             while looked + LOOK <= time:
                 looked += LOOK
-                self._take(self.follower.look(looked))
-                if self.course.rolls:
-                    self.errors.append(self.course.position_at(looked) - self._truth(looked))
-            self._take(self.follower.hear(message, time))
+                self._take(self.follower.poll(looked))
+                if self.motion.is_rolling:
+                    self.errors.append(self.motion.position_at(looked) - self._truth(looked))
+            self._take(self.follower.receive(message, time))
         return self
 
     def _take(self, changes: Sequence[Change]) -> None:
         self.changes += changes
         if changes:
-            self.course = changes[-1].course
+            self.motion = changes[-1].motion
 
     @property
     def notes(self) -> list[str]:
@@ -95,14 +95,14 @@ def followed(sent: Sequence[float], arrivals: Iterable[int], *, own: float = 100
         number = min(bisect_right(sent, time), len(sent) - 1) - 1
         return (number + (time - sent[number]) / (sent[number + 1] - sent[number])) / 6
 
-    listener = Listener(ClockFollower(Ruler(BEATS, TempoMap.constant(own)), RATE), truth)
-    listener.follower.hear(START, BEGIN - 1)
+    listener = Listener(ClockFollower(Timebase(BEATS, TempoMap.constant(own)), RATE), truth)
+    listener.follower.receive(START, BEGIN - 1)
     return listener.hear(zip(arrivals, repeat(CLOCK)))
 
 
 def clocks_off(listener: Listener, arrival: int, number: float) -> float:
-    """Give by how many clocks the course is off at an arrival, when it should be at a clock."""
-    return listener.course.position_at(arrival) * 6 - number
+    """Give by how many clocks the motion is off at an arrival, when it should be at a clock."""
+    return listener.motion.position_at(arrival) * 6 - number
 
 
 @pytest.mark.parametrize("length", [0.05, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 4.0])
@@ -114,7 +114,7 @@ def test_clocks_that_are_late_by_a_stall_are_counted_once(bpm: float, length: fl
     assert abs(clocks_off(heard, arrivals[-1], len(sent) - 1)) < 0.05
     assert max(map(abs, heard.errors[RATE * 2 // LOOK :])) < 0.1 / 6  # whenever it rolls it is where the sender is
     assert heard.notes in ([], ["lost", "found"])
-    assert sum(not change.course.rolls for change in heard.changes) == ("lost" in heard.notes)
+    assert sum(not change.motion.is_rolling for change in heard.changes) == ("lost" in heard.notes)
 
 
 @pytest.mark.parametrize("late", [1, 2, 3])
@@ -201,7 +201,7 @@ def timecode(arrivals: Iterable[tuple[float, int]], kind: int = 1) -> Listener:
     """Follow quarter frames by number, each when it arrives; errors are in seconds."""
     rate = RATES[kind]
     listener = Listener(TimecodeFollower(RATE), lambda time: (time - BEGIN) * 1e9 / RATE)
-    listener.follower.hear(full_frame(rate.label(0)), 0)
+    listener.follower.receive(full_frame(rate.label(0)), 0)
     found = listener.hear((int(time), quarter_frame(rate.label(n // 8 * 2), n % 8)) for time, n in arrivals)
     found.errors = [error / 1e9 for error in found.errors]
     return found
@@ -237,7 +237,7 @@ def test_quarter_frames_that_overtake_each_other_do_not_stop_it() -> None:
     for first in sorted(dice.sample(range(20, len(sent) - 20, 4), 30)):
         order[first], order[first + 1] = order[first + 1], order[first]
     heard = timecode(zip(sent, order, strict=True))
-    assert all(change.course.rolls for change in heard.changes)
+    assert all(change.motion.is_rolling for change in heard.changes)
     assert max(map(abs, heard.errors)) < 0.015
 
 
@@ -248,15 +248,15 @@ def test_quarter_frames_that_overtake_each_other_do_not_stop_it() -> None:
 @pytest.mark.parametrize("away", [0.0, 0.1, 0.2, 0.6])
 def test_who_leads_from_a_device_that_was_away_is_followed_to_where_it_is(kind: str, away: float) -> None:
     piano, tempo = Track("piano", 0, 0), TempoMap.constant(96)
-    ours = Player(Order(lead=(kind,), tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, Ledger())
-    theirs = Player(Order(follow=kind, tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, Ledger())
-    ours.feed([prepare(ours.ruler, bar, [(bar * 16, 4, 0, 60, 80)]) for bar in range(20)])
+    ours = Player(Order(lead=(kind,), tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, ActiveNotes())
+    theirs = Player(Order(follow=kind, tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, ActiveNotes())
+    ours.feed([prepare(ours.timebase, bar, [(bar * 16, 4, 0, 60, 80)]) for bar in range(20)])
     ours.end(20)
     ours.play()
     for start in range(0, 8 * RATE, 256):
         if not 4 * RATE <= start < (4 + away) * RATE:
             for time, port, message in ours.cycle(start, start + 256):
                 if port == SYNC:
-                    theirs.hear(message, max(start, time))
+                    theirs.receive(message, max(start, time))
         theirs.cycle(start, start + 256)
     assert theirs.sequencer.tick(8 * RATE) == pytest.approx(ours.sequencer.tick(8 * RATE), abs=0.01)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.clock import ClockFollower
-from cmt_bridge.player.ruler import BEATS, Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import BEATS, Timebase
 
 RATE = 48000
 PERIOD = 256
@@ -17,7 +17,7 @@ EXACT: Callable[[float], int] = round
 
 
 def follower(bpm: float = 120, unit: int = 6) -> ClockFollower:
-    return ClockFollower(Ruler(BEATS, TempoMap.constant(bpm)), RATE, unit=unit)
+    return ClockFollower(Timebase(BEATS, TempoMap.constant(bpm)), RATE, unit=unit)
 
 
 def song_position(sixteenths: int) -> bytes:
@@ -29,34 +29,34 @@ def at_period_start(time: float) -> int:
 
 
 class Sender:
-    """A DAW that sends clocks; the follower's course is compared with where it really is."""
+    """A DAW that sends clocks; the follower's motion is compared with where it really is."""
 
     def __init__(self, follower: ClockFollower, late: Callable[[float], int] = EXACT, time: float = 1000.0) -> None:
         self.follower = follower
         self.time = time
-        self.course = Course(0, 0.0)
+        self.motion = Motion(0, 0.0)
         self.changes: list[Change] = []
         self._late = late
 
     def say(self, data: bytes) -> list[Change]:
-        found = self.follower.hear(data, self._late(self.time))
+        found = self.follower.receive(data, self._late(self.time))
         self._take(found)
         return found
 
     def _take(self, changes: list[Change]) -> None:
         for change in changes:
-            self.course = change.course
+            self.motion = change.motion
             self.changes.append(change)
 
     def clocks(self, count: int, bpm: float, first: int = 0, skip: tuple[int, ...] = ()) -> list[float]:
-        """Send clocks; give by how many sixteenths the course was off right after each."""
+        """Send clocks; give by how many sixteenths the motion was off right after each."""
         errors = []
         for number in range(first, first + count):
             if number not in skip:
                 self.say(CLOCK)
-                errors.append(self.course.position_at(self.time) - number / 6)
+                errors.append(self.motion.position_at(self.time) - number / 6)
             self.time += RATE * 60 / bpm / 24
-            self._take(self.follower.look(int(self.time) - 1))
+            self._take(self.follower.poll(int(self.time) - 1))
         return errors
 
 
@@ -65,7 +65,7 @@ def test_the_first_clock_after_start_is_the_downbeat_and_follows_at_once() -> No
     assert sender.say(START) == []
     sender.time += 5000
     (change,) = sender.say(CLOCK)
-    assert change == Change(Course(6000, 0.0, 100 * 4 / 60 / RATE))
+    assert change == Change(Motion(6000, 0.0, 100 * 4 / 60 / RATE))
 
 
 @pytest.mark.parametrize("bpm", [40, 61.7, 120, 155.5, 240])
@@ -154,7 +154,7 @@ def test_reaper_begins_elsewhere_by_song_position_and_continue() -> None:
     sender.say(song_position(64))
     sender.say(CONTINUE)
     (change,) = sender.say(CLOCK)
-    assert change.course.position == 64
+    assert change.motion.position == 64
     assert change.jump
 
 
@@ -163,12 +163,12 @@ def test_stop_then_the_position_of_the_cursor_as_reaper_sends_it() -> None:
     sender.say(START)
     sender.clocks(96, 120)
     (change,) = sender.say(STOP)
-    assert not change.course.rolls
+    assert not change.motion.is_rolling
     (change,) = sender.say(song_position(8))
-    assert change.course == Course(change.course.time, 8.0)
+    assert change.motion == Motion(change.motion.time, 8.0)
     sender.say(CONTINUE)
     (change,) = sender.say(CLOCK)
-    assert change.course.position == 8
+    assert change.motion.position == 8
 
 
 def test_continue_goes_on_with_the_clock_that_did_not_come() -> None:
@@ -178,7 +178,7 @@ def test_continue_goes_on_with_the_clock_that_did_not_come() -> None:
     sender.say(STOP)
     sender.say(CONTINUE)
     (change,) = sender.say(CLOCK)
-    assert change.course.position == 30 / 6
+    assert change.motion.position == 30 / 6
 
 
 def test_a_locate_while_it_rolls_holds_from_the_next_clock() -> None:
@@ -187,7 +187,7 @@ def test_a_locate_while_it_rolls_holds_from_the_next_clock() -> None:
     sender.clocks(30, 120)
     assert sender.say(song_position(160)) == []
     (change,) = sender.say(CLOCK)
-    assert change.course.position == 160
+    assert change.motion.position == 160
     assert change.jump
 
 
@@ -196,7 +196,7 @@ def test_ardour_counts_its_song_position_in_clocks() -> None:
     sender.say(song_position(96))
     sender.say(CONTINUE)
     (change,) = sender.say(CLOCK)
-    assert change.course.position == 16
+    assert change.motion.position == 16
 
 
 def test_clocks_while_it_stands_tell_the_tempo_and_move_nothing() -> None:
@@ -206,7 +206,7 @@ def test_clocks_while_it_stands_tell_the_tempo_and_move_nothing() -> None:
     assert sender.follower.state["tempo"] == pytest.approx(90, rel=1e-3)
     sender.say(START)
     (change,) = sender.say(CLOCK)
-    assert change.course.speed == pytest.approx(90 * 4 / 60 / RATE, rel=1e-3)
+    assert change.motion.speed == pytest.approx(90 * 4 / 60 / RATE, rel=1e-3)
 
 
 def test_a_clock_that_ends_is_noticed_waited_for_and_joined_where_time_has_brought_it() -> None:
@@ -214,9 +214,9 @@ def test_a_clock_that_ends_is_noticed_waited_for_and_joined_where_time_has_broug
     sender.say(START)
     sender.clocks(96, 120)
     sender.time += RATE * 3  # pulled out for three seconds: 6 beats, 144 clocks
-    (change,) = sender.follower.look(int(sender.time))
+    (change,) = sender.follower.poll(int(sender.time))
     assert change.note == "lost"
-    assert not change.course.rolls
+    assert not change.motion.is_rolling
     assert sender.follower.state["lost"]
     sender._take([change])
     errors = sender.clocks(96, 120, first=96 + 144)
@@ -227,7 +227,7 @@ def test_a_clock_that_ends_is_noticed_waited_for_and_joined_where_time_has_broug
 def test_nothing_is_noticed_between_start_and_the_first_clock() -> None:
     sender = Sender(follower())
     sender.say(START)
-    assert sender.follower.look(RATE * 60) == []
+    assert sender.follower.poll(RATE * 60) == []
 
 
 def test_whatever_comes_it_goes_on() -> None:
@@ -240,6 +240,6 @@ def test_whatever_comes_it_goes_on() -> None:
         sender.say(
             data or dice.choice([CLOCK, CLOCK, CLOCK, START, STOP, CONTINUE, song_position(dice.randrange(16384))])
         )
-        sender._take(sender.follower.look(int(sender.time)))
-        assert sender.course.speed >= 0
-        assert sender.course.position > -1
+        sender._take(sender.follower.poll(int(sender.time)))
+        assert sender.motion.speed >= 0
+        assert sender.motion.position > -1

@@ -13,20 +13,20 @@ MEET = """
 import time, link
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.player.follow.link import LinkFollower
-from cmt_bridge.player.ruler import BEATS, Ruler
+from cmt_bridge.player.timebase import BEATS, Timebase
 
 RATE = 48000
 daw = link.Link(133.0)
 daw.startStopSyncEnabled = True
 daw.enabled = True
-follower = LinkFollower(Ruler(BEATS, TempoMap.constant(100)), RATE)
+follower = LinkFollower(Timebase(BEATS, TempoMap.constant(100)), RATE)
 begun = time.monotonic()
 now = lambda: int((time.monotonic() - begun) * RATE)
 changes = []
 def follow(seconds):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        for change in follower.look(now()):
+        for change in follower.poll(now()):
             changes.append(change)
         time.sleep(0.005)
 def expected():
@@ -44,21 +44,21 @@ state = daw.captureSessionState()
 state.setIsPlayingAndRequestBeatAtTime(True, daw.clock().micros(), 0.0, 4.0)
 daw.commitSessionState(state)
 follow(3.0)
-assert changes[0].jump and changes[0].course.rolls
-off = (changes[-1].course.position_at(now()) / 4.0 - expected()) % 4.0
+assert changes[0].jump and changes[0].motion.is_rolling
+off = (changes[-1].motion.position_at(now()) / 4.0 - expected()) % 4.0
 assert min(off, 4.0 - off) < 0.05, off
 state = daw.captureSessionState()
 state.setTempo(90.0, daw.clock().micros())
 daw.commitSessionState(state)
 follow(2.0)
 assert not any(change.jump for change in changes[1:])
-off = (changes[-1].course.position_at(now()) / 4.0 - expected()) % 4.0
+off = (changes[-1].motion.position_at(now()) / 4.0 - expected()) % 4.0
 assert min(off, 4.0 - off) < 0.05, off
 state = daw.captureSessionState()
 state.setIsPlaying(False, daw.clock().micros())
 daw.commitSessionState(state)
 follow(1.0)
-assert changes[-1].jump and not changes[-1].course.rolls
+assert changes[-1].jump and not changes[-1].motion.is_rolling
 print("met")
 """
 

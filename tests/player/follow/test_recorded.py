@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.player.course import Course
 from cmt_bridge.player.follow import Follower, follower
+from cmt_bridge.player.motion import Motion
 from cmt_bridge.player.order import FOLLOWS
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 
 FOLDER = Path(__file__).with_name("recorded")
 PERIOD = 256
-STEP = 240  # frames from one look at the course to the next
+STEP = 240  # frames from one look at the motion to the next
 RIGHT = 0.030  # s
 FIRST = 0.050  # s from the first quarter frame to the first right position
 COLD = 16  # quarter frames, where nothing was heard before: the rest of a torn set of eight, and then all of one
@@ -49,27 +49,27 @@ def recording(name: str) -> Recording:
     return Recording(said["rate"], said["end"], [tuple(each) for each in said["rolls"]], messages)
 
 
-def courses(followed: Follower, heard: Recording, streams: Sequence[str]) -> list[tuple[int, Course]]:
-    """Give the course from each frame time on, as a player with JACK's periods would have it."""
+def motions(followed: Follower, heard: Recording, streams: Sequence[str]) -> list[tuple[int, Motion]]:
+    """Give the motion from each frame time on, as a player with JACK's periods would have it."""
     left = [message for message in heard.messages if message[1] in streams]
-    found = [(0, Course(0, 0.0))]
+    found = [(0, Motion(0, 0.0))]
     for start in range(0, heard.end + heard.rate, PERIOD):
         while left and left[0][0] < start + PERIOD:
             frame, _, data = left.pop(0)
-            found += [(frame, change.course) for change in followed.hear(data, frame)]
-        found += [(start, change.course) for change in followed.look(start)]
+            found += [(frame, change.motion) for change in followed.receive(data, frame)]
+        found += [(start, change.motion) for change in followed.poll(start)]
     return found
 
 
-def at(found: Sequence[tuple[int, Course]], frame: int) -> Course:
-    return [course for since, course in found if since <= frame][-1]
+def at(found: Sequence[tuple[int, Motion]], frame: int) -> Motion:
+    return [motion for since, motion in found if since <= frame][-1]
 
 
-def follow(name: str, kind: str, streams: Sequence[str]) -> tuple[Recording, list[tuple[int, Course]], Follower]:
+def follow(name: str, kind: str, streams: Sequence[str]) -> tuple[Recording, list[tuple[int, Motion]], Follower]:
     heard = recording(name)
-    ruler = Ruler(FOLLOWS[kind], TempoMap.constant(OTHER_TEMPO))
-    followed = follower(kind, rate=heard.rate, ruler=ruler)
-    return heard, courses(followed, heard, streams), followed
+    timebase = Timebase(FOLLOWS[kind], TempoMap.constant(OTHER_TEMPO))
+    followed = follower(kind, rate=heard.rate, timebase=timebase)
+    return heard, motions(followed, heard, streams), followed
 
 
 def samples(kind: str, position: float, rate: int) -> float:
@@ -78,15 +78,15 @@ def samples(kind: str, position: float, rate: int) -> float:
 
 
 def errors(
-    found: Sequence[tuple[int, Course]], kind: str, stretch: tuple[int, int, int], rate: int
+    found: Sequence[tuple[int, Motion]], kind: str, stretch: tuple[int, int, int], rate: int
 ) -> dict[int, float]:
-    """Give by how many seconds the course is off in a stretch, where it rolls."""
+    """Give by how many seconds the motion is off in a stretch, where it rolls."""
     first, last, sample = stretch
     off = {}
     for frame in range(first, last, STEP):
-        course = at(found, frame)
-        if course.rolls:
-            off[frame] = (samples(kind, course.position_at(frame), rate) - sample - frame + first) / rate
+        motion = at(found, frame)
+        if motion.is_rolling:
+            off[frame] = (samples(kind, motion.position_at(frame), rate) - sample - frame + first) / rate
     return off
 
 
@@ -141,7 +141,7 @@ def test_where_ardour_stands_the_player_stands(name: str, kind: str, streams: li
     sync = [frame for frame, _, data in heard.messages if data[0] in (0xF1, 0xF8)]
     for before, after in zip(sync, [*sync[1:], heard.end + heard.rate], strict=True):
         for frame in range(before + round(TAIL * heard.rate), after, STEP):
-            assert not at(found, frame).rolls
+            assert not at(found, frame).is_rolling
 
 
 def test_the_rate_that_timecode_does_not_tell_is_told_by_its_speed() -> None:

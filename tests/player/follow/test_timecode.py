@@ -8,8 +8,8 @@ import pytest
 
 from cmt_bridge.core.timecode import Rate, read_label
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.follow.timecode import TimecodeFollower
+from cmt_bridge.player.motion import Change, Motion
 from cmt_bridge.player.order import Picture
 from cmt_bridge.player.timecode import RATES, full_frame, ns, quarter_frame
 
@@ -26,32 +26,32 @@ class Sender:
         self.follower = TimecodeFollower(RATE, start=start)
         self.kind = kind
         self.time = 1000.0
-        self.course = Course(0, 0.0)
+        self.motion = Motion(0, 0.0)
         self.changes: list[Change] = []
         self._late = late
 
     def say(self, data: bytes) -> list[Change]:
-        found = self.follower.hear(data, self._late(self.time))
+        found = self.follower.receive(data, self._late(self.time))
         self.take(found)
         return found
 
     def take(self, changes: list[Change]) -> None:
         self.changes += changes
         if changes:
-            self.course = changes[-1].course
+            self.motion = changes[-1].motion
 
     def turn(self, frames: int) -> list[Change]:
         return self.say(full_frame(self.kind.label(frames)))
 
     def run(self, quarters: int, first: int) -> list[float]:
-        """Send quarter frames from one of a number (four a frame) on; give by how many ns the course was off."""
+        """Send quarter frames from one of a number (four a frame) on; give by how many ns the motion was off."""
         errors = []
         for number in range(first, first + quarters):
             self.say(quarter_frame(self.kind.label(number // 8 * 2), number % 8))
-            if self.course.rolls:
-                errors.append(self.course.position_at(self.time) - self.ns(Fraction(number, 4)))
+            if self.motion.is_rolling:
+                errors.append(self.motion.position_at(self.time) - self.ns(Fraction(number, 4)))
             self.time += float(RATE / self.kind.frames / 4)
-            self.take(self.follower.look(int(self.time) - 1))
+            self.take(self.follower.poll(int(self.time) - 1))
         return errors
 
     def ns(self, frames: Fraction) -> float:
@@ -65,7 +65,7 @@ class Sender:
 def test_after_a_full_frame_the_first_quarter_frame_is_believed(kind: Rate, frames: int) -> None:
     sender = Sender(kind)
     (change,) = sender.turn(frames)
-    assert not change.course.rolls
+    assert not change.motion.is_rolling
     errors = sender.run(80, frames * 4)
     assert len(errors) == 80  # from the very first on
     assert max(map(abs, errors)) < 0.02 * MS
@@ -139,9 +139,9 @@ def test_it_stops_where_quarter_frames_end() -> None:
     sender.turn(0)
     sender.run(101, 0)
     sender.time += RATE / 20
-    (change,) = sender.follower.look(int(sender.time))
-    assert not change.course.rolls
-    assert change.course.position == pytest.approx(25 / 30 * SECOND)
+    (change,) = sender.follower.poll(int(sender.time))
+    assert not change.motion.is_rolling
+    assert change.motion.position == pytest.approx(25 / 30 * SECOND)
     assert not sender.follower.state["rolling"]
     sender.take([change])
     errors = sender.run(40, 101)  # and goes on from there
@@ -155,7 +155,7 @@ def test_a_full_frame_in_the_middle_of_a_run_is_a_jump() -> None:
     sender.run(33, 0)
     (change,) = sender.turn(1000)
     assert change.jump
-    assert change.course == Course(change.course.time, 40 * SECOND)
+    assert change.motion == Motion(change.motion.time, 40 * SECOND)
     errors = sender.run(33, 4000)
     assert len(errors) == 33
     assert max(map(abs, errors)) < 0.02 * MS
@@ -166,16 +166,16 @@ def test_mmc_stops_and_locates() -> None:
     sender.turn(0)
     sender.run(32, 0)
     (change,) = sender.say(bytes.fromhex("f07f00060 1f7".replace(" ", "")))
-    assert not change.course.rolls
+    assert not change.motion.is_rolling
     (change,) = sender.say(bytes.fromhex("f07f7f064406016100020a00f7"))
-    assert change.course.position == pytest.approx((2 + 10 / 30) * SECOND)
+    assert change.motion.position == pytest.approx((2 + 10 / 30) * SECOND)
 
 
 def test_mmc_that_leaves_out_the_rate_is_read_in_that_of_the_timecode() -> None:
     sender = Sender(RATES[3])  # as Ardour does
     sender.turn(104)
     (change,) = sender.say(bytes.fromhex("f07f000644060100 00030e40 f7"))
-    assert change.course.position == pytest.approx((3 + 14.64 / 30) * SECOND)
+    assert change.motion.position == pytest.approx((3 + 14.64 / 30) * SECOND)
     errors = sender.run(40, 4 * 106)
     assert len(errors) == 40
     assert max(map(abs, errors)) < 0.02 * MS
@@ -187,8 +187,8 @@ def test_what_is_torn_and_then_ends_is_a_stop() -> None:
     sender.run(33, 0)
     sender.run(4, 35)  # two are missing, and time did not pass
     sender.time += RATE / 10
-    sender.take(sender.follower.look(int(sender.time)))
-    assert not sender.course.rolls
+    sender.take(sender.follower.poll(int(sender.time)))
+    assert not sender.motion.is_rolling
 
 
 @pytest.mark.parametrize("odd", [0, 1])
@@ -198,7 +198,7 @@ def test_who_tells_odd_frames_is_believed_too(odd: int) -> None:
     for number in range(80):
         base = 300 + odd + number // 8 * 2
         sender.say(quarter_frame(RATES[3].label(base), number % 8))
-        assert sender.course.position_at(sender.time) == pytest.approx((300 + odd + number / 4) / 30 * SECOND)
+        assert sender.motion.position_at(sender.time) == pytest.approx((300 + odd + number / 4) / 30 * SECOND)
         sender.time += RATE / 120
 
 
@@ -221,37 +221,37 @@ def test_timecode_a_thousandth_too_slow_is_of_the_rate_that_has_the_same_number(
         sender.time += float(RATE / kind.frames / 4) / 1000
     assert sender.follower.state["rate"] == rate
     place = 60 * 1.001 + 400 * 1.001 / 4 / kind.base
-    assert sender.course.position_at(sender.time) == pytest.approx(place * SECOND, abs=0.1 * MS)
-    assert sender.turn(600 * kind.base)[0].course.position == pytest.approx(600.6 * SECOND)
+    assert sender.motion.position_at(sender.time) == pytest.approx(place * SECOND, abs=0.1 * MS)
+    assert sender.turn(600 * kind.base)[0].motion.position == pytest.approx(600.6 * SECOND)
 
 
 def test_a_picture_of_23_976_frames_a_second_says_what_24_means() -> None:
     follower = TimecodeFollower(RATE, picture=Picture((24000, 1001)))
-    (change,) = follower.hear(full_frame(RATES[0].label(24_000)), 0)
-    assert change.course.position == 1001 * SECOND
+    (change,) = follower.receive(full_frame(RATES[0].label(24_000)), 0)
+    assert change.motion.position == 1001 * SECOND
     follower = TimecodeFollower(RATE, picture=Picture((24, 1)))
-    (change,) = follower.hear(full_frame(RATES[0].label(24_000)), 0)
-    assert change.course.position == 1000 * SECOND
+    (change,) = follower.receive(full_frame(RATES[0].label(24_000)), 0)
+    assert change.motion.position == 1000 * SECOND
 
 
 def test_who_begins_a_little_before_the_hour_or_at_the_end_of_the_day_has_the_music_before_him() -> None:
     hour = 25 * 3600
-    assert Sender(RATES[1]).turn(hour - 50)[0].course.position == -2 * SECOND
-    assert Sender(RATES[1]).turn(24 * hour - 50)[0].course.position == -2 * SECOND
-    assert Sender(RATES[1], "00:00:00:00").turn(24 * hour - 50)[0].course.position == -2 * SECOND
+    assert Sender(RATES[1]).turn(hour - 50)[0].motion.position == -2 * SECOND
+    assert Sender(RATES[1]).turn(24 * hour - 50)[0].motion.position == -2 * SECOND
+    assert Sender(RATES[1], "00:00:00:00").turn(24 * hour - 50)[0].motion.position == -2 * SECOND
     sender = Sender(RATES[1])
     sender.turn(24 * hour - 50)
     sender.run(400, 4 * (24 * hour - 50))
-    assert sender.course.position_at(sender.time) == pytest.approx(2 * SECOND, abs=0.02 * MS)
+    assert sender.motion.position_at(sender.time) == pytest.approx(2 * SECOND, abs=0.02 * MS)
     assert sum(change.jump for change in sender.changes) == 2
 
 
 def test_hours_before_the_first_bar_are_taken_off_or_said() -> None:
     hour = 30 * 3600
-    assert Sender(RATES[3]).turn(hour + 30)[0].course.position == SECOND
-    assert Sender(RATES[3], "01:00:00:00").turn(hour + 30)[0].course.position == SECOND
-    assert Sender(RATES[3], "00:59:59:00").turn(hour + 30)[0].course.position == 2 * SECOND
-    assert Sender(RATES[3], "01:00:10:00").turn(hour + 30)[0].course.position == -9 * SECOND
+    assert Sender(RATES[3]).turn(hour + 30)[0].motion.position == SECOND
+    assert Sender(RATES[3], "01:00:00:00").turn(hour + 30)[0].motion.position == SECOND
+    assert Sender(RATES[3], "00:59:59:00").turn(hour + 30)[0].motion.position == 2 * SECOND
+    assert Sender(RATES[3], "01:00:10:00").turn(hour + 30)[0].motion.position == -9 * SECOND
     with pytest.raises(UsageError, match="25:00:00:00"):
         TimecodeFollower(RATE, start="25:00:00:00")
 
@@ -269,11 +269,11 @@ def test_hours_before_the_first_bar_are_taken_off_or_said() -> None:
 )
 def test_the_films_own_timecode_is_where_it_begins_if_the_session_is_there(heard: str, position: int) -> None:
     follower = TimecodeFollower(RATE, picture=Picture((25, 1), "10:20:30:12", 100.0))
-    (change,) = follower.hear(full_frame(read_label(heard, RATES[1])), 0)
-    assert change.course.position == position
+    (change,) = follower.receive(full_frame(read_label(heard, RATES[1])), 0)
+    assert change.motion.position == position
     said = TimecodeFollower(RATE, start="10:20:40:12", picture=Picture((25, 1), "10:20:30:12", 100.0))
-    (change,) = said.hear(full_frame(read_label("10:20:40:12", RATES[1])), 0)
-    assert change.course.position == 0
+    (change,) = said.receive(full_frame(read_label("10:20:40:12", RATES[1])), 0)
+    assert change.motion.position == 0
 
 
 def test_a_run_goes_on_over_a_full_hour() -> None:
@@ -282,7 +282,7 @@ def test_a_run_goes_on_over_a_full_hour() -> None:
     sender.turn(0)
     sender.turn(last - 10)
     sender.run(160, (last - 10) * 4)
-    assert sender.course.position_at(sender.time) == pytest.approx((3600 + 30 / 25) * SECOND, rel=1e-6)
+    assert sender.motion.position_at(sender.time) == pytest.approx((3600 + 30 / 25) * SECOND, rel=1e-6)
 
 
 def test_a_missing_quarter_frame_does_not_move_it() -> None:
@@ -302,7 +302,7 @@ def test_backwards_is_no_playing() -> None:
     for number in range(1640, 1600, -1):
         sender.say(quarter_frame(RATES[1].label(number // 8 * 2), number % 8))
         sender.time += RATE / 100
-    assert not sender.course.rolls
+    assert not sender.motion.is_rolling
 
 
 def test_whatever_comes_it_goes_on() -> None:
@@ -317,5 +317,5 @@ def test_whatever_comes_it_goes_on() -> None:
                 [data, sysex, bytes((0xF1, dice.randrange(128))), full_frame(RATES[0].label(dice.randrange(99)))]
             )
         )
-        sender.take(sender.follower.look(int(sender.time)))
-        assert sender.course.speed >= 0
+        sender.take(sender.follower.poll(int(sender.time)))
+        assert sender.motion.speed >= 0

@@ -9,9 +9,9 @@ import time
 import link
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead.link import LinkLeader
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import Timebase
 
 PERIOD = 5_000_000  # ns
 PATIENCE = 10.0  # s
@@ -21,8 +21,8 @@ def main() -> None:
     peer = link.Link(77.0)
     peer.startStopSyncEnabled = True
     peer.enabled = True
-    ruler = Ruler("time", TempoMap.of([(0, 500_000), (4, 400_000)]))
-    leader = LinkLeader(ruler, 10**9)
+    timebase = Timebase("time", TempoMap.of([(0, 500_000), (4, 400_000)]))
+    leader = LinkLeader(timebase, 10**9)
     until = time.monotonic() + PATIENCE
     while peer.numPeers() == 0 and time.monotonic() < until:
         time.sleep(0.01)
@@ -45,10 +45,10 @@ def main() -> None:
         seen.append((state.tempo(), state.phaseAtTime(micros, 4.0), state.isPlaying()))
 
     go_on(begin - 300_000_000)
-    leader.change(Change(Course(begin, 0, 1.0)), "start")
+    leader.change(Change(Motion(begin, 0, 1.0)), "start")
     look(begin + 250_000_000)  # half a beat after the start
     look(begin + 700_000_000)  # half a beat after the tempo's change
-    leader.change(Change(Course(begin + 1_000_000_000, 10**9)), "stop")
+    leader.change(Change(Motion(begin + 1_000_000_000, 10**9)), "stop")
     look(begin + 1_200_000_000)
     leader.close()
     peer.enabled = False

@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead.clock import ClockLeader
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.timebase import Timebase
 from tests.player.clockwork import BENT, RATE, STEADY, frame, periods
 
 CLOCK, START, CONTINUE, STOP = b"\xf8", b"\xfa", b"\xfb", b"\xfc"
@@ -21,22 +21,24 @@ def song_position(sixteenth: int) -> bytes:
     return bytes((0xF2, sixteenth % 128, sixteenth // 128))
 
 
-def rolling(ruler: Ruler, tick: int, time: int) -> Change:
-    return Change(Course(time, ruler.of(tick), SPEED))
+def rolling(timebase: Timebase, tick: int, time: int) -> Change:
+    return Change(Motion(time, timebase.position(tick), SPEED))
 
 
-def standing(ruler: Ruler, tick: float, time: int) -> Change:
-    return Change(Course(time, ruler.of(int(tick)) + (tick - int(tick)) * (ruler.of(1) - ruler.of(0))))
-
-
-@pytest.fixture
-def ruler() -> Ruler:
-    return Ruler("time", STEADY)
+def standing(timebase: Timebase, tick: float, time: int) -> Change:
+    return Change(
+        Motion(time, timebase.position(int(tick)) + (tick - int(tick)) * (timebase.position(1) - timebase.position(0)))
+    )
 
 
 @pytest.fixture
-def leader(ruler: Ruler) -> ClockLeader:
-    return ClockLeader(ruler, RATE)
+def timebase() -> Timebase:
+    return Timebase("time", STEADY)
+
+
+@pytest.fixture
+def leader(timebase: Timebase) -> ClockLeader:
+    return ClockLeader(timebase, RATE)
 
 
 def clocks(told: list[tuple[int, bytes]]) -> list[int]:
@@ -47,35 +49,35 @@ def spoken(told: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     return [each for each in told if each[1] != CLOCK]
 
 
-def test_from_the_beginning_it_says_start_and_the_first_clock_at_once(leader: ClockLeader, ruler: Ruler) -> None:
-    assert leader.change(rolling(ruler, 0, 500), "start") == []
+def test_from_the_beginning_it_says_start_and_the_first_clock_at_once(leader: ClockLeader, timebase: Timebase) -> None:
+    assert leader.change(rolling(timebase, 0, 500), "start") == []
     assert leader.render(256) == []
     assert leader.render(1501) == [(500, START), (500, CLOCK), (1500, CLOCK)]
     assert leader.render(2500) == []
     assert leader.render(2501) == [(2500, CLOCK)]
 
 
-def test_elsewhere_it_says_song_position_and_continues_there(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(rolling(ruler, 300, 0), "start")
+def test_elsewhere_it_says_song_position_and_continues_there(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(rolling(timebase, 300, 0), "start")
     assert leader.render(1000) == [(0, song_position(300)), (0, CONTINUE), (0, CLOCK)]
 
 
-def test_between_two_sixteenths_it_continues_at_the_next(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(Change(Course(100, ruler.of(5) + 10**6, SPEED)), "start")
+def test_between_two_sixteenths_it_continues_at_the_next(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(Change(Motion(100, timebase.position(5) + 10**6, SPEED)), "start")
     told = leader.render(2 * TICK)
     assert told[0] == (100, song_position(6))
     assert told[1:3] == [(52 + TICK, CONTINUE), (52 + TICK, CLOCK)]
 
 
 def test_before_the_first_bar_it_is_silent_and_starts_there(leader: ClockLeader) -> None:
-    leader.change(Change(Course(0, -(10**9), SPEED)), "start")
+    leader.change(Change(Motion(0, -(10**9), SPEED)), "start")
     assert leader.render(RATE) == []
     assert leader.render(RATE + 1) == [(RATE, START), (RATE, CLOCK)]
 
 
 def test_clocks_are_where_the_tempo_map_has_them() -> None:
-    leader = ClockLeader(Ruler("time", BENT), RATE)
-    leader.change(Change(Course(77, 0, SPEED)), "start")
+    leader = ClockLeader(Timebase("time", BENT), RATE)
+    leader.change(Change(Motion(77, 0, SPEED)), "start")
     told = [event for until in periods(0, 20 * RATE) for event in leader.render(until)]
     heard = clocks(told)
     for count, time in enumerate(heard):
@@ -86,31 +88,31 @@ def test_clocks_are_where_the_tempo_map_has_them() -> None:
 
 def test_nothing_drifts_in_an_hour() -> None:
     odd = TempoMap.constant(Fraction(977, 7))
-    leader = ClockLeader(Ruler("time", odd), RATE)
-    leader.change(Change(Course(0, 0, SPEED)), "start")
+    leader = ClockLeader(Timebase("time", odd), RATE)
+    leader.change(Change(Motion(0, 0, SPEED)), "start")
     heard = clocks(leader.render(3600 * RATE))
     ticks = [time for count, time in enumerate(heard) if count % 6 == 0]
     assert ticks == [frame(odd, tick) for tick in range(len(ticks))]
 
 
-def test_a_stop_says_where_the_music_stands(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(rolling(ruler, 0, 0), "start")
+def test_a_stop_says_where_the_music_stands(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(rolling(timebase, 0, 0), "start")
     leader.render(TICK)
-    leader.change(standing(ruler, 1.5, 9000), "stop")
+    leader.change(standing(timebase, 1.5, 9000), "stop")
     told = leader.render(100_000)
     assert spoken(told) == [(9000, STOP), (9000, song_position(2))]
     assert clocks(told) == [6000, 7000, 8000]
 
 
-def test_a_locate_while_it_stands_says_the_position_only(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(standing(ruler, 130, 40), "locate")
+def test_a_locate_while_it_stands_says_the_position_only(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(standing(timebase, 130, 40), "locate")
     assert leader.render(256) == [(40, song_position(130))]
 
 
-def test_a_locate_while_it_rolls_stops_tells_and_continues_at_once(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(rolling(ruler, 0, 0), "start")
+def test_a_locate_while_it_rolls_stops_tells_and_continues_at_once(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(rolling(timebase, 0, 0), "start")
     leader.render(3 * TICK)
-    leader.change(rolling(ruler, 40, 3 * TICK + 100), "locate")
+    leader.change(rolling(timebase, 40, 3 * TICK + 100), "locate")
     at = 3 * TICK + 100
     told = leader.render(at + 1)
     assert told == [
@@ -123,10 +125,10 @@ def test_a_locate_while_it_rolls_stops_tells_and_continues_at_once(leader: Clock
 
 
 @pytest.mark.parametrize("first", [0, 16])
-def test_a_loop_has_no_gap(leader: ClockLeader, ruler: Ruler, first: int) -> None:
-    leader.change(rolling(ruler, 0, 0), "start")
+def test_a_loop_has_no_gap(leader: ClockLeader, timebase: Timebase, first: int) -> None:
+    leader.change(rolling(timebase, 0, 0), "start")
     leader.render(31 * TICK)
-    leader.change(rolling(ruler, first, 32 * TICK), "loop")  # known before its time
+    leader.change(rolling(timebase, first, 32 * TICK), "loop")  # known before its time
     told = leader.render(34 * TICK)
     heard = clocks(told)
     assert all(b - a == PER_CLOCK for a, b in pairwise(heard))
@@ -136,48 +138,48 @@ def test_a_loop_has_no_gap(leader: ClockLeader, ruler: Ruler, first: int) -> Non
     assert spoken(told) == turn
 
 
-def test_what_was_to_come_is_taken_back(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(rolling(ruler, 0, 0), "start")
+def test_what_was_to_come_is_taken_back(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(rolling(timebase, 0, 0), "start")
     leader.render(1)
-    leader.change(rolling(ruler, 0, 5000), "loop")
-    leader.change(standing(ruler, 0.5, 3000), "stop")
+    leader.change(rolling(timebase, 0, 5000), "loop")
+    leader.change(standing(timebase, 0.5, 3000), "stop")
     assert spoken(leader.render(10_000)) == [(3000, STOP), (3000, song_position(1))]
 
 
-def test_it_starts_late_rather_than_in_the_past(leader: ClockLeader, ruler: Ruler) -> None:
+def test_it_starts_late_rather_than_in_the_past(leader: ClockLeader, timebase: Timebase) -> None:
     leader.render(10_000)
-    leader.change(rolling(ruler, 0, 9_900), "start")
+    leader.change(rolling(timebase, 0, 9_900), "start")
     assert leader.render(12_000) == [(10_000, START), (10_000, CLOCK), (10_900, CLOCK), (11_900, CLOCK)]
 
 
-def test_beyond_what_a_song_position_holds_only_the_clock_is_heard(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(rolling(ruler, 16384, 0), "start")
+def test_beyond_what_a_song_position_holds_only_the_clock_is_heard(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(rolling(timebase, 16384, 0), "start")
     told = leader.render(TICK)
     assert spoken(told) == []
     assert len(clocks(told)) == 6
-    leader.change(standing(ruler, 16385, TICK), "stop")
+    leader.change(standing(timebase, 16385, TICK), "stop")
     assert spoken(leader.render(TICK + 1)) == [(TICK, STOP)]
-    leader.change(rolling(ruler, 16385, 2 * TICK), "start")
+    leader.change(rolling(timebase, 16385, 2 * TICK), "start")
     assert spoken(leader.render(2 * TICK + 1)) == []
-    leader.change(rolling(ruler, 16383, 3 * TICK), "locate")
+    leader.change(rolling(timebase, 16383, 3 * TICK), "locate")
     assert spoken(leader.render(3 * TICK + 1))[1:] == [(3 * TICK, song_position(16383)), (3 * TICK, CONTINUE)]
 
 
-def test_beyond_it_goes_on_from_where_others_stand(leader: ClockLeader, ruler: Ruler) -> None:
-    leader.change(rolling(ruler, 16383, 0), "start")
+def test_beyond_it_goes_on_from_where_others_stand(leader: ClockLeader, timebase: Timebase) -> None:
+    leader.change(rolling(timebase, 16383, 0), "start")
     leader.render(2 * TICK)
-    leader.change(standing(ruler, 16385, 2 * TICK), "stop")
+    leader.change(standing(timebase, 16385, 2 * TICK), "stop")
     leader.render(2 * TICK + 1)
-    leader.change(rolling(ruler, 16385, 3 * TICK), "start")
+    leader.change(rolling(timebase, 16385, 3 * TICK), "start")
     assert leader.render(3 * TICK + 1) == [(3 * TICK, CONTINUE), (3 * TICK, CLOCK)]
 
 
 def test_beats_that_are_followed_are_passed_on_through_changes_of_tempo() -> None:
-    leader = ClockLeader(Ruler("beats", STEADY), RATE)
-    leader.change(Change(Course(0, 0.0, 1 / TICK)), "start")
+    leader = ClockLeader(Timebase("beats", STEADY), RATE)
+    leader.change(Change(Motion(0, 0.0, 1 / TICK)), "start")
     told = leader.render(2 * TICK)
-    course = Course(2 * TICK, 2.01, 2 / TICK)  # twice as fast, and a little ahead
-    leader.change(Change(course, jump=False), "")
+    motion = Motion(2 * TICK, 2.01, 2 / TICK)  # twice as fast, and a little ahead
+    leader.change(Change(motion, jump=False), "")
     told += leader.render(4 * TICK)
     assert spoken(told) == [(0, START)]
     heard = clocks(told)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cmt_bridge.player.lead import leader
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 from tests.player.clockwork import RATE, STEADY
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,4 +37,4 @@ def test_where_link_is_not_installed_it_says_what_to_install(monkeypatch: pytest
 
     monkeypatch.setitem(sys.modules, "link", None)
     with pytest.raises(MissingError, match=r"pip install"):
-        leader("link", rate=RATE, ruler=Ruler("time", STEADY))
+        leader("link", rate=RATE, timebase=Timebase("time", STEADY))

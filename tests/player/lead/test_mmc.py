@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead import leader
+from cmt_bridge.player.motion import Change, Motion
 from cmt_bridge.player.order import Picture
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 from tests.player.clockwork import RATE, STEADY
 
 SPEED = 10**9 / RATE
@@ -15,12 +15,12 @@ def locate(hours: int, minutes: int, seconds: int, frame: int, part: int = 0, *,
 
 
 def test_it_sends_others_where_the_music_is() -> None:
-    led = leader("mmc", rate=RATE, ruler=Ruler("time", STEADY), start="01:00:00:00", picture=Picture((25, 1)))
-    led.change(Change(Course(100, 0, SPEED)), "start")
+    led = leader("mmc", rate=RATE, timebase=Timebase("time", STEADY), start="01:00:00:00", picture=Picture((25, 1)))
+    led.change(Change(Motion(100, 0, SPEED)), "start")
     assert led.render(200) == [(100, locate(1, 0, 0, 0)), (100, PLAY)]
-    led.change(Change(Course(RATE, 61 * 10**9, SPEED)), "locate")
+    led.change(Change(Motion(RATE, 61 * 10**9, SPEED)), "locate")
     assert led.render(2 * RATE) == [(RATE, locate(1, 1, 1, 0)), (RATE, PLAY)]
-    led.change(Change(Course(2 * RATE, 62 * 10**9 + 130_000_000)), "stop")
+    led.change(Change(Motion(2 * RATE, 62 * 10**9 + 130_000_000)), "stop")
     assert led.render(2 * RATE + 1) == [(2 * RATE, STOP), (2 * RATE, locate(1, 1, 2, 3, 25))]
-    led.change(Change(Course(3 * RATE, 0)), "locate")
+    led.change(Change(Motion(3 * RATE, 0)), "locate")
     assert led.render(4 * RATE) == [(3 * RATE, locate(1, 0, 0, 0))]

@@ -6,10 +6,10 @@ from itertools import islice, pairwise
 import pytest
 
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.course import Change, Course
 from cmt_bridge.player.lead.timecode import TimecodeLeader
+from cmt_bridge.player.motion import Change, Motion
 from cmt_bridge.player.order import Picture
-from cmt_bridge.player.ruler import Ruler
+from cmt_bridge.player.timebase import Timebase
 from cmt_bridge.player.timecode import RATES, rate_of
 from tests.player.clockwork import BENT, RATE, periods
 from tests.player.lead.reading import FRAMES, labels, read_full, read_pieces
@@ -20,7 +20,7 @@ Told = list[tuple[int, bytes]]
 
 
 def leader(code: int, start: str = "") -> TimecodeLeader:
-    return TimecodeLeader(Ruler("time", BENT), RATE, picture=Picture(PICTURES[code]), start=start)
+    return TimecodeLeader(Timebase("time", BENT), RATE, picture=Picture(PICTURES[code]), start=start)
 
 
 def at_frame(frame: Fraction | int, code: int) -> int:
@@ -50,7 +50,7 @@ def test_every_label_of_a_day_is_right(code: int) -> None:
 def test_quarter_frames_are_exact_over_minutes_and_ten_of_them(code: int) -> None:
     """Each eight of them say the frame at which the first of them is sent."""
     led = leader(code)
-    led.change(Change(Course(100, 0, SPEED)), "start")
+    led.change(Change(Motion(100, 0, SPEED)), "start")
     told = led.render(100 + 660 * RATE)
     counted = list(islice(labels(code), 660 * 30))
     found = read_pieces(told)
@@ -67,14 +67,14 @@ def test_quarter_frames_are_exact_over_minutes_and_ten_of_them(code: int) -> Non
 def test_periods_change_nothing() -> None:
     whole, parted = leader(2, "00:59:58;00"), leader(2, "00:59:58;00")
     for led in (whole, parted):
-        led.change(Change(Course(300, 0, SPEED)), "start")
+        led.change(Change(Motion(300, 0, SPEED)), "start")
     told = whole.render(5 * RATE)
     assert told == [event for until in periods(0, 5 * RATE, (64, 256, 1024)) for event in parted.render(until)]
 
 
 def test_a_start_says_a_full_frame_and_the_first_quarter_at_once() -> None:
     led = leader(1, "01:00:00:00")
-    led.change(Change(Course(500, 0, SPEED)), "start")
+    led.change(Change(Motion(500, 0, SPEED)), "start")
     (full_at, full), (first_at, first) = led.render(501)
     assert (full_at, read_full(full)) == (500, (1, (1, 0, 0, 0)))
     assert (first_at, first) == (500, b"\xf1\x00")
@@ -84,7 +84,7 @@ def test_a_start_says_a_full_frame_and_the_first_quarter_at_once() -> None:
 @pytest.mark.parametrize("frame", [7, 1799, 1800, 17_981, 17_982, 107_891])
 def test_a_start_anywhere_goes_on_within_a_quarter_frame(code: int, frame: int) -> None:
     led = leader(code)
-    led.change(Change(Course(0, at_frame(frame, code), SPEED)), "start")
+    led.change(Change(Motion(0, at_frame(frame, code), SPEED)), "start")
     told = led.render(RATE)
     label = next(islice(labels(code), frame, None))
     assert read_full(told[0][1]) == (code, label)
@@ -97,10 +97,10 @@ def test_a_start_anywhere_goes_on_within_a_quarter_frame(code: int, frame: int) 
 
 def test_stop_and_locate_say_where_the_music_stands() -> None:
     led = leader(3)
-    led.change(Change(Course(0, 0, SPEED)), "start")
+    led.change(Change(Motion(0, 0, SPEED)), "start")
     led.render(RATE)
-    led.change(Change(Course(RATE + 10, 10**9)), "stop")
-    led.change(Change(Course(RATE + 50, 61 * 10**9)), "locate")
+    led.change(Change(Motion(RATE + 10, 10**9)), "stop")
+    led.change(Change(Motion(RATE + 50, 61 * 10**9)), "locate")
     told = led.render(4 * RATE)
     full = [(time, read_full(data)) for time, data in told if data[0] == 0xF0]
     assert full == [(RATE + 10, (3, (0, 0, 1, 0))), (RATE + 50, (3, (0, 1, 1, 0)))]
@@ -109,9 +109,9 @@ def test_stop_and_locate_say_where_the_music_stands() -> None:
 
 def test_a_locate_while_it_rolls_says_a_full_frame_and_rolls_on() -> None:
     led = leader(1)
-    led.change(Change(Course(0, 0, SPEED)), "start")
+    led.change(Change(Motion(0, 0, SPEED)), "start")
     led.render(RATE)
-    led.change(Change(Course(RATE + 100, 60 * 10**9, SPEED)), "locate")
+    led.change(Change(Motion(RATE + 100, 60 * 10**9, SPEED)), "locate")
     told = led.render(2 * RATE)
     full = [(time, read_full(data)) for time, data in told if data[0] == 0xF0]
     assert full == [(RATE + 100, (1, (0, 1, 0, 0)))]
@@ -121,7 +121,7 @@ def test_a_locate_while_it_rolls_says_a_full_frame_and_rolls_on() -> None:
 
 def test_before_the_first_bar_it_counts_on_from_the_day_before() -> None:
     led = leader(1)
-    led.change(Change(Course(0, -(10**9), SPEED)), "start")
+    led.change(Change(Motion(0, -(10**9), SPEED)), "start")
     told = led.render(2 * RATE)
     assert read_full(told[0][1]) == (1, (23, 59, 59, 0))
     assert (RATE, 1, (0, 0, 0, 0)) in read_pieces(told)
@@ -129,12 +129,12 @@ def test_before_the_first_bar_it_counts_on_from_the_day_before() -> None:
 
 def test_small_corrections_break_no_eight() -> None:
     led = leader(3)
-    led.change(Change(Course(0, 0, SPEED)), "start")
+    led.change(Change(Motion(0, 0, SPEED)), "start")
     told = led.render(RATE)
     for second in range(1, 20):
         slip = (-1) ** second * 3_000_000
-        course = Course(second * RATE, second * 10**9 + slip, SPEED * (1 + slip / 10**10))
-        led.change(Change(course, jump=False), "")
+        motion = Motion(second * RATE, second * 10**9 + slip, SPEED * (1 + slip / 10**10))
+        led.change(Change(motion, jump=False), "")
         told += led.render((second + 1) * RATE)
     heard = quarters(told)
     assert [piece for _, piece in heard] == [number % 8 for number in range(len(heard))]
@@ -185,8 +185,8 @@ def test_labels_go_by_as_fast_as_the_films_own(
     picture: tuple[int, int], start: str, code: int, speed: Fraction
 ) -> None:
     """Whoever counts the film in them is where it is, however long that goes on."""
-    led = TimecodeLeader(Ruler("time", BENT), RATE, picture=Picture(picture), start=start)
-    led.change(Change(Course(0, 0, SPEED)), "start")
+    led = TimecodeLeader(Timebase("time", BENT), RATE, picture=Picture(picture), start=start)
+    led.change(Change(Motion(0, 0, SPEED)), "start")
     found = read_pieces(led.render(700 * RATE))
     hour = 108_000 if code == 3 else round(3600 * FRAMES[code])
     for number, (time, stated, label) in enumerate(found):
@@ -196,11 +196,11 @@ def test_labels_go_by_as_fast_as_the_films_own(
 
 
 def test_without_a_start_it_is_the_films_own_timecode() -> None:
-    led = TimecodeLeader(Ruler("time", BENT), RATE, picture=Picture((50, 1), "10:20:30:37"))
-    led.change(Change(Course(0, 0)), "stop")
+    led = TimecodeLeader(Timebase("time", BENT), RATE, picture=Picture((50, 1), "10:20:30:37"))
+    led.change(Change(Motion(0, 0)), "stop")
     ((_, told),) = led.render(RATE)
     assert read_full(told) == (1, (10, 20, 30, 18))
-    led.change(Change(Course(RATE, 0, SPEED)), "start")
+    led.change(Change(Motion(RATE, 0, SPEED)), "start")
     time, _, label = read_pieces(led.render(2 * RATE))[0]
     assert label == (10, 20, 30, 20)
     assert time == RATE + round(1.5 / 25 * RATE)  # the film begins in the middle of the frame

@@ -8,76 +8,76 @@ from pathlib import Path
 import pytest
 
 from cmt_bridge.errors import OutputError
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYER = """
 import random, sys
 from pathlib import Path
-from cmt_bridge.player.ledger import Ledger
+from cmt_bridge.player.active_notes import ActiveNotes
 
-ledger, dice, sounding = Ledger(Path(sys.argv[1])), random.Random(int(sys.argv[2])), set()
+ledger, dice, sounding = ActiveNotes(Path(sys.argv[1])), random.Random(int(sys.argv[2])), set()
 print("cleared", *ledger.hanging, flush=True)
 for key in ledger.hanging:
     print("off", key, flush=True)
-    ledger.clear(key)
+    ledger.discard(key)
 while True:
     key = dice.randrange(2048)
     if key in sounding:
         print("off", key, flush=True)
-        ledger.clear(key)
+        ledger.discard(key)
         sounding.remove(key)
     elif len(sounding) < 40:
-        ledger.note(key)
+        ledger.add(key)
         print("on", key, flush=True)
         sounding.add(key)
 """
 
 
 def test_a_new_ledger_is_empty(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "deep" / "ledger")
+    ledger = ActiveNotes(tmp_path / "deep" / "ledger")
     assert ledger.hanging == ledger.sounding() == ()
     assert (tmp_path / "deep" / "ledger").stat().st_size == 2048
 
 
 def test_it_says_what_sounds(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger")
-    ledger.note(0)
-    ledger.note(2047)
+    ledger = ActiveNotes(tmp_path / "ledger")
+    ledger.add(0)
+    ledger.add(2047)
     assert ledger.sounding() == (0, 2047)
     assert 2047 in ledger
-    ledger.clear(2047)
+    ledger.discard(2047)
     assert 2047 not in ledger
     ledger.close()
-    again = Ledger(tmp_path / "ledger")
+    again = ActiveNotes(tmp_path / "ledger")
     assert again.hanging == (0,)
     again.close()
     again.close()
 
 
 def test_without_a_file_it_is_kept_in_memory() -> None:
-    ledger = Ledger()
-    ledger.note(7)
+    ledger = ActiveNotes()
+    ledger.add(7)
     assert ledger.sounding() == (7,)
     ledger.close()
-    assert Ledger().hanging == ()
+    assert ActiveNotes().hanging == ()
 
 
 @pytest.mark.parametrize("content", [b"", b"\x01", bytes(5000)])
 def test_a_file_of_another_length_is_used(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ledger").write_bytes(content)
-    ledger = Ledger(tmp_path / "ledger")
+    ledger = ActiveNotes(tmp_path / "ledger")
     assert ledger.hanging == tuple(range(content.count(1)))
-    ledger.note(2047)
+    ledger.add(2047)
     assert 2047 in ledger.sounding()
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="Cannot use"):
-        Ledger(tmp_path / "file" / "ledger")
+        ActiveNotes(tmp_path / "file" / "ledger")
     with pytest.raises(OutputError, match="Cannot use"):
-        Ledger(tmp_path)
+        ActiveNotes(tmp_path)
 
 
 def test_whenever_it_is_killed_every_note_that_hangs_is_known(tmp_path: Path) -> None:

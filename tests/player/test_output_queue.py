@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmt_bridge.player.course import Change, Course
-from cmt_bridge.player.ledger import Ledger
-from cmt_bridge.player.outlet import Due, Outlet
+from cmt_bridge.player.active_notes import ActiveNotes
+from cmt_bridge.player.motion import Change, Motion
+from cmt_bridge.player.output_queue import Due, OutputQueue
 from cmt_bridge.player.sequencer import Entry, Note, Program
 from tests.player.clockwork import BAR, BENT, RATE, TICK, feed, hold, offs, ons, periods, roll, sequencer, stand
 
@@ -18,13 +18,19 @@ MS = RATE // 1000
 
 
 def outlet(
-    bars: Iterable[list[Note]] = (), *, latency: Mapping[int, int] | None = None, ledger: Ledger | None = None, **more
-) -> Outlet:
-    """Give an outlet of a sequencer that has these bars; latency in frames."""
-    return Outlet(sequencer(bars, **more), ledger or Ledger(), RATE, latency=latency, channels=(0, 1, 2, 3, 9))
+    bars: Iterable[list[Note]] = (),
+    *,
+    latency: Mapping[int, int] | None = None,
+    ledger: ActiveNotes | None = None,
+    **more,
+) -> OutputQueue:
+    """Give an output queue of a sequencer that has these bars; latency in frames."""
+    return OutputQueue(
+        sequencer(bars, **more), ledger or ActiveNotes(), RATE, latency=latency, channels=(0, 1, 2, 3, 9)
+    )
 
 
-def play(played: Outlet, start: int, until: int, lengths: tuple[int, ...] = (256,)) -> list[Due]:
+def play(played: OutputQueue, start: int, until: int, lengths: tuple[int, ...] = (256,)) -> list[Due]:
     """Take period by period, and hold each message to its period."""
     found = []
     for end in periods(start, until, lengths):
@@ -135,7 +141,7 @@ def test_a_stop_takes_back_a_turn_that_one_track_has_taken_already() -> None:
     now = BAR - 50 * MS
     messages = play(played, 0, now)
     assert [each[1:] for each in ons(messages)] == [(0, 60), (9, 36), (9, 36)]
-    played.sequencer.change(Change(Course(now, played.sequencer.course_at(now).position_at(now))))
+    played.sequencer.change(Change(Motion(now, played.sequencer.motion_at(now).position_at(now))))
     messages += play(played, now, 2 * BAR)
     assert len(ons(messages)) == 3
     assert not hold(messages)
@@ -196,11 +202,11 @@ def test_silence_ends_every_note_explicitly_and_then_by_controller() -> None:
     assert not offs(play(played, 256, BAR))
 
 
-# The ledger
+# The active notes
 
 
 def test_what_sounds_is_in_the_ledger_from_before_it_is_sent_until_its_end_has_left(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "ledger")
+    ledger = ActiveNotes(tmp_path / "ledger")
     played = outlet([[(0, 1, 1, 60, 80)]], ledger=ledger)
     roll(played.sequencer)
     played.due(0, 256)
@@ -215,11 +221,11 @@ def test_what_sounds_is_in_the_ledger_from_before_it_is_sent_until_its_end_has_l
 
 
 def test_what_was_left_hanging_is_ended_first(tmp_path: Path) -> None:
-    before = Ledger(tmp_path / "ledger")
-    before.note(5 * 128 + 60)
-    before.note(9 * 128 + 36)
+    before = ActiveNotes(tmp_path / "ledger")
+    before.add(5 * 128 + 60)
+    before.add(9 * 128 + 36)
     before.close()
-    ledger = Ledger(tmp_path / "ledger")
+    ledger = ActiveNotes(tmp_path / "ledger")
     played = outlet(ledger=ledger)
     messages = played.clear()
     assert messages[:2] == [b"\x85\x3c\x40", b"\x89\x24\x40"]
@@ -230,7 +236,7 @@ def test_what_was_left_hanging_is_ended_first(tmp_path: Path) -> None:
 
 
 def test_after_silence_has_left_the_ledger_is_empty() -> None:
-    ledger = Ledger()
+    ledger = ActiveNotes()
     played = outlet([[(0, 16, 0, 60, 80)]], ledger=ledger)
     roll(played.sequencer)
     play(played, 0, 256)
@@ -282,7 +288,7 @@ def pedals(messages: Iterable[Due]) -> dict[bytes, int]:
 def test_whatever_happens_no_note_hangs_or_is_struck_twice(
     deeds: list[tuple[str, int, int]], latency: dict[int, int], domain: str
 ) -> None:
-    ledger = Ledger()
+    ledger = ActiveNotes()
     played = outlet(
         (dense(bar, bar) for bar in range(6)), latency=latency, ledger=ledger, tempo_map=BENT, domain=domain
     )
@@ -290,8 +296,8 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
     now, sounding, sent = 0, set(), 0
     down: dict[bytes, int] = {}
     for deed, a, b in [*deeds, ("stop", 0, 0), ("wait", 0, 2000), ("wait", 0, 2000)]:
-        course = heart.course_at(now)
-        position, speed = course.position_at(now), heart.ruler.speed(RATE)
+        motion = heart.motion_at(now)
+        position, speed = motion.position_at(now), heart.timebase.speed(RATE)
         match deed:
             case "wait":
                 messages = play(played, now, now + b * 10, (256, 64, 1024))
@@ -306,11 +312,11 @@ def test_whatever_happens_no_note_hangs_or_is_struck_twice(
             case "locate":
                 roll(heart, a - 8, now + b % 256)
             case "play":
-                heart.change(Change(Course(now, position, speed)))
+                heart.change(Change(Motion(now, position, speed)))
             case "stop":
-                heart.change(Change(Course(now, position)))
+                heart.change(Change(Motion(now, position)))
             case "nudge":
-                heart.change(Change(Course(now, position + speed * (b - 1000), course.speed), jump=False))
+                heart.change(Change(Motion(now, position + speed * (b - 1000), motion.speed), jump=False))
             case "loop":
                 heart.loop((a % 5, a % 5 + 1 + b % 4) if b % 3 else None)
             case "mute":
@@ -363,7 +369,7 @@ def test_a_pedal_that_two_jumps_at_once_leave_is_lifted() -> None:
     down = played.due(0, 24_000)
     assert {b"\xb1\x42\x7f"} <= {data for _, data in down}
     roll(heart, -8, 24_000)
-    heart.change(Change(Course(24_000, -8)))
+    heart.change(Change(Motion(24_000, -8)))
     told: dict[bytes, int] = {}
     for _, data in (*down, *played.due(24_000, 48_000)):
         told[data[:2]] = data[2]

@@ -1,4 +1,4 @@
-"""Cables: which ports ours are to be connected to, as was asked for, and as somebody connected them by hand.
+"""Connections: which ports ours are to be connected to, as was asked for, and as somebody connected them by hand.
 
 A DAW that quits takes its ports along, and comes again with them; so does a player that was killed. What was connected
 then is connected again, unless somebody took the cable out meanwhile.
@@ -15,7 +15,7 @@ from typing import Final
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.errors import OutputError
 
-__all__ = ["Cable", "Cables", "named"]
+__all__ = ["Cable", "Connections", "named"]
 
 Cable = tuple[str, str]
 """The short name of a port of ours, and the full name of another."""
@@ -25,7 +25,7 @@ LOOKS: Final = 6
 first, and its ports some time later."""
 
 
-class Cables:
+class Connections:
     """Say what to connect, look after look; `memory` is a file that outlives the player.
 
     `asked` gives by the short name of our port what it is to be connected to. A name that is no port's own stands for
@@ -61,7 +61,7 @@ class Cables:
         connected: Mapping[str, Iterable[str]],
         left: Iterable[str] = (),
     ) -> list[Cable]:
-        """Give what is to be connected now.
+        """Return what is to be connected now.
 
         `there` gives for each port of ours those that it could be connected to, by their full names, with the other
         names they have; `connected` those that it is connected to; `left` the programs that ended since the last look,
@@ -98,7 +98,7 @@ class Cables:
 
 
 def named(wanted: str, there: Mapping[str, Iterable[str]]) -> str | None:
-    """Give the port that has a name, or has it in its name."""
+    """Return the port that has a name, or has it in its name."""
     for name, others in there.items():
         if wanted in (name, *others):
             return name

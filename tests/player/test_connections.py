@@ -2,19 +2,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmt_bridge.player.cables import LOOKS, Cables
+from cmt_bridge.player.connections import LOOKS, Connections
 
 DAW = {"daw:in": ["alsa_pcm:hw:0"], "synth:in": []}
 
 
 def test_what_was_asked_for_is_connected_by_any_of_its_names_or_a_part() -> None:
-    assert Cables({"music": ["daw:in"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
-    assert Cables({"music": ["alsa_pcm:hw:0"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
-    assert Cables({"music": ["SYNTH"]}).look({"music": DAW}, {}) == [("music", "synth:in")]
+    assert Connections({"music": ["daw:in"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
+    assert Connections({"music": ["alsa_pcm:hw:0"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
+    assert Connections({"music": ["SYNTH"]}).look({"music": DAW}, {}) == [("music", "synth:in")]
 
 
 def test_what_is_not_there_is_waited_for() -> None:
-    cables = Cables({"music": ["organ"]})
+    cables = Connections({"music": ["organ"]})
     assert cables.look({"music": DAW}, {}) == []
     assert cables.missing == ["organ"]
     assert cables.look({"music": {"organ:in": []}}, {}) == [("music", "organ:in")]
@@ -22,7 +22,7 @@ def test_what_is_not_there_is_waited_for() -> None:
 
 
 def test_what_somebody_connected_comes_again_with_its_port() -> None:
-    cables = Cables({})
+    cables = Connections({})
     assert cables.look({"music": DAW}, {"music": ["daw:in"]}) == []
     assert cables.look({"music": DAW}, {"music": []}) == []  # it is closing
     assert cables.look({"music": {}}, {"music": []}) == []
@@ -30,14 +30,14 @@ def test_what_somebody_connected_comes_again_with_its_port() -> None:
 
 
 def test_a_program_that_ended_and_came_again_between_two_looks_is_connected_again() -> None:
-    cables = Cables({})
+    cables = Connections({})
     cables.look({"music": DAW}, {"music": ["daw:in", "synth:in"]})
     assert cables.look({"music": DAW}, {"music": ["synth:in"]}) == []
     assert cables.look({"music": DAW}, {"music": ["synth:in"]}, ["other", "daw"]) == [("music", "daw:in")]
 
 
 def test_what_could_not_be_connected_is_tried_again() -> None:
-    cables = Cables({"music": ["daw:in"]})
+    cables = Connections({"music": ["daw:in"]})
     assert cables.look({"music": DAW}, {}) == [("music", "daw:in")]
     assert cables.look({"music": DAW}, {}) == [("music", "daw:in")]
     assert cables.unsettled
@@ -47,22 +47,22 @@ def test_what_could_not_be_connected_is_tried_again() -> None:
 
 def test_what_somebody_took_out_stays_out(tmp_path: Path) -> None:
     memory = tmp_path / "ports.json"
-    cables = Cables({"music": ["daw:in"]}, memory)
+    cables = Connections({"music": ["daw:in"]}, memory)
     cables.look({"music": DAW}, {"music": ["daw:in"]})
     cables.save()
     for look in range(LOOKS):
         assert cables.look({"music": DAW}, {"music": []}) == []
         assert cables.unsettled == (look < LOOKS - 1)
     cables.save()
-    assert Cables({}, memory).look({"music": DAW}, {}) == []
+    assert Connections({}, memory).look({"music": DAW}, {}) == []
 
 
 def test_what_was_connected_is_known_after_a_kill(tmp_path: Path) -> None:
     memory = tmp_path / "ports.json"
-    cables = Cables({}, memory)
+    cables = Connections({}, memory)
     cables.look({"music": DAW, "sync in": {"daw:mtc": []}}, {"music": ["synth:in"], "sync in": ["daw:mtc"]})
     cables.save()
-    again = Cables({}, memory)
+    again = Connections({}, memory)
     assert again.look({"music": DAW, "sync in": {}}, {}) == [("music", "synth:in")]
     assert again.look({"music": {}, "sync in": {"daw:mtc": []}}, {}) == [("sync in", "daw:mtc")]
 
@@ -71,4 +71,4 @@ def test_a_memory_that_is_damaged_is_none(tmp_path: Path) -> None:
     memory = tmp_path / "ports.json"
     for text in ("", "[1, 2]", '{"music": 3}', "\0"):
         memory.write_text(text)
-        assert Cables({}, memory).look({"music": DAW}, {}) == []
+        assert Connections({}, memory).look({"music": DAW}, {}) == []

@@ -1,4 +1,4 @@
-"""The ledger of a port: which notes sound, in a file that outlives whoever wrote it.
+"""The active notes of a port: which notes sound, in a file that outlives whoever wrote it.
 
 A byte for each channel and pitch is set before a note goes out, and cleared after its end did. The file is mapped into
 memory, so that a killed process leaves it as true as it was at that moment, and the next one on the same port can end
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from cmt_bridge.errors import OutputError
 
-__all__ = ["CHANNELS", "Ledger"]
+__all__ = ["CHANNELS", "ActiveNotes"]
 
 CHANNELS = 16
 PITCHES = 128
 SIZE = CHANNELS * PITCHES
 
 
-class Ledger:
+class ActiveNotes:
     """Which keys sound; a key is channel × 128 + pitch. Without a path it is kept in memory only.
 
     `hanging` are the keys that whoever wrote the file before left sounding. Raises `OutputError` where the file cannot
@@ -46,11 +46,11 @@ class Ledger:
             raise OutputError(f"Cannot use {path}: {error.strerror}.", hint="Check its folder.") from error
         self.hanging = self.sounding()
 
-    def note(self, key: int) -> None:
+    def add(self, key: int) -> None:
         """Write down that a note begins; to be called before it goes out."""
         self._map[key] = 1
 
-    def clear(self, key: int) -> None:
+    def discard(self, key: int) -> None:
         """Write down that a note has ended; to be called after its end went out."""
         self._map[key] = 0
 
@@ -58,7 +58,7 @@ class Ledger:
         return self._map[key] != 0
 
     def sounding(self) -> tuple[int, ...]:
-        """Give the keys that sound."""
+        """Return the keys that sound."""
         return tuple(key for key, byte in enumerate(bytes(self._map)) if byte)
 
     def close(self) -> None:

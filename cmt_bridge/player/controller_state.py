@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["Setting"]
+__all__ = ["ControllerState"]
 
 CONTROLLER, PROGRAM, PRESSURE, BEND = 0xB0, 0xC0, 0xD0, 0xE0
 BANKS: Final = (0, 32)
@@ -21,7 +21,7 @@ Slot = tuple[int, ...]
 """Status byte, and what tells apart what it sets."""
 
 
-class Setting:
+class ControllerState:
     """Take messages; give those that bring an instrument from anywhere to where they have left it.
 
     Registered parameters are told again with the numbers that choose them. Notes, the pressure of a key, system
@@ -35,11 +35,11 @@ class Setting:
     def __bool__(self) -> bool:
         return bool(self._slots)
 
-    def remember(self, other: Setting) -> None:
+    def merge(self, other: ControllerState) -> None:
         """Take in what another one has set and this one has not."""
         self._slots = {**other._slots, **self._slots}
 
-    def take(self, message: bytes) -> None:
+    def update(self, message: bytes) -> None:
         """Take in a message."""
         kind, channel = message[0] & 0xF0, message[0] & 0x0F
         if kind in (PROGRAM, PRESSURE, BEND):
@@ -61,15 +61,17 @@ class Setting:
             self._put((message[0], message[1]), message)
 
     def messages(self) -> list[bytes]:
-        """Give the messages, a bank before its program, all else as it was set."""
+        """Return the messages, a bank before its program, all else as it was set."""
         first = [slot for slot in self._slots if slot[1:] and slot[1] in BANKS]
         programs = [slot for slot in self._slots if slot[0] & 0xF0 == PROGRAM]
         resets = [slot for slot in self._slots if slot[1:] == (RESET,)]
         rest = [slot for slot in self._slots if slot not in {*first, *programs, *resets}]
         return [message for slot in (*resets, *first, *programs, *rest) for message in self._slots[slot]]
 
-    def resets(self, wanted: Setting) -> list[bytes]:
-        """Give what brings back what is set here and not where another one is wanted, where there is a usual value."""
+    def resets(self, wanted: ControllerState) -> list[bytes]:
+        """Return what brings back what is set here and not where another one is wanted, where there is a usual
+        value.
+        """
         found = []
         for slot in self._slots.keys() - wanted._slots.keys():
             status, *rest = slot
@@ -82,12 +84,12 @@ class Setting:
         return sorted(found)
 
     def lifts(self) -> list[bytes]:
-        """Give what lifts each pedal that is down."""
+        """Return what lifts each pedal that is down."""
         down = (slot for slot, said in self._slots.items() if slot[1:] and slot[1] in PEDALS and said[-1][2] > 0)
         return [bytes((*slot[:2], 0)) for slot in sorted(down)]
 
     def sets(self, channel: int) -> bool:
-        """Tell whether the program of a channel is set."""
+        """Return whether the program of a channel is set."""
         return (PROGRAM | channel,) in self._slots
 
     def _put(self, slot: Slot, *messages: bytes) -> None:

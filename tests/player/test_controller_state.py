@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import random
 
-from cmt_bridge.player.setting import PEDALS, Setting
+from cmt_bridge.player.controller_state import PEDALS, ControllerState
 
 
-def setting(*messages: str) -> Setting:
-    found = Setting()
+def setting(*messages: str) -> ControllerState:
+    found = ControllerState()
     for message in messages:
-        found.take(bytes.fromhex(message))
+        found.update(bytes.fromhex(message))
     return found
 
 
@@ -54,14 +54,14 @@ def test_only_pedals_that_are_down_are_lifted() -> None:
 def test_what_is_told_sets_the_same_again() -> None:
     dice = random.Random(1)
     for _ in range(300):
-        here = Setting()
+        here = ControllerState()
         for _ in range(40):
             kind, channel = dice.choice([0xB0, 0xB0, 0xB0, 0xC0, 0xD0, 0xE0]), dice.randrange(2)
             number = dice.choice([0, 1, 6, 7, 32, 38, 98, 99, 100, 101, 121, *PEDALS])
             data = (number, dice.randrange(4)) if kind in (0xB0, 0xE0) else (number,)
-            here.take(bytes((kind | channel, *data)))
-        again = Setting()
+            here.update(bytes((kind | channel, *data)))
+        again = ControllerState()
         for message in here.messages():
-            again.take(message)
+            again.update(message)
         assert set(again.messages()) == set(here.messages())
         assert again.resets(here) == here.resets(again) == []

@@ -1,4 +1,4 @@
-"""The outlet: when each message is handed to the device, and what sounds because of it.
+"""The output queue: when each message is handed to the device, and what sounds because of it.
 
 A track that sounds late is given its messages early by as much. What waits for its time is dropped when the music is
 cut, and every note that went out is ended.
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 from typing import Final
 
-from cmt_bridge.player.ledger import CHANNELS, Ledger
-from cmt_bridge.player.sequencer import CUT, HALT, KEY_BITS, Sequencer
-from cmt_bridge.player.setting import Setting
+from cmt_bridge.player.active_notes import CHANNELS, ActiveNotes
+from cmt_bridge.player.controller_state import ControllerState
+from cmt_bridge.player.sequencer import FLUSH, KEY_BITS, STOP, Sequencer
 
-__all__ = ["Due", "Outlet"]
+__all__ = ["Due", "OutputQueue"]
 
 KIND, WHOSE, STATUS = 0xF0, 0x0F, 0x80
 NOTE_ON, NOTE_OFF, CONTROLLER = 0x90, 0x80, 0xB0
@@ -28,7 +28,7 @@ Due = tuple[int, bytes]
 """Device time, and a message."""
 
 
-class Outlet:
+class OutputQueue:
     """Take events from a sequencer and give them when they are due at the device.
 
     `latency` is, by channel, in units of device time (1/`rate` s), how late a track sounds. `channels` are those that
@@ -38,7 +38,7 @@ class Outlet:
     def __init__(
         self,
         sequencer: Sequencer,
-        ledger: Ledger,
+        ledger: ActiveNotes,
         rate: int,
         *,
         latency: Mapping[int, int] | None = None,
@@ -63,7 +63,7 @@ class Outlet:
         self._soonest = [0] * CHANNELS  # since the last cut of a channel, nothing of it is due before that
         self._outdated = [0] * CHANNELS  # serials up to which it takes back what waits
         self._sounding: dict[int, None] = {}
-        self._setting = Setting()  # as what went out has left it
+        self._setting = ControllerState()  # as what went out has left it
         self._ended: deque[tuple[int, int]] = deque()  # device time and key of the ends that were given of late
         self._doubt = int(DOUBT * rate)
 
@@ -96,7 +96,7 @@ class Outlet:
                 self._hushed.append(key)
 
     def due(self, start: int, until: int) -> list[Due]:
-        """Give what goes to the device from `start` on and before `until`, in order of time.
+        """Return what goes to the device from `start` on and before `until`, in order of time.
 
         What was due before `start` comes then, but notes that are too late by 30 ms are left out. Where more than
         250 ms passed since the last call, the music is entered anew. Device time may only run back with a jump.
@@ -113,7 +113,7 @@ class Outlet:
             self._hushed.clear()
         for time, message in self.sequencer.render(until + self._ahead):
             self._serial += 1
-            if message in (CUT, HALT):
+            if message in (FLUSH, STOP):
                 self._cut(start, time, message)
             else:
                 channel = message[0] & WHOSE
@@ -131,22 +131,24 @@ class Outlet:
         self._forget(None)
 
     def _forget(self, before: int | None) -> None:
-        """Let the ledger know of the ends given before a device time, of all where it is None."""
+        """Let the active notes know of the ends given before a device time, of all where it is None."""
         ended = self._ended
         while ended and (before is None or ended[0][0] < before):
             _, key = ended.popleft()
             if key not in self._sounding and key not in self._hushed:
-                self._ledger.clear(key)
+                self._ledger.discard(key)
 
     def clear(self) -> list[bytes]:
-        """Give what ends every note that somebody before left hanging on this port; to be sent before all else."""
+        """Return what ends every note that somebody before left hanging on this port; to be sent before all else."""
         hanging = self._ledger.hanging
         self._ended += [(self._until or 0, key) for key in hanging]
         channels = sorted({*self._channels, *(key >> KEY_BITS for key in hanging)})
         return [*(_off(key) for key in hanging), *_controllers(channels, SUSTAIN, ALL_NOTES_OFF)]
 
     def silence(self, *, panic: bool = False) -> list[bytes]:
-        """Give what ends every note that sounds: explicitly, then by controller; with `panic` all sound at once too."""
+        """Return what ends every note that sounds: explicitly, then by controller; with `panic` all sound at
+        once too.
+        """
         keys = [*self._hushed, *self._sounding]
         self._waiting.clear()
         self._hushed.clear()
@@ -172,7 +174,7 @@ class Outlet:
                 continue
             if message[0] < STATUS:
                 outdated[channel] = serial
-                self._end_channel(max(start, at), channel, out, halts=message[1:] == HALT)
+                self._end_channel(max(start, at), channel, out, halts=message[1:] == STOP)
                 continue
             if kind == NOTE_ON:
                 if channel in self._muted:
@@ -182,7 +184,7 @@ class Outlet:
                     if start - at > self._latest:
                         continue
                 key = channel << KEY_BITS | message[1]
-                self._ledger.note(key)
+                self._ledger.add(key)
                 sounding[key] = None
                 self.sent += 1
             elif kind == NOTE_OFF:
@@ -192,7 +194,7 @@ class Outlet:
                 del sounding[key]
                 self._ended.append((at, key))
             else:
-                self._setting.take(message)
+                self._setting.update(message)
             out.append((at if at > start else start, message))
 
     def _end_channel(self, time: int, channel: int, out: list[Due], *, halts: bool) -> None:
@@ -206,10 +208,10 @@ class Outlet:
             out.append((time, _controllers((channel,), ALL_NOTES_OFF)[0]))
 
     def _lifted(self, channel: int) -> list[bytes]:
-        """Give what lifts the pedals of a channel, and know that they are up."""
+        """Return what lifts the pedals of a channel, and know that they are up."""
         lifts = [lift for lift in self._setting.lifts() if lift[0] & WHOSE == channel]
         for lift in lifts:
-            self._setting.take(lift)
+            self._setting.update(lift)
         return lifts
 
 
