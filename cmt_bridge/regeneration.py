@@ -40,6 +40,7 @@ from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.infill import HeldNote, Infill, Palette, Rhythm
 from cmt_bridge.model.likelihood import shared_nll
 from cmt_bridge.model.paper_engine import PaperEngine
+from cmt_bridge.settings import setting
 
 __all__ = [
     "CANDIDATES",
@@ -54,7 +55,7 @@ __all__ = [
     "spliced",
 ]
 
-CANDIDATES = 8  # to choose from: with fewer the right seam costs over 10 % more than real music (models/README.md)
+CANDIDATES: int = setting("regenerate", "candidates").default
 MOST_AFTER = 8  # bars, as in training
 AFTER_SHARE = 0.25  # of what a network remembers
 MEMORY = 768  # events, where a network does not say

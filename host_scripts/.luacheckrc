@@ -4,7 +4,7 @@ read_globals = { "reaper" }
 globals = { "gfx" }
 max_line_length = 120
 files["ardour"] = {
-  read_globals = { "ardour", "json", "clock", "smf", "where", "Session", "Editor", "LuaDialog", "ARDOUR", "Temporal" },
+  read_globals = { "ardour", "json", "clock", "smf", "where", "settings_table", "Session", "Editor", "LuaDialog", "ARDOUR", "Temporal" },
   globals = { "factory", "run" },
 }
 files["ardour/lib.lua"] = { unused = false }

@@ -10,7 +10,7 @@ import pytest
 from cmt_bridge.config import Outputs, Watching, read_config
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.errors import UsageError
-from cmt_bridge.settings import analysis_options, as_text, compose_options, whole_number
+from cmt_bridge.settings import analysis_options, as_text, compose_options, value_of
 
 
 def test_nothing_said_is_as_usual(tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def test_what_is_said_of_streams_holds_in_the_folder_and_below(tmp_path: Path) -
     (below / "cmt-bridge.toml").write_text('[live]\nfollow = ""\nlatency = {drums = 5}\n')
     assert read_config(below).live == {
         "follow": "",
-        "lead": ["clock", "mmc"],
-        "to": ["synth"],
+        "lead": ("clock", "mmc"),
+        "to": ("synth",),
         "chase": False,
         "latency": {"drums": 5},
     }
@@ -135,11 +135,11 @@ def test_a_composition_that_cannot_be(settings: dict[str, str]) -> None:
 
 
 def test_numbers_are_whole_where_they_count() -> None:
-    assert whole_number({}, "variations") == 1
-    assert whole_number({"variations": "5"}, "variations") == 5
+    assert value_of({}, "variations") == 1
+    assert value_of({"variations": "5"}, "variations") == 5
     for text in ("0", "65", "x", "1e3"):
         with pytest.raises(UsageError):
-            whole_number({"variations": text}, "variations")
+            value_of({"variations": text}, "variations")
 
 
 def test_the_readme_has_a_file_that_can_be_used(tmp_path: Path) -> None:

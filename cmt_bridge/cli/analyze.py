@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import clock, json_option, print_json, progress, setting_options, settings_of, talk
-from cmt_bridge.settings import ANALYSIS
+from cmt_bridge.cli.common import clock, json_option, print_json, progress, talk
+from cmt_bridge.cli.settings import setting_options, settings_of
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
@@ -23,7 +23,7 @@ PLOT_FORMATS = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".webp")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write instead of NAME.metadata.json.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Also draw what was found, as .png, .svg or .pdf.")
 @click.option("--force", is_flag=True, help="Replace the files given by -o and --plot where they exist.")
-@setting_options(ANALYSIS)
+@setting_options("score", ("tempo", "tempo_range", "cut_sensitivity"))
 @json_option
 def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as_json: bool, **given: Any) -> None:
     """Measure VIDEO: tempo, visual beats, cuts, and motion per bar, as metadata.json.

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cmt_bridge.cli.statusline import StatusLine
-from cmt_bridge.settings import MOST_VARIATIONS, SCORE_SETTINGS, Setting, Settings, as_text, option_of
 
 if TYPE_CHECKING:
     from cmt_bridge.verbs.outcome import Outcome, Told
@@ -26,8 +25,6 @@ __all__ = [
     "print_json",
     "print_outcome",
     "progress",
-    "setting_options",
-    "settings_of",
     "shown",
     "stages",
     "talk",
@@ -42,36 +39,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 def json_option(function: F) -> F:
     """Add `--json`: data on stdout as one JSON object."""
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")(function)
-
-
-def setting_options(*tables: Sequence[Setting]) -> Callable[[F], F]:
-    """Add an option for each setting; `settings_of` gives those that were said."""
-
-    def decorate(function: F) -> F:
-        for setting in reversed([setting for table in tables for setting in table]):
-            names = [option_of(setting.name)]
-            if setting.name == "variations":
-                names.insert(0, "-n")
-            usual = setting.default.replace(",", " ") if setting.kind == "range" else setting.default
-            text = f"{setting.help}  [default: {usual}]" if usual else setting.help
-            function = click.option(*names, type=_click_type(setting), help=text, default=None)(function)
-        return function
-
-    return decorate
-
-
-def _click_type(setting: Setting) -> Any:
-    if setting.kind == "choice":
-        return click.Choice(setting.choices)
-    if setting.name == "variations":
-        return click.IntRange(1, MOST_VARIATIONS)
-    return {"number": float, "whole": int, "range": (float, float)}.get(setting.kind, str)
-
-
-def settings_of(given: Mapping[str, Any]) -> Settings:
-    """Give the settings that were said, as text, out of a verb's arguments."""
-    names = {setting.name for setting in SCORE_SETTINGS}
-    return {name: as_text(value) for name, value in given.items() if name in names and value is not None}
 
 
 def shown(path: str | Path) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from cmt_bridge.cli.common import json_option, print_outcome, setting_options, settings_of, stages
+from cmt_bridge.cli.common import json_option, print_outcome, stages
 from cmt_bridge.cli.export import project_option, wanted, with_projects
-from cmt_bridge.settings import SCORE_SETTINGS
+from cmt_bridge.cli.settings import setting_options, settings_of
 
 __all__ = ["score"]
 
@@ -19,7 +19,7 @@ __all__ = ["score"]
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder to write, instead of the next take.")
 @project_option
-@setting_options(SCORE_SETTINGS)
+@setting_options("score")
 @json_option
 def score(video: Path, output: Path | None, projects: str, as_json: bool, **given: Any) -> None:
     """Compose music for VIDEO: the next take in NAME.cmt beside it, and NAME.mid for your session.

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cmt_bridge.cli.common import setting_options, settings_of, talk
+from cmt_bridge.cli.common import talk
+from cmt_bridge.cli.settings import chosen, setting_options, settings_of
 from cmt_bridge.cli.statusline import StatusLine
 from cmt_bridge.errors import UsageError
-from cmt_bridge.player.order import BACKENDS, FOLLOWS, LEADS
-from cmt_bridge.settings import SCORE_SETTINGS, instruments_of
+from cmt_bridge.settings import of_verb
 
 if TYPE_CHECKING:
     from cmt_bridge.live.conductor import Conductor
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["stream"]
 
-SETTINGS = tuple(setting for setting in SCORE_SETTINGS if setting.name != "variations")
+COMPOSING = [each.name for each in of_verb("stream").values() if each.section == "score"]
+PLAYING = [each.name for each in of_verb("stream").values() if each.section != "score"]
 INTERRUPTED = 130  # exit code
 MOST_TYPED = 32  # bytes
 KEYS = (
@@ -41,28 +42,7 @@ KEYS = (
 
 @click.command(short_help="Play the music into your DAW, in time with it.")
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--fresh", is_flag=True, help="Compose anew, although the clip has a take.")
-@click.option("--endless", is_flag=True, help="Go on composing after the video's end, until it is stopped.")
-@click.option(
-    "--follow", type=click.Choice(tuple(FOLLOWS)), help="Follow the DAW by this, instead of playing by itself."
-)
-@click.option("--lead", help=f"Let others follow: {', '.join(LEADS)}; several with commas.")
-@click.option("--to", multiple=True, help="Port to play into, or a part of its name.")
-@click.option("--from", "sources", multiple=True, help="Port to follow, or a part of its name.")
-@click.option("--sync-to", multiple=True, help="Port to send clock, timecode and MMC to.")
-@click.option("--controls-from", "knobs", multiple=True, help="Port of a MIDI controller.")
-@click.option(
-    "--port-per-track", "split", is_flag=True, help="A port for each track instead of one with five channels."
-)
-@click.option("--latency", default="", help="How many ms late your instruments sound: 12, or drums=5,strings=30.")
-@click.option("--start", help="Timecode of bar 1, such as 01:00:00:00; the film's own or the full hour else.")
-@click.option("--loop", default="", help="Repeat these bars: 5-8.")
-@click.option("--wait", is_flag=True, help="Do not begin before somebody starts it.")
-@click.option("--mute", default="", help="Tracks to begin silent, such as drums,bass.")
-@click.option("--solo", default="", help="Tracks to begin alone.")
-@click.option("--no-chase", is_flag=True, help="Do not strike what should be sounding where the music is entered.")
-@click.option("--backend", type=click.Choice(BACKENDS), help="What to play through; the best there is else.")
-@click.option("--name", help="Name of the ports; cmt-bridge else.")
+@setting_options("stream", PLAYING)
 @click.option(
     "--learn", multiple=True, help="Have this moved by the next MIDI controller you move, such as mute.drums."
 )
@@ -71,7 +51,7 @@ KEYS = (
 @click.option("--stop", is_flag=True, help="End what the daemon of the folder plays.")
 @click.option("--dry-run", is_flag=True, help="Print every message with its time instead of sending it.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON on stdout.")
-@setting_options(SETTINGS)
+@setting_options("stream", COMPOSING)
 def stream(
     video: Path, dry_run: bool, as_json: bool, here: bool, stop: bool, controls: Path | None, **given: Any
 ) -> None:
@@ -94,7 +74,8 @@ def stream(
     from cmt_bridge.live.request import asked
     from cmt_bridge.verbs.score import check_settings
 
-    said = _said(given)
+    options = settings_of(given)
+    said = {**chosen("stream", given), **({"options": options} if options else {})}
     request = asked(video, said)
     if request.settings:  # what cannot be is refused before anything is loaded
         check_settings({**read_config(video.absolute().parent).score, **request.settings})
@@ -114,51 +95,10 @@ def stream(
     asyncio.run(_play(request, controls, learn, as_json))
 
 
-def _said(given: dict[str, Any]) -> dict[str, Any]:
-    """Give what was said as the control API has it."""
-    fields = {
-        "options": settings_of(given),
-        "fresh": given["fresh"],
-        "endless": given["endless"],
-        "loop": given["loop"],
-        "wait": given["wait"],
-        "mute": _tracks("--mute", given["mute"]),
-        "solo": _tracks("--solo", given["solo"]),
-        "backend": given["backend"],
-        "name": given["name"],
-        "port_per_track": given["split"],
-        "to": list(given["to"]),
-        "sync_to": list(given["sync_to"]),
-        "from": list(given["sources"]),
-        "controls_from": list(given["knobs"]),
-        "follow": given["follow"],
-        "lead": [each.strip() for each in (given["lead"] or "").split(",") if each.strip()],
-        "latency": _latency(given["latency"]),
-        "start": given["start"],
-    }
-    said = {name: value for name, value in fields.items() if value}
-    return {**said, "chase": False} if given["no_chase"] else said
-
-
 def _client(video: Path) -> Client | None:
     from cmt_bridge.service.client import Client
 
     return Client.for_path(video.absolute())
-
-
-def _tracks(option: str, text: str) -> list[str]:
-    return [instrument.name.lower() for instrument in instruments_of(option, text)]
-
-
-def _latency(text: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = part.rpartition("=")
-        try:
-            found[name.strip().lower()] = float(value)
-        except ValueError:
-            raise UsageError(f"--latency cannot read {part!r}.", hint="Give ms: 12, or drums=5,strings=30.") from None
-    return found
 
 
 def _rehearse(request: StreamRequest, as_json: bool) -> None:

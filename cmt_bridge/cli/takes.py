@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from cmt_bridge.cli.common import clock, json_option, print_json, shown, talk
-from cmt_bridge.settings import option_of
+from cmt_bridge.settings import of_verb
 
 __all__ = ["accept", "choose", "diff", "redo", "reject", "takes", "undo"]
 
@@ -86,7 +86,8 @@ def _what(take: dict[str, Any]) -> str:
     """Return how a take was made, in the words of the command line."""
     asked = take["request"]
     if take["verb"] != "regenerate":
-        said = " ".join(f"{option_of(name)} {value}" for name, value in take.get("settings", {}).items())
+        rows = of_verb("score")
+        said = " ".join(f"{rows[name].option} {value}" for name, value in take.get("settings", {}).items())
         return f"{take['verb']} {said}".rstrip()
     bars = _ranges([bar for first, last in asked.get("bars", []) for bar in range(first, last + 1)])
     origin = f" of take {take['origin']}" if take["origin"] else ""

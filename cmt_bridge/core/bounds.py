@@ -19,8 +19,12 @@ from cmt_bridge.errors import CmtBridgeError, UsageError
 
 __all__ = [
     "BARS",
+    "CANDIDATES",
     "CHANGES",
     "CHOICES",
+    "CONTROL",
+    "CUT_SENSITIVITY",
+    "DENSITY",
     "FILM",
     "FRAME_RATE",
     "FRAME_SIZE",
@@ -29,17 +33,24 @@ __all__ = [
     "LAYERS",
     "LENGTH",
     "MARKS",
+    "NUCLEUS",
     "NUMBER",
     "PATTERN",
     "PATTERNS",
+    "PITCH",
+    "POLYPHONY",
+    "RECALL",
     "SEED",
+    "STREAM_BARS",
     "STRETCHES",
     "SURPRISE",
     "TAKE",
     "TEMPERATURE",
+    "TEMPO",
     "TEXT",
     "TOML_BYTES",
     "UNITS",
+    "VARIATIONS",
     "Bound",
     "BoundsError",
     "check_bars",
@@ -97,15 +108,26 @@ LENGTH: Final = Bound("ticks", 0, int(BARS.most) * 16)
 FRAME_RATE: Final = Bound("frames per second", 0, 1_000)
 FRAME_SIZE: Final = Bound("pixels to a side", 0, 1 << 16)
 NUMBER: Final = Bound("as a whole number", -(1 << 63), (1 << 63) - 1)
+CANDIDATES: Final = Bound("candidates", 1, 64)
+CONTROL: Final = Bound("as a control", 0, 1)
+CUT_SENSITIVITY: Final = Bound("as a cut sensitivity", 0, 1)
+DENSITY: Final = Bound("onsets per bar more", -15, 15)  # a bar has 1 to 16: from the sparsest to the densest, and back
+NUCLEUS: Final = Bound("as a nucleus", 0.001, 1, "0.9 is usual; 1 leaves nothing out.")
+PITCH: Final = Bound("as a MIDI pitch", 0, 127)
+POLYPHONY: Final = Bound("notes at once", 1, 16)
+RECALL: Final = Bound("as a recall", 0, 10, "1 is usual.")
 SEED: Final = Bound("as a seed", 0, (1 << 63) - 1, "Give a whole number from 0 on.")
 TAKE: Final = Bound("as the number of a take", 1, 1_000_000)
 TEMPERATURE: Final = Bound("as a temperature", 0.01, 100, "1 is as the model learned it.")
+TEMPO: Final = Bound("BPM", 20, 400)
 TEXT: Final = Bound("letters", 0, 4096)
 CHANGES: Final = Bound("changes of tempo", 1, 10_000)
 MARKS: Final = Bound("markers", 0, 50_000)
 CHOICES: Final = Bound("choices", 0, 100_000)
 SURPRISE: Final = Bound("nats of surprise", -1e9, 1e9)
 STRETCHES: Final = Bound("stretches of bars", 0, 1_000, "Give fewer and longer ones, such as 1-8:1,9-16:0.3.")
+STREAM_BARS: Final = Bound("bars of a stream", 1, 100_000)  # which may go on without end
+VARIATIONS: Final = Bound("takes at once", 1, 64)
 PATTERN: Final = Bound("letters of a pattern", 0, 256)
 PATTERNS: Final = Bound("patterns", 0, 128)
 LATENCY: Final = Bound("ms of latency", -10_000, 10_000, "Give how many ms late an instrument sounds, such as 30.")

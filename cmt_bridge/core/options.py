@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cmt_bridge.core.bounds import BARS, SEED, TEMPERATURE, listed
+from cmt_bridge.core.bounds import (
+    BARS,
+    CONTROL,
+    CUT_SENSITIVITY,
+    NUCLEUS,
+    PITCH,
+    POLYPHONY,
+    RECALL,
+    SEED,
+    TEMPERATURE,
+    TEMPO,
+    listed,
+)
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.key import KEYS, parse_key
 from cmt_bridge.core.tempo import bpm_to_uspq
@@ -15,9 +26,6 @@ from cmt_bridge.core.tokens import CHOSEN, Column
 from cmt_bridge.errors import UsageError
 
 __all__ = ["KEYS", "AnalysisOptions", "ComposeOptions"]
-
-SLOWEST_BPM = 20.0
-FASTEST_BPM = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,9 @@ class AnalysisOptions:
     cut_sensitivity: float = 0.5
 
     def __post_init__(self) -> None:
-        allowed = f"Tempos from {SLOWEST_BPM:g} to {FASTEST_BPM:g} BPM are possible."
+        allowed = f"Tempos from {TEMPO.least:g} to {TEMPO.most:g} BPM are possible."
         for bpm in (self.tempo_low, self.tempo_high) if self.tempo is None else (self.tempo,):
-            if not SLOWEST_BPM <= bpm <= FASTEST_BPM:  # NaN is not either
+            if TEMPO.fault(bpm):
                 raise UsageError(f"A tempo of {bpm:g} BPM cannot be used.", hint=allowed)
             bpm_to_uspq(bpm)
         if self.tempo is None and self.tempo_high < 1.2 * self.tempo_low:
@@ -44,7 +52,7 @@ class AnalysisOptions:
                 f"The tempo range {self.tempo_low:g} to {self.tempo_high:g} BPM is too narrow to look in.",
                 hint="Let its upper end be at least 1.2 times the lower one, or fix the tempo with --tempo.",
             )
-        if not (math.isfinite(self.cut_sensitivity) and 0.0 <= self.cut_sensitivity <= 1.0):
+        if CUT_SENSITIVITY.fault(self.cut_sensitivity):
             raise UsageError(
                 f"A cut sensitivity of {self.cut_sensitivity:g} cannot be used.", hint="Give one from 0 to 1."
             )
@@ -85,7 +93,7 @@ class ComposeOptions:
         if self.key:
             object.__setattr__(self, "key", parse_key(self.key))
         for name, values in (("density", self.density_control), ("beat", self.beat_control)):
-            if not values or not all(0.0 <= value <= 1.0 for value in values):
+            if not values or any(CONTROL.fault(value) for value in values):
                 raise UsageError(
                     f"A {name} control of {listed(values)} cannot be used.", hint="Give values from 0 to 1."
                 )
@@ -93,16 +101,19 @@ class ComposeOptions:
         if not self.instruments or len(set(self.instruments)) != len(self.instruments):
             raise UsageError("Music needs at least one instrument, each named once.", hint=f"Choose from {_NAMES}.")
         SEED.check(self.seed)
-        if not 0.0 <= self.recall <= 10.0:
+        if RECALL.fault(self.recall):
             raise UsageError(f"A recall of {self.recall:g} cannot be used.", hint="Give one from 0 to 10; 1 is usual.")
         for value in self.temperature.values():
             TEMPERATURE.check(value)
-        if not all(0.0 < value <= 1.0 for value in self.nucleus.values()):
-            raise UsageError("A nucleus must be above 0 and at most 1.", hint="0.9 is usual; 1 leaves nothing out.")
-        if not all(1 <= value <= MOST_NOTES for value in self.polyphony.values()):
-            raise UsageError(f"A polyphony must be from 1 to {MOST_NOTES} notes.")
+        if any(NUCLEUS.fault(value) for value in self.nucleus.values()):
+            raise UsageError(
+                f"A nucleus must be from {NUCLEUS.least:g} to {NUCLEUS.most:g}.",
+                hint="0.9 is usual; 1 leaves nothing out.",
+            )
+        if any(POLYPHONY.fault(value) for value in self.polyphony.values()):
+            raise UsageError(f"A polyphony must be from {POLYPHONY.least} to {POLYPHONY.most} notes.")
         for instrument, (low, high) in self.pitches.items():
-            if not 0 <= low <= high <= 127:
+            if low > high or PITCH.fault(low) or PITCH.fault(high):
                 raise UsageError(
                     f"The pitch range {low}-{high} of {instrument.title} cannot be used.",
                     hint="Give MIDI pitches, low-high.",
@@ -168,5 +179,4 @@ class ComposeOptions:
         )
 
 
-MOST_NOTES = 16  # of a simu-note
 _NAMES = ", ".join(instrument.title for instrument in Instrument)

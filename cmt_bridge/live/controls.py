@@ -4,47 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+from cmt_bridge.core.bounds import CONTROL, DENSITY, STREAM_BARS, Bound
 from cmt_bridge.errors import UsageError
-from cmt_bridge.live.request import MOST_BARS, TRACKS, stretch
+from cmt_bridge.live.request import TRACKS, stretch
+from cmt_bridge.settings.kinds import BarRange, Kind, Number, Switch, WholeNumber, not_allowed
 
 __all__ = ["ACTIONS", "CONTROLS", "Control", "Controls", "checked"]
 
-Kind = Literal["switch", "range", "whole", "bars", "action"]
 TRACK_NAMES: Final = tuple(track.name for track in TRACKS)
 CHANNELS: Final = {track.name: track.channel for track in TRACKS}
-SEEDS: Final = 2**31
-MOST_TAKES: Final = 2**31 - 1
+SEEDS: Final = 2**31  # that OSC's whole numbers can say
+LIVE_SEED: Final = Bound("as a seed", 0, SEEDS - 1)
+TAKE_NUMBER: Final = Bound("as the number of a take", 1, 2**31 - 1)
 PRESSED: Final = 64  # of a MIDI controller's 0..127
+
+
+@dataclass(frozen=True)
+class Action(Switch):
+    """Something that is done when it is switched on, and leaves no state."""
+
+    name = "action"
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Something to change: its name, what it does, and from where to where it goes."""
+    """Something to change: its name, what it does, and what it may be."""
 
     name: str
     help: str
     kind: Kind
-    low: float = 0.0
-    high: float = 1.0
 
 
 CONTROLS: Final = (
-    *(Control(f"mute.{name}", f"Silence the {name}.", "switch") for name in TRACK_NAMES),
+    *(Control(f"mute.{name}", f"Silence the {name}.", Switch()) for name in TRACK_NAMES),
     *(
-        Control(f"solo.{name}", f"Let only the {name} sound, and others that are soloed.", "switch")
+        Control(f"solo.{name}", f"Let only the {name} sound, and others that are soloed.", Switch())
         for name in TRACK_NAMES
     ),
-    Control("density", "Onsets per bar more or less than the picture asks for.", "whole", -8, 8),
-    Control("control", "How closely to follow the picture (C).", "range", 0.0, 1.0),
-    Control("seed", "Compose what comes with other dice.", "whole", 0, SEEDS - 1),
-    Control("play", "Play, where we lead.", "action"),
-    Control("stop", "Stop, where we lead.", "action"),
-    Control("locate", "Go to a bar, counted from 1, where we lead.", "whole", 1, MOST_BARS),
-    Control("loop", "Repeat bars, such as 5-8; nothing for none. Where we lead.", "bars"),
-    Control("take", "Make a take the current one.", "whole", 1, MOST_TAKES),
-    Control("panic", "End whatever sounds, by all means.", "action"),
+    Control("density", "Onsets per bar more or less than the picture asks for.", WholeNumber(DENSITY)),
+    Control("control", "How closely to follow the picture (C).", Number(CONTROL)),
+    Control("seed", "Compose what comes with another seed.", WholeNumber(LIVE_SEED)),
+    Control("play", "Play, where we lead.", Action()),
+    Control("stop", "Stop, where we lead.", Action()),
+    Control("locate", "Go to a bar, counted from 1, where we lead.", WholeNumber(STREAM_BARS)),
+    Control("loop", "Repeat bars, such as 5-8; nothing for none. Where we lead.", BarRange()),
+    Control("take", "Make a take the current one.", WholeNumber(TAKE_NUMBER)),
+    Control("panic", "End whatever sounds, by all means.", Action()),
 )
 """All that can be changed."""
 
@@ -106,13 +113,14 @@ class Controls:
         A press turns a switch over, and starts an action. None where it means nothing.
         """
         control = BY_NAME[name]
-        if control.kind in ("switch", "action"):
+        if isinstance(control.kind, Switch):
             if not before < PRESSED <= value:
                 return None
             kind, _, track = name.partition(".")
-            return control.kind == "action" or track not in (self.muted if kind == "mute" else self.soloed)
-        scaled = control.low + (control.high - control.low) * value / 127
-        return round(scaled) if control.kind == "whole" else round(scaled, 3)
+            return isinstance(control.kind, Action) or track not in (self.muted if kind == "mute" else self.soloed)
+        low, high = control.kind.bounds or (0.0, 1.0)
+        scaled = low + (high - low) * value / 127
+        return round(scaled) if isinstance(control.kind, WholeNumber) else round(scaled, 3)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -144,14 +152,18 @@ def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
         control = BY_NAME.get(name)
         if control is None:
             raise UsageError(f"There is no control {name[:64]!r}.", hint=f"There are {', '.join(BY_NAME)}.")
-        if control.kind in ("switch", "action"):
+        if isinstance(control.kind, Switch):
             found[name] = bool(value)
-        elif control.kind == "bars":
-            found[name] = value if isinstance(value, tuple) else stretch(str(value or ""), name)
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not control.low <= value <= control.high:
-            raise UsageError(
-                f"{name} cannot be set to {value!r}.", hint=f"Give a number from {control.low:g} to {control.high:g}."
-            )
+        elif isinstance(value, tuple):
+            found[name] = value
         else:
-            found[name] = int(value) if control.kind == "whole" else float(value)
+            found[name] = _read(control, value)
     return found
+
+
+def _read(control: Control, value: Any) -> Any:
+    try:
+        read = control.kind.read("" if value is None else value)
+    except (ValueError, TypeError, OverflowError):
+        raise not_allowed(control.name, control.kind.allowed, value, control.help) from None
+    return stretch(read, control.name) if isinstance(control.kind, BarRange) else read

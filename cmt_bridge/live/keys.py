@@ -6,9 +6,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+from cmt_bridge.core.bounds import CONTROL, DENSITY
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.errors import UsageError
 from cmt_bridge.live.controls import SEEDS, TRACK_NAMES, Controls
+from cmt_bridge.settings.table import USUAL_CONTROL
 
 __all__ = ["Keys", "Stream"]
 
@@ -16,7 +18,6 @@ ARROWS: Final = {b"\x1b[D": -1, b"\x1b[C": 1, b"\xe0K": -1, b"\xe0M": 1}
 """Left and right, as terminals and Windows' console say them."""
 STEP: Final = 0.1  # of the control
 PHRASE: Final = 4  # bars, from a multiple of it on
-USUAL: Final = 0.7  # the control where nobody set one
 
 
 class Stream(Protocol):
@@ -65,12 +66,14 @@ class Keys:
             case " ":
                 self._turn(**{"stop" if stream.state.get("rolling") else "play": True})
             case "+" | "=":
-                self._turn(density=min(8, controls.density + 1))
+                self._turn(density=min(int(DENSITY.most), controls.density + 1))
             case "-":
-                self._turn(density=max(-8, controls.density - 1))
+                self._turn(density=max(int(DENSITY.least), controls.density - 1))
             case "[" | "]":
-                now = USUAL if controls.control is None else controls.control
-                self._turn(control=round(min(1.0, max(0.0, now + (STEP if key == "]" else -STEP))), 3))
+                now = USUAL_CONTROL if controls.control is None else controls.control
+                self._turn(
+                    control=round(min(CONTROL.most, max(CONTROL.least, now + (STEP if key == "]" else -STEP))), 3)
+                )
             case "l":
                 bar = int(stream.position // TICKS_PER_BAR) // PHRASE * PHRASE
                 self._turn(loop="" if controls.loop else f"{bar + 1}-{bar + PHRASE}")

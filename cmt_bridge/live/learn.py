@@ -11,11 +11,11 @@ from typing import Any, Final
 from cmt_bridge.core.files import complete_path
 from cmt_bridge.errors import UsageError
 from cmt_bridge.live.controls import BY_NAME, Controls
+from cmt_bridge.settings.kinds import BarRange
 
 __all__ = ["FILE_NAME", "Knob", "Learned"]
 
 FILE_NAME: Final = "live-controls.toml"
-UNLEARNABLE: Final = ("bars",)
 CHANNELS, VALUES = 16, 128
 
 Knob = tuple[int, int]
@@ -93,6 +93,6 @@ def _read(path: Path) -> dict[Knob, str]:
 
 
 def _check(name: str, what: str) -> None:
-    known = [control.name for control in BY_NAME.values() if control.kind not in UNLEARNABLE]
+    known = [control.name for control in BY_NAME.values() if not isinstance(control.kind, BarRange)]
     if name not in known:
         raise UsageError(f"{what} There is no control {name[:64]!r}.", hint=f"There are {', '.join(known)}.")

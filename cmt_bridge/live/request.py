@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,15 +10,14 @@ from typing import Any, Final
 from cmt_bridge.config import read_config
 from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.tempo import TempoMap
-from cmt_bridge.errors import UsageError
 from cmt_bridge.player.order import NOTHING, Order, Picture, Track, Wiring
-from cmt_bridge.settings import Settings, as_text
+from cmt_bridge.settings import Settings, check_texts, setting
+from cmt_bridge.settings.kinds import BarRange, not_allowed
 
-__all__ = ["MOST_BARS", "TRACKS", "StreamRequest", "asked", "stretch"]
+__all__ = ["TRACKS", "StreamRequest", "asked", "stretch"]
 
-MOST_BARS: Final = 100_000
-FIELDS: Final = {"options": "settings", "from": "sources", "controls_from": "controls", "port_per_track": "split"}
-LISTS: Final = {"mute", "solo", "to", "sync_to", "sources", "controls", "lead"}
+FIELDS: Final = {"from": "sources", "controls_from": "controls", "port_per_track": "split"}
+"""Settings whose attribute of a request has another name."""
 
 TRACKS = tuple(Track(part.instrument.name.lower(), part.channel, part.program) for part in PARTS.values())
 
@@ -64,19 +62,13 @@ def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:
     config = read_config(path.absolute().parent)
     usual = {name: value for name, value in config.live.items() if name != "warm"}
     fields = {**usual, **{name: value for name, value in said.items() if value is not None}}
-    found: dict[str, Any] = {FIELDS.get(name, name): value for name, value in fields.items()}
-    for name in LISTS & found.keys():
-        found[name] = tuple(map(str, found[name]))
+    settings = dict(check_texts(fields.pop("options", {})))
+    found = {FIELDS.get(name, name): setting("stream", name).read(value) for name, value in fields.items()}
     if "loop" in found:
         found["loop"] = stretch(found["loop"], "loop")
-    if "latency" in found and not isinstance(found["latency"], Mapping):
-        found["latency"] = {"": float(found["latency"])}
-    if "settings" in found:
-        found["settings"] = {name: as_text(value) for name, value in found["settings"].items()}
-    found["path"] = path
-    if found.get("fresh") and not {**config.score, **found.get("settings", {})}.get("seed"):
-        found["settings"] = {**found.get("settings", {}), "seed": str(_next_seed(path))}
-    return StreamRequest(**found)
+    if found.get("fresh") and not {**config.score, **settings}.get("seed"):
+        settings["seed"] = str(_next_seed(path))
+    return StreamRequest(path=path, settings=settings, **found)
 
 
 def _next_seed(path: Path) -> int:
@@ -89,12 +81,13 @@ def _next_seed(path: Path) -> int:
 
 
 def stretch(text: str, name: str) -> tuple[int, int] | None:
-    """Read bars such as 5-8, from 1, as bars from 0 without the second; nothing is None. Raises `UsageError`."""
-    if not text:
-        return None
+    """Return bars such as 5-8, from 1, as bars from 0 without the second; None where the text is empty.
+
+    Raises `UsageError`, with `name` as what was to be read, where there are no such bars.
+    """
+    try:
+        BarRange().read(text)
+    except (ValueError, TypeError):
+        raise not_allowed(name, BarRange.allowed, text, setting("stream", "loop").help) from None
     first, _, last = text.partition("-")
-    with suppress(ValueError):
-        bars = int(first) - 1, int(last or first)
-        if 0 <= bars[0] < bars[1] <= MOST_BARS:
-            return bars
-    raise UsageError(f"{name} cannot read {text[:64]!r}.", hint="Give bars, such as 5-8.")
+    return (int(first) - 1, int(last or first)) if text else None

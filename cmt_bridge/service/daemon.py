@@ -23,8 +23,10 @@ from cmt_bridge.service.osc import OscControl
 from cmt_bridge.service.runner import LANES, Runner
 from cmt_bridge.service.spool import Spool
 from cmt_bridge.service.stage import Stage
+from cmt_bridge.settings import check_texts
 from cmt_bridge.verbs.choose import choose, compare, list_takes
 from cmt_bridge.verbs.export import export, music_of
+from cmt_bridge.verbs.regenerate import RegenerateRequest
 
 __all__ = ["Daemon", "watch"]
 
@@ -164,8 +166,9 @@ class Daemon:
 
     async def score(self, request: Json) -> Json:
         """Take on a request to score."""
-        settings = {name: request[name] for name in ("variations", "seed") if name in request}
+        settings: Json = {name: request[name] for name in ("variations", "seed") if name in request}
         settings |= request.get("options", {})
+        check_texts(settings)
         asked = {"settings": settings, "again": request.get("again", True)}
         return self._asked("score", request["path"], asked, request.get("key"))
 
@@ -174,6 +177,7 @@ class Daemon:
         said = {"seed": secrets.randbelow(2**31), **request}
         if "base" in said:
             said["base"] = str(self.folder / said["base"])
+        RegenerateRequest.from_json(said)  # what cannot be is refused at once
         del said["path"]
         return self._asked("regenerate", request["path"], said, said.pop("key", None))
 

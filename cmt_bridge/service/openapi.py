@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from cmt_bridge.errors import UsageError
+from cmt_bridge.settings.kinds import not_allowed
 
 __all__ = ["Operation", "check", "document", "find", "from_text", "is_unicode", "operations", "tidy"]
 
@@ -166,8 +167,21 @@ def _wrong(name: str, wanted: str) -> UsageError:
 
 
 def check(value: Any, schema: Mapping[str, Any], name: str) -> None:
-    """Raise `UsageError` where a JSON value is not as a schema of the document says; `name` is what it is called."""
+    """Raise `UsageError` where a JSON value is not as a schema of the document says; `name` is what it is called.
+
+    What is wrong with a setting is said in the sentence that it has everywhere.
+    """
     schema = _resolved(schema)
+    if "x-allowed" not in schema:
+        _check(value, schema, name)
+        return
+    try:
+        _check(value, schema, name)
+    except UsageError:
+        raise not_allowed(name, schema["x-allowed"], value, schema["description"]) from None
+
+
+def _check(value: Any, schema: Mapping[str, Any], name: str) -> None:
     kinds = schema.get("type", ())
     kinds = (kinds,) if isinstance(kinds, str) else kinds
     if kinds and not any(_is(value, kind) for kind in kinds):

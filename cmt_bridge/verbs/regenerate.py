@@ -14,9 +14,10 @@ from cmt_bridge.core.bounds import fault_of
 from cmt_bridge.core.files import is_there
 from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.settings import of_verb, setting
 from cmt_bridge.verbs.delivery import delivered, placed
 from cmt_bridge.verbs.outcome import Outcome, Told, summary
-from cmt_bridge.verbs.score import now, precision_of
+from cmt_bridge.verbs.score import now, weights_of
 
 if TYPE_CHECKING:
     from cmt_bridge.core.anew import Request
@@ -25,14 +26,16 @@ if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.score import Score
+    from cmt_bridge.model.paper_engine import Precision
+    from cmt_bridge.model.registry import Model
     from cmt_bridge.outputs.edited import Edited
+    from cmt_bridge.pipeline import Timings
     from cmt_bridge.regeneration import Regenerated
+    from cmt_bridge.settings import Settings
     from cmt_bridge.takes.take import NewTake, Take
     from cmt_bridge.takes.take_folder import TakeFolder
 
 __all__ = ["RegenerateRequest", "regenerate"]
-
-USUAL_CANDIDATES = 8  # regeneration.CANDIDATES, which is not to be loaded for --help
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class RegenerateRequest:
     them), those from `start` to `end` (seconds, or the name of a marker), or those from `marker` to the next of its
     kind. `tracks` are composed, but those of `lock`; `keep` is `rhythm`, `pitches` or empty. `base` is a MIDI file that
     was edited elsewhere and says what there is. Of `candidates` the best `variations` are kept. What is None is as the
-    score was made. `key` names the request, so that one that was carried out is not carried out again.
+    score was made, and `precision` as cmt-bridge.toml has it. `key` names the request, so that one that was carried out
+    is not carried out again. Raises `UsageError` for a value that is not allowed.
     """
 
     path: Path
@@ -56,18 +60,23 @@ class RegenerateRequest:
     keep: str = ""
     base: Path | None = None
     variations: int = 1
-    candidates: int = USUAL_CANDIDATES
+    candidates: int = setting("regenerate", "candidates").default
     seed: int | None = None
     control: float | None = None
     density: int = 0
     temperature: float | None = None
     model: str | None = None
-    precision: str = "float32"
+    precision: str | None = None
     output: Path | None = None
     key: str = ""
 
     def __post_init__(self) -> None:
         path_fields(self, "path", "base", "output")
+        for row in of_verb("regenerate").values():
+            name = _WIRE_ATTRIBUTES.get(row.name, row.name)
+            value = getattr(self, name)
+            if name != "base" and value not in (None, "", ()):
+                object.__setattr__(self, name, row.read(value))
 
     def to_json(self) -> dict[str, Any]:
         """Give the form that goes over a wire: what is as usual is left out, `start` and `end` are `from` and `to`."""
@@ -90,16 +99,11 @@ class RegenerateRequest:
         for name in ("path", "base", "output"):
             if name in said:
                 said[name] = Path(said[name])
-        for name in ("tracks", "lock"):
-            if name in said:
-                said[name] = tuple(said[name])
-        for name in ("start", "end"):
-            if name in said:
-                said[name] = str(said[name])
         return cls(**said)
 
 
 _WIRE = {"start": "from", "end": "to"}
+_WIRE_ATTRIBUTES = {wire: name for name, wire in _WIRE.items()}
 
 
 @dataclass(frozen=True)
@@ -112,26 +116,67 @@ class _Source:
     take: Take | None
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What is composed anew, out of what, and how; all that can be refused is, before torch is loaded.
+
+    `control` is None where no picture says what to follow.
+    """
+
+    piece: Score
+    wanted: Request
+    options: ComposeOptions
+    control: ControlTrack | None
+    model: str
+    precision: Precision
+    edited: Edited | None
+    metadata: VideoMetadata | None
+
+
 def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
-    """Carry out a request to regenerate; what is written is complete or not there.
+    """Compose bars of a score anew and keep the best as takes; what is written is complete or not there.
 
     Raises `UsageError` where the score has no such bars, and the errors of what it uses.
     """
+    from cmt_bridge.pipeline import Timings
+
+    source = _source(request)
+    project = source.project if request.output is None else None
+    if project is not None:
+        there = project.takes_of(request.key)
+        if len(there) >= request.variations:
+            project.recover(there[0])
+            return _delivered(request, project, there, [], {}, {})
+        placed(project.folder)
+    timings = Timings()
+    task = _task(request, source)
+    told("compose", 0.0)
+    entry, found = _composed(request, task, told, timings)
+    kept = found[: request.variations]
+    told("deliver", 0.0)
+    drafts = _drafts(request, source, task, kept)
+    more = {"candidates": [{"seed": each.seed, "surprise": each.surprise} for each in found]}
+    notes = [_sentence(each, task.wanted) for each in kept]
+    if not request.model and task.piece.provenance.model_sha256 not in ("", entry.sha256):
+        made = task.piece.provenance.model
+        notes.append(f"The model that made the score, {made}, is not at hand: {entry.name} did it.")
+    with timings.part("deliver"):
+        takes = project.add(drafts) if project is not None else []
+        folders = _beside(request, source, drafts) if project is None else []
+    if project is None:
+        return Outcome(_told(folders, kept), notes=notes, seconds=timings.seconds, more=more)
+    outcome = _delivered(request, project, takes, notes, timings.seconds, more)
+    return replace(outcome, takes=_told(outcome.takes, kept))
+
+
+def _task(request: RegenerateRequest, source: _Source) -> _Task:
+    """Return what a request asks for. Raises `UsageError` and `InputError` for what cannot be."""
     from cmt_bridge.compose.plan import plan
     from cmt_bridge.model.knowledge import knowledge_of
     from cmt_bridge.model.registry import find_model
     from cmt_bridge.outputs.edited import read_edited
     from cmt_bridge.outputs.scorefile import METADATA_NAME, read_metadata
-    from cmt_bridge.pipeline import Timings, load_engine
 
-    source = _source(request)
-    if source.project is not None and request.output is None:
-        there = source.project.takes_of(request.key)
-        if len(there) >= request.variations:
-            source.project.recover(there[0])
-            return _delivered(request, source.project, there, [], {}, {})
-        placed(source.project.folder)
-    timings = Timings()
     piece = source.score
     options = _options(piece, source.home, request)
     metadata = read_metadata(source.home / METADATA_NAME) if is_there(source.home / METADATA_NAME) else None
@@ -148,47 +193,38 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         edited.check(wanted.bars)
         piece = replace(piece, tracks=edited.tracks(wanted.bars, wanted.instruments))
     wanted.check(piece)
-    precision = precision_of(request.precision)
-    model = request.model or _model_of(piece, source.home)
-    knowledge_of(find_model(model).path).check(options)  # all that can be refused is, before torch is loaded
+    configured = read_config(source.home).score
+    precision = request.precision or configured.get("precision", "")
+    model, arithmetic = weights_of({"model": request.model or _model_of(piece, configured), "precision": precision})
+    knowledge_of(find_model(model).path).check(options)
+    return _Task(piece, wanted, options, control, model, arithmetic, edited, metadata)
 
+
+def _composed(request: RegenerateRequest, task: _Task, told: Told, timings: Timings) -> tuple[Model, list[Regenerated]]:
+    """Return the model and the candidates that it composed, the best first."""
+    from cmt_bridge.pipeline import load_engine
     from cmt_bridge.regeneration import control_of
     from cmt_bridge.regeneration import regenerate as run
 
-    control = control_of(piece) if control is None else _fitted(control, piece)
+    control = control_of(task.piece) if task.control is None else _fitted(task.control, task.piece)
     if request.density:
         lively = tuple(max(1, min(16, density + request.density)) for density in control.density)
         control = replace(control, density=lively)
-    told("compose", 0.0)
     with timings.part("load"):
-        entry, engine = load_engine(model, precision)
-    note = {"model": entry.name, "model_sha256": entry.sha256, "precision": request.precision, **_said(request)}
+        entry, engine = load_engine(task.model, task.precision)
+    note = {"model": entry.name, "model_sha256": entry.sha256, "precision": task.precision, **_said(request)}
     with timings.part("compose"):
         found = run(
-            piece,
+            task.piece,
             control,
-            wanted,
-            options,
+            task.wanted,
+            task.options,
             engine,
             candidates=max(request.candidates, request.variations),
             note=note,
             progress=lambda share: told("compose", share),
         )
-    kept = found[: request.variations]
-    told("deliver", 0.0)
-    drafts = _drafts(request, source, wanted, kept, edited, metadata)
-    more = {"candidates": [{"seed": each.seed, "surprise": each.surprise} for each in found]}
-    notes = [_sentence(each, wanted) for each in kept]
-    if not request.model and piece.provenance.model_sha256 not in ("", entry.sha256):
-        notes.append(f"The model that made the score, {piece.provenance.model}, is not at hand: {entry.name} did it.")
-    if source.project is None or request.output is not None:
-        with timings.part("deliver"):
-            takes = _beside(request, source, drafts)
-        return Outcome(_told(takes, kept), notes=notes, seconds=timings.seconds, more=more)
-    with timings.part("deliver"):
-        takes_made = source.project.add(drafts)
-    outcome = _delivered(request, source.project, takes_made, notes, timings.seconds, more)
-    return replace(outcome, takes=_told(outcome.takes, kept))
+    return entry, found
 
 
 def _source(request: RegenerateRequest) -> _Source:
@@ -232,12 +268,12 @@ def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
 
 def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequest) -> Request:
     from cmt_bridge.core.anew import Request
-    from cmt_bridge.settings import instruments_of
+    from cmt_bridge.core.instruments import Instrument
     from cmt_bridge.verbs.bars import bars_of
 
     bars = bars_of(score, bars=request.bars, start=request.start, end=request.end, marker=request.marker)
-    chosen = instruments_of("--tracks", ",".join(request.tracks)) or players
-    locked = instruments_of("--lock", ",".join(request.lock))
+    chosen = [Instrument[name.upper()] for name in request.tracks] or players
+    locked = [Instrument[name.upper()] for name in request.lock]
     return Request(bars, tuple(sorted(set(chosen) - set(locked))), keep=request.keep)
 
 
@@ -260,34 +296,33 @@ def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOpt
     return replace(made, seed=secrets.randbelow(2**31) if request.seed is None else request.seed)
 
 
-def _model_of(score: Score, home: Path) -> str:
-    """Give the model that made a score, by its weights, where it is at hand or configured; the default else."""
+def _model_of(score: Score, configured: Settings) -> str:
+    """Return the model that made a score, by its weights, where it is at hand or configured; the default else."""
     from cmt_bridge.model.registry import DEFAULT, find_model, list_models
 
     made = score.provenance.model_sha256
-    configured = read_config(home).score.get("model")
-    if configured and find_model(configured).sha256 == made:
-        return configured
+    model = configured.get("model")
+    if model and find_model(model).sha256 == made:
+        return model
     return next((model.name for model in list_models() if model.sha256 == made), DEFAULT)
 
 
 def _said(request: RegenerateRequest) -> dict[str, Any]:
-    said = {"control": request.control, "density": request.density, "temperature": request.temperature}
-    return {name: value for name, value in {**said, "keep": request.keep}.items() if value}
+    """Return what a request asks for otherwise than the score was made."""
+    said = {"control": request.control, "temperature": request.temperature}
+    more = {"density": request.density, "keep": request.keep}
+    return {
+        **{name: value for name, value in said.items() if value is not None},
+        **{name: value for name, value in more.items() if value},
+    }
 
 
-def _drafts(
-    request: RegenerateRequest,
-    source: _Source,
-    wanted: Request,
-    kept: Sequence[Regenerated],
-    edited: Edited | None,
-    metadata: VideoMetadata | None,
-) -> list[NewTake]:
+def _drafts(request: RegenerateRequest, source: _Source, task: _Task, kept: Sequence[Regenerated]) -> list[NewTake]:
     from cmt_bridge.outputs.edited import edited_of
     from cmt_bridge.outputs.splice import spliced
     from cmt_bridge.takes.take import NewTake, TakeInfo
 
+    wanted, edited = task.wanted, task.edited
     made, key = now(), request.key or secrets.token_hex(8)
     asked = {
         "bars": [[first + 1, last] for first, last in wanted.bars],
@@ -311,7 +346,7 @@ def _drafts(
             edited=edited is not None,
             request=asked,
         )
-        drafts.append(NewTake(score, info, metadata, midi))
+        drafts.append(NewTake(score, info, task.metadata, midi))
     return drafts
 
 

@@ -13,8 +13,8 @@ from cmt_bridge.config import Config, read_config
 from cmt_bridge.core.files import is_plain_name, sha256_of
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.paths import path_fields
-from cmt_bridge.errors import OutputError, ScoreError, UsageError, VideoError
-from cmt_bridge.settings import PRECISIONS, Settings, as_text, whole_number
+from cmt_bridge.errors import OutputError, ScoreError, VideoError
+from cmt_bridge.settings import Settings, as_text, value_of
 from cmt_bridge.verbs.delivery import delivered
 from cmt_bridge.verbs.outcome import Outcome, Told, remarks, summary
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.take import Take
     from cmt_bridge.takes.take_folder import TakeFolder
 
-__all__ = ["ScoreRequest", "add", "check_settings", "doubts", "now", "precision_of", "score", "weights_of"]
+__all__ = ["ScoreRequest", "add", "check_settings", "doubts", "now", "score", "weights_of"]
 
 MOST_PLACES: Final = 5  # that a sentence lists
 LATE: Final = 0.05  # s by which a picture begins late enough to be told
@@ -81,19 +81,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def precision_of(text: str) -> Precision:
-    """Read a precision. Raises `UsageError` for one that is not known."""
-    for known in PRECISIONS:
-        if text == known:
-            return known
-    raise UsageError(f"There is no precision {text!r}.", hint=f"Choose from {', '.join(PRECISIONS)}.")
-
-
 def weights_of(settings: Settings) -> tuple[str, Precision]:
-    """Give the model and the arithmetic that settings ask for, the usual ones where they say nothing."""
+    """Return the model and the precision that settings ask for, the usual ones where they say nothing."""
     from cmt_bridge.model.registry import DEFAULT
 
-    return settings.get("model") or DEFAULT, precision_of(settings.get("precision") or PRECISIONS[0])
+    precision: Precision = value_of(settings, "precision")
+    return value_of(settings, "model") or DEFAULT, precision
 
 
 def check_settings(settings: Settings) -> tuple[ComposeOptions, AnalysisOptions]:
@@ -106,7 +99,7 @@ def check_settings(settings: Settings) -> tuple[ComposeOptions, AnalysisOptions]
     from cmt_bridge.settings import analysis_options, compose_options
 
     options, analysis = compose_options(settings), analysis_options(settings)
-    whole_number(settings, "variations")
+    value_of(settings, "variations")
     model, _ = weights_of(settings)
     knowledge_of(find_model(model).path).check(options)
     return options, analysis
@@ -125,7 +118,7 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     settings = {**config.score, **request.settings}
     options, analysis = check_settings(settings)
     model, precision = weights_of(settings)
-    variations = whole_number(settings, "variations")
+    variations = value_of(settings, "variations")
     if request.output is None and config.outputs.drop:
         config.outputs.folder_from(request.home or request.path.absolute().parent)  # refused at once
     timings = Timings()

@@ -21,7 +21,7 @@ from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.live.request import asked
 from cmt_bridge.pipeline import look_at
 from cmt_bridge.service.scan import Scanner
-from cmt_bridge.settings import analysis_options, compose_options, whole_number
+from cmt_bridge.settings import analysis_options, compose_options, value_of
 from cmt_bridge.takes.take import NewTake, TakeInfo
 from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.choose import choose
@@ -186,7 +186,7 @@ def looks_at_settings(folder: Path) -> Any:
     for read in (
         lambda: compose_options(config.score),
         lambda: analysis_options(config.score),
-        lambda: whole_number(config.score, "variations"),
+        lambda: value_of(config.score, "variations"),
         lambda: asked(folder / "clip.mp4", {}),
     ):
         with suppress(CmtBridgeError):

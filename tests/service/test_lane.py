@@ -15,7 +15,7 @@ from cmt_bridge.service.lane import Lane, LaneError
 from tests.service.house import kill, until
 
 REQUEST = {"verb": "score", "request": {"path": "/nowhere/clip.mp4", "settings": {"seed": "no number"}}}
-WRONG = "--seed cannot read 'no number'"
+WRONG = "seed must be a whole number from 0 up, not 'no number'"
 
 
 def run(test: Callable[[Lane], Awaitable[None]], release: float = 60.0) -> None:

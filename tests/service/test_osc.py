@@ -147,7 +147,7 @@ def test_a_regeneration_is_told_in_pairs_and_floats(served: Served, sender: Send
         ("regenerate", ("clip.mp4", "4", "bars", "5"), "twice"),
         ("regenerate", ("clip.mp4", "4", "kept", "all"), "no field 'kept'"),
         ("regenerate", ("clip.mp4", "4", "control", float("nan")), "control must be a number"),
-        ("regenerate", ("clip.mp4", "4", "control", 2.0), "control must be 0 to 1"),
+        ("regenerate", ("clip.mp4", "4", "control", 2.0), "control must be a number from 0 to 1, not 2."),
         ("cancel", (7,), "no job 7"),
         ("cancel", ("x",), "id must be a whole number"),
         ("diff", ("clip.mp4", 1, 2), "nothing called 'diff'"),

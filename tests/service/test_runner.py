@@ -151,7 +151,7 @@ def test_a_person_is_told_at_once_what_is_wrong(house: House) -> None:
         failed = house.table.get(job.id)
         assert failed is not None
         assert (failed.code, failed.tries) == (2, 1)
-        assert failed.reason.startswith("--seed cannot read 'one'")
+        assert failed.reason.startswith("seed must be a whole number from 0 up, not 'one'")
         assert not reason_file(house.folder / "broken.mp4").exists()
 
     run(house, test)

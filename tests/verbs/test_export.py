@@ -257,6 +257,18 @@ def test_a_folder_may_say_in_which_timecode_its_projects_count(run: Run, clip: P
             export(clip, ["reaper"])
 
 
+@pytest.mark.parametrize("kind", [*FORMATS, *HOSTS])
+def test_every_kind_of_project_can_be_wanted_in_toml(clip: Path, kind: str) -> None:
+    from cmt_bridge.config import read_config
+
+    (clip.parent / "cmt-bridge.toml").write_text(f'[outputs]\nproject = "{kind}"\n')
+    outputs = read_config(clip.parent).outputs
+    assert outputs.projects == (format_of(kind).name,)
+    written, notes = dropped(TakeFolder(clip.with_suffix(".cmt")), outputs)
+    assert len(written) > 1
+    assert not [note for note in notes if note.startswith("No project")]
+
+
 @pytest.mark.parametrize("said", ['project = "word"', "project = 3", 'project = ["reaper", 1]'])
 def test_a_project_that_is_none_is_refused(clip: Path, said: str) -> None:
     from cmt_bridge.config import read_config

@@ -148,7 +148,7 @@ def test_bars_are_named_in_several_ways(
         ({"end": "-1"}, "--to -1 lies before the film begins"),
         ({"bars": "1", "tracks": ("kazoo",)}, "kazoo"),
         ({"bars": "1", "lock": ("drums", "piano", "guitar", "bass", "strings")}, "locked"),
-        ({"bars": "1", "keep": "all"}, "kept"),
+        ({"bars": "1", "keep": "all"}, "keep must be one of rhythm, pitches, not 'all'"),
         ({"bars": "1", "precision": "int4"}, "precision"),
     ],
 )
@@ -156,6 +156,23 @@ def test_what_cannot_be_is_refused(project: TakeFolder, model: str, wishes: dict
     with pytest.raises(UsageError, match=words):
         run(project, model, **wishes)
     assert len(project.takes()) == 1
+
+
+def test_precision_is_as_the_folder_says(project: TakeFolder, model: str) -> None:
+    (project.folder.parent / "cmt-bridge.toml").write_text('[score]\nprecision = "int8"\n')
+    run(project, model, bars="2")
+    run(project, model, bars="2", precision="float32")
+    made = [project.take(number).score().provenance.options["regenerated"][-1] for number in (2, 3)]
+    assert [each["precision"] for each in made] == ["int8", "float32"]
+    request = RegenerateRequest(Path("clip.mp4"), precision="float32")
+    assert RegenerateRequest.from_json(request.to_json()) == request  # a daemon is told of it too
+
+
+def test_a_control_of_nothing_is_remembered(project: TakeFolder, model: str) -> None:
+    run(project, model, bars="2", control=0)
+    take = project.take(2)
+    assert take.info.request["control"] == 0
+    assert take.score().provenance.options["regenerated"][-1]["control"] == 0
 
 
 def test_a_video_without_a_score_is_named(tmp_path: Path, model: str) -> None:

@@ -136,9 +136,9 @@ def test_what_is_not_as_asked_is_explained(film: Path, tiny_model: Path, tmp_pat
         ({"style": "polka"}, "style polka.*It knows calm, wild"),
         ({"key": "J"}, "no key 'J'"),
         ({"model": "nothing"}, "no model nothing"),
-        ({"variations": "99"}, "99 takes"),
+        ({"variations": "99"}, "variations must be a whole number from 1 to 64, not 99"),
         ({"precision": "int4"}, "precision"),
-        ({"tempo": "1"}, "tempo of 1 BPM"),
+        ({"tempo": "1"}, "tempo must be a number from 20 to 400, not 1"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_measured(
