@@ -21,7 +21,6 @@ TAKE_NUMBER: Final = Bound("as the number of a take", 1, 2**31 - 1)
 PRESSED: Final = 64  # of a MIDI controller's 0..127
 
 
-@dataclass(frozen=True)
 class Action(Switch):
     """Something that is done when it is switched on, and leaves no state."""
 

@@ -153,10 +153,18 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Number(Kind):
-    """A number within a bound; read as float."""
+class Bounded(Kind):
+    """A kind of numbers within a bound."""
 
     bound: Bound
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.bound.least, self.bound.most
+
+
+class Number(Bounded):
+    """A number within a bound; read as float."""
 
     name = "number"
 
@@ -168,19 +176,12 @@ class Number(Kind):
     def schema(self) -> Schema:
         return {"type": "number", **_json_bounds(self.bound)}
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self.bound.least, self.bound.most
-
     def read(self, value: Any) -> float:
         return _within(self.bound, float(as_text(value)))
 
 
-@dataclass(frozen=True)
-class WholeNumber(Kind):
+class WholeNumber(Bounded):
     """A whole number within a bound; read as int."""
-
-    bound: Bound
 
     name = "whole"
 
@@ -192,17 +193,12 @@ class WholeNumber(Kind):
     def schema(self) -> Schema:
         return {"type": "integer", **_json_bounds(self.bound)}
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self.bound.least, self.bound.most
-
     def read(self, value: Any) -> int:
         number = int(as_text(value))
         _within(self.bound, number)
         return number
 
 
-@dataclass(frozen=True)
 class Switch(Kind):
     """True or false."""
 
@@ -245,11 +241,8 @@ class Text(Kind):
         return value
 
 
-@dataclass(frozen=True)
 class FilePath(Text):
     """The path of a file."""
-
-    what: str = "the path of a file"
 
     name = "path"
 
@@ -351,11 +344,8 @@ class ChoiceList(Kind):
         return names
 
 
-@dataclass(frozen=True)
-class NumberRange(Kind):
+class NumberRange(Bounded):
     """Two numbers within a bound, the lower one first; read as (low, high)."""
-
-    bound: Bound
 
     name = "range"
 
@@ -367,10 +357,6 @@ class NumberRange(Kind):
     def schema(self) -> Schema:
         return {"type": "array", "items": {"type": "number", **_json_bounds(self.bound)}, "minItems": 2, "maxItems": 2}
 
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self.bound.least, self.bound.most
-
     def read(self, value: Any) -> tuple[float, float]:
         low, high = (_within(self.bound, float(part)) for part in as_text(value).split(","))
         if low > high:
@@ -379,13 +365,12 @@ class NumberRange(Kind):
 
 
 @dataclass(frozen=True)
-class NumberPerBar(Kind):
+class NumberPerBar(Bounded):
     """One number for the piece, or numbers for bars: `0.7`, or `1-4:1,9:0.3` with bars from 1.
 
     Read as one number per bar, the last of which holds on; bars that are not named have the `usual` one.
     """
 
-    bound: Bound
     usual: float
 
     name = "number per bar"
@@ -397,10 +382,6 @@ class NumberPerBar(Kind):
     @property
     def schema(self) -> Schema:
         return {"type": ["number", "string"], **_json_bounds(self.bound)}
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self.bound.least, self.bound.most
 
     def read(self, value: Any) -> tuple[float, ...]:
         text = as_text(value)
@@ -422,10 +403,9 @@ class NumberPerBar(Kind):
 
 
 @dataclass(frozen=True)
-class NumberByName(Kind):
+class NumberByName(Bounded):
     """Numbers by names: `pitch=1.1,duration=1.5`, or one for all, which is read under the empty name."""
 
-    bound: Bound
     known: tuple[str, ...]
     such: str
 
@@ -444,10 +424,6 @@ class NumberByName(Kind):
         one = {"type": "number", **_json_bounds(self.bound)}
         more = {"maxProperties": MOST_ITEMS, "additionalProperties": one}
         return {"type": ["number", "object"], **_json_bounds(self.bound), **more}
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self.bound.least, self.bound.most
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -470,7 +446,6 @@ class NumberByName(Kind):
         return _within(self.bound, float(text))
 
 
-@dataclass(frozen=True)
 class WholeByName(NumberByName):
     """Whole numbers by names, or one for all."""
 
@@ -486,7 +461,6 @@ class WholeByName(NumberByName):
         return number
 
 
-@dataclass(frozen=True)
 class PitchesByName(NumberByName):
     """The lowest and the highest pitch by names: `bass=28-50`, or one pair for all; read as (low, high) each."""
 
@@ -503,7 +477,6 @@ class PitchesByName(NumberByName):
         return int(_within(self.bound, low)), int(_within(self.bound, high))
 
 
-@dataclass(frozen=True)
 class BarRange(Kind):
     """Bars such as 5-8, from 1, the last included; empty for none. Read as text."""
 
@@ -524,11 +497,8 @@ class BarRange(Kind):
         return value
 
 
-@dataclass(frozen=True)
-class Moment(Kind):
+class Moment(Bounded):
     """Seconds of the video, or the name of a marker; read as text."""
-
-    bound: Bound
 
     name = "moment"
 
@@ -548,7 +518,6 @@ class Moment(Kind):
         return as_text(value)
 
 
-@dataclass(frozen=True)
 class Label(Kind):
     """A timecode of a frame; empty for none."""
 

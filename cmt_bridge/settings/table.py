@@ -162,7 +162,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("lock", ChoiceList(INSTRUMENTS, least=1), "All tracks but these.", REGENERATE),
     Setting("keep", Choice(KEEPS), "Keep this of the bars as it was.", REGENERATE),
-    Setting("base", FilePath(), "A MIDI file exported from your DAW: what it holds is what there is.", REGENERATE),
+    Setting(
+        "base",
+        FilePath("the path of a file"),
+        "A MIDI file exported from your DAW: what it holds is what there is.",
+        REGENERATE,
+    ),
     # How music is played.
     Setting("fresh", Switch(), "Compose anew, although the clip has a take.", STREAM, False),
     Setting("endless", Switch(), "Go on composing after the video's end, until it is stopped.", STREAM, False),
