@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 from cmt_bridge.cli.common import json_option, print_json, progress, talk
 
 if TYPE_CHECKING:
-    from cmt_bridge.compose.match import Match, Rhythm
+    from cmt_bridge.verbs.rank import Ranking
 
 __all__ = ["match"]
 
@@ -35,93 +34,38 @@ def match(video: Path, library: tuple[Path, ...], top: int, as_json: bool) -> No
       cmt-bridge match clip.mp4 ~/midi
       cmt-bridge match metadata.json songs.npz --top 3 --json
     """
-    from cmt_bridge.compose.match import match as compare
-    from cmt_bridge.compose.match import rhythm_of_video
-    from cmt_bridge.errors import InputError
     from cmt_bridge.pipeline import look_at
+    from cmt_bridge.verbs.rank import rank
 
     with progress("Measuring") as done:
-        wanted = rhythm_of_video(look_at(video, progress=done).control)
-    skipped: list[dict[str, str]] = []
-    found: list[tuple[Match, Path, str]] = []
-    files = _files(library, skipped)
+        control = look_at(video, progress=done).control
     with progress("Comparing") as done:
-        for number, path in enumerate(files):
-            try:
-                for name, rhythm in _rhythms(path):
-                    result = compare(rhythm, wanted)
-                    if result.bars:
-                        found.append((result, path, name))
-            except InputError as error:
-                _skip(skipped, path, error)
-            done((number + 1) / len(files))
-    if not found:
-        raise InputError(
-            "No music of the library could be compared.", hint="Give MIDI files, folders or song .npz files."
-        )
-    found.sort(key=lambda one: (one[0].distance, -one[0].bars, str(one[1]), one[2]))
+        ranking = rank(control, library, on_progress=done, on_skip=lambda each: talk(f"skipped: {each.reason}"))
     if as_json:
-        print_json(_as_json(video, wanted.bars, found[:top], len(found), skipped))
+        print_json(_as_json(video, ranking, top))
         return
     click.echo("rank  matchness  distance  bars  music")
-    for rank, (result, path, name) in enumerate(found[:top], 1):
-        label = f"{path} [{name}]" if path.suffix.lower() == ".npz" else str(path)
-        click.echo(f"{rank:4}  {result.matchness:9.4f}  {result.distance:8.4f}  {result.bars:4}  {label}")
+    for place, each in enumerate(ranking.songs[:top], 1):
+        label = f"{each.path} [{each.song}]" if each.path.suffix.lower() == ".npz" else str(each.path)
+        found = each.match
+        click.echo(f"{place:4}  {found.matchness:9.4f}  {found.distance:8.4f}  {found.bars:4}  {label}")
 
 
-def _skip(skipped: list[dict[str, str]], path: Path, error: Exception) -> None:
-    talk(f"skipped: {error}")
-    skipped.append({"path": str(path), "reason": str(error)})
-
-
-def _files(library: tuple[Path, ...], skipped: list[dict[str, str]]) -> list[Path]:
-    from cmt_bridge.errors import InputError
-    from cmt_bridge.midi.file import find_midi
-
-    files: list[Path] = []
-    for path in library:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = find_midi(path)
-        if not inside:
-            _skip(skipped, path, InputError(f"{path} holds no MIDI file."))
-        files += inside
-    return list(dict.fromkeys(files))
-
-
-def _rhythms(path: Path) -> Iterator[tuple[str, Rhythm]]:
-    """Give every song of a file with its name."""
-    from cmt_bridge.compose import codec
-    from cmt_bridge.compose.match import rhythm_of_rows
-    from cmt_bridge.midi.song import read_song
-    from cmt_bridge.outputs.npz import read_songs
-
-    if path.suffix.lower() == ".npz":
-        for song in read_songs(path):
-            yield song.name, rhythm_of_rows(song.rows)
-        return
-    notes, length = codec.quantize(read_song(path))
-    yield path.stem, rhythm_of_rows(codec.encode(notes, codec.bars_of(length)))
-
-
-def _as_json(
-    video: Path, bars: int, shown: list[tuple[Match, Path, str]], compared: int, skipped: list[dict[str, str]]
-) -> dict[str, Any]:
+def _as_json(video: Path, ranking: Ranking, top: int) -> dict[str, Any]:
     return {
         "video": str(video),
-        "bars": bars,
-        "compared": compared,
+        "bars": ranking.bars,
+        "compared": len(ranking.songs),
         "matches": [
             {
-                "rank": rank,
-                "path": str(path),
-                "song": name,
-                "matchness": result.matchness if math.isfinite(result.matchness) else None,
-                "distance": result.distance,
-                "bars": result.bars,
+                "rank": place,
+                "path": str(each.path),
+                "song": each.song,
+                "matchness": each.match.matchness if math.isfinite(each.match.matchness) else None,
+                "distance": each.match.distance,
+                "bars": each.match.bars,
             }
-            for rank, (result, path, name) in enumerate(shown, 1)
+            for place, each in enumerate(ranking.songs[:top], 1)
         ],
-        "skipped": skipped,
+        "skipped": [{"path": str(each.path), "reason": each.reason} for each in ranking.skipped],
     }

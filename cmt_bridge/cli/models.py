@@ -131,33 +131,12 @@ def import_(checkpoint: Path, name: str | None, licence: str, source: str | None
     The weights are converted to safetensors in your models folder (CMT_BRIDGE_MODELS), with an entry in its
     manifest.toml. Only tensors are read from a .pt file: no code of it runs.
     """
-    import json
+    from cmt_bridge.model.importing import import_weights
 
-    from safetensors import safe_open
-
-    from cmt_bridge.core.files import sha256_of
-    from cmt_bridge.errors import OutputError, UsageError
-    from cmt_bridge.model.checkpoint import load_network, read_original, save_network
-    from cmt_bridge.model.registry import Model, add_model, user_folder
-
-    name = name or checkpoint.stem
-    if not name or name != Path(name).name or name.startswith("."):
-        raise UsageError(f"A model cannot be named {name!r}.", hint="Give a plain name with --name.")
-    target = user_folder() / f"{name}.safetensors"
-    if target.exists():
-        raise OutputError(f"{target} exists already.", hint="Give another name with --name.")
-    if checkpoint.suffix == ".safetensors":
-        network = load_network(checkpoint)
-        with safe_open(checkpoint, framework="pt") as file:
-            record = json.loads(file.metadata().get("record", "{}"))
-    else:
-        network, record = read_original(checkpoint), {}
-    save_network(network, target, record=record, half=half)
-    model = Model(name, target, sha256_of(target), licence, source or checkpoint.name, record)
-    add_model(user_folder(), model)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    talk(f"{count:,} parameters. Use them with `cmt-bridge score VIDEO --model {name}`.")
+    made = import_weights(checkpoint, name or "", licence=licence, source=source or "", half=half)
+    model = made.model
+    talk(f"{made.parameters:,} parameters. Use them with `cmt-bridge score VIDEO --model {model.name}`.")
     if as_json:
-        print_json({"name": name, "path": str(target), "sha256": model.sha256, "parameters": count})
+        print_json({"name": model.name, "path": str(model.path), "sha256": model.sha256, "parameters": made.parameters})
     else:
-        click.echo(target)
+        click.echo(model.path)

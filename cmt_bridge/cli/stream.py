@@ -103,30 +103,14 @@ def _client(video: Path) -> Client | None:
 
 def _rehearse(request: StreamRequest, as_json: bool) -> None:
     """Print what would be sent; what has no take yet is composed as `score` does it, and not kept."""
-    from cmt_bridge.live.music import Music
-    from cmt_bridge.live.rehearsal import rehearse
-    from cmt_bridge.takes.locate import find_take_folder
+    from cmt_bridge.live.rehearsal import music_of, rehearse
 
-    project = None if request.fresh else find_take_folder(request.path)
-    music = Music.of_take(project.current()) if project is not None else Music.of_score(_composed(request))
-    for each in rehearse(music, request):
+    for each in rehearse(music_of(request), request):
         if as_json:
             click.echo(json.dumps(each.to_json()))
             continue
         rest = " ".join(str(byte) for byte in each.data[1:])
         click.echo(f"{each.seconds:10.4f}  {each.position:>10}  {each.track:8} {each.kind:14} {rest}")
-
-
-def _composed(request: StreamRequest) -> Any:
-    from cmt_bridge.config import read_config
-    from cmt_bridge.pipeline import look_at, score_picture
-    from cmt_bridge.settings import analysis_options, compose_options
-    from cmt_bridge.verbs.score import weights_of
-
-    settings = {**read_config(request.path.absolute().parent).score, **request.settings}
-    picture = look_at(request.path, analysis_options(settings))
-    model, precision = weights_of(settings)
-    return score_picture(picture, compose_options(settings), model=model, precision=precision)[0]
 
 
 async def _play(request: StreamRequest, controls: Path | None, learn: Sequence[str], as_json: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cmt_bridge.config import read_config
 from cmt_bridge.core.tempo import BEATS_PER_BAR, TICKS_PER_BAR, TICKS_PER_QUARTER
 from cmt_bridge.live.controls import Controls
 from cmt_bridge.live.music import Music
@@ -15,14 +16,35 @@ from cmt_bridge.player.monitor import REALTIME, VOICE
 from cmt_bridge.player.player import SYNC, Player
 from cmt_bridge.player.sequencer import prepare
 from cmt_bridge.player.timebase import NANOSECONDS
+from cmt_bridge.settings import analysis_options, compose_options
 
-__all__ = ["Rehearsed", "rehearse"]
+__all__ = ["Rehearsed", "music_of", "rehearse"]
 
 CYCLE: Final = NANOSECONDS // 100
 FAREWELL: Final = 3  # cycles in which it ends
 SYSTEM: Final = {**REALTIME, 0xF1: "quarter frame", 0xF2: "song position"}
 SYSTEM_EXCLUSIVE: Final = 0xF0
 TICKS_SHOWN: Final = 480  # a quarter
+
+
+def music_of(request: StreamRequest) -> Music:
+    """Return the music that a request plays: the current take, or what `score` composes, which is not kept.
+
+    Raises the errors of reading a take, and of measuring and composing.
+    """
+    from cmt_bridge.takes.locate import find_take_folder
+
+    folder = None if request.fresh else find_take_folder(request.path)
+    if folder is not None:
+        return Music.of_take(folder.current())
+
+    from cmt_bridge.pipeline import look_at, score_picture
+    from cmt_bridge.verbs.score import weights_of
+
+    settings = {**read_config(request.path.absolute().parent).score, **request.settings}
+    picture = look_at(request.path, analysis_options(settings))
+    model, precision = weights_of(settings)
+    return Music.of_score(score_picture(picture, compose_options(settings), model=model, precision=precision)[0])
 
 
 @dataclass(frozen=True, slots=True)
