@@ -78,7 +78,9 @@ def not_allowed(name: str, allowed: str, value: Any, hint: str) -> UsageError:
 
 
 def _quoted(value: Any) -> str:
-    """Return a value as it stands in a sentence; a number is the same whether it came as text or not."""
+    """Return a value as it stands in a sentence; numbers and lists of names are the same whether text or not."""
+    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+        value = ",".join(value)
     if isinstance(value, str):
         try:
             float(value)
