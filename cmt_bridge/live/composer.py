@@ -21,13 +21,8 @@ Bars count from 0. Bars may come again, with other notes.
 
 from __future__ import annotations
 
-import json
-import os
 import queue
-import signal
-import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -35,9 +30,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.errors import CmtBridgeError, InputError, VideoError, known_error
+from cmt_bridge.ipc.child import BlockingChild
+from cmt_bridge.ipc.serve import Channel, Message, Receiver, begin, end_on_sigterm
 from cmt_bridge.settings import Settings, as_text
 
 if TYPE_CHECKING:
@@ -56,10 +53,8 @@ WAIT: Final = 0.02  # s
 LEAVING: Final = 0.5  # s, in which one that measures is done with its frame
 COLD, WARM = 2.5, 0.75  # s, to look at the beginning of the picture: as long as the model takes to load, and if it is
 LEAD: Final = 4  # bars beyond the one that is heard that are composed even where the picture is not known yet
-TIDYING = 3.0  # s, to clear away what is half-written when it has to end
 ARRAYS = (".npz", ".json")
 
-Message = dict[str, Any]
 Say = Callable[[Message], None]
 
 
@@ -71,104 +66,64 @@ class _SupersededError(Exception):
     """This piece is over, and another one is wanted, or the end."""
 
 
-class _Inbox:
-    """What the conductor says, read by a thread; with the input the process ends."""
-
-    def __init__(self) -> None:
-        self._messages: queue.Queue[Message] = queue.Queue()
-        self._again: Message | None = None
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def take(self, *, wait: bool) -> Message | None:
-        if self._again is not None:
-            said, self._again = self._again, None
-            return said
-        with suppress(queue.Empty):
-            return self._messages.get(block=wait)
-        return None
-
-    def put_back(self, said: Message) -> None:
-        """Have it said again, as the next."""
-        self._again = said
-
-    def _read(self) -> None:
-        with suppress(OSError, ValueError):
-            for line in sys.stdin:
-                self._messages.put(json.loads(line))
-        self._messages.put({"do": "end"})
-        time.sleep(TIDYING)
-        os._exit(0)
-
-
 class _Measuring:
-    """A process that measures videos, one at a time: what it says is read by a thread."""
+    """A process that measures videos, one at a time; a thread takes in what it sends."""
 
     def __init__(self) -> None:
-        from cmt_bridge.live.measuring import COMMAND
+        from cmt_bridge.live.measuring import MODULE
 
-        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._orders = self._over = 0
-        self._lines: queue.Queue[tuple[int, Message | None]] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._messages: queue.Queue[tuple[int, Message | None]] = queue.Queue()
+        self._child = BlockingChild(MODULE, self._receive)
 
     @property
     def waits(self) -> bool:
         """Whether it runs and has nothing to do."""
-        return self._process.poll() is None and self._over == self._orders
+        return self._child.is_running and self._over == self._orders
 
-    def begin(self, order: str) -> None:
+    def begin(self, order: Message) -> None:
         """Have it measure."""
         self._orders += 1
-        self._write(order)
+        self._child.send(order)
 
     def leave(self) -> None:
         """Have it measure no more."""
+        from cmt_bridge.live.measuring import LEAVE
+
         if self._over < self._orders:
-            self._write("")
+            self._child.send(LEAVE)
 
     def look(self, *, wait: bool) -> Look | None:
-        """Give what is known by now; None for nothing new. Raises the error that it met."""
+        """Return what is known by now; None for nothing new. Raises the error that it met."""
         from cmt_bridge.live.measuring import Look
 
         found = None
         while True:
             try:
-                number, said = self._lines.get(block=wait and found is None, timeout=WAIT)
+                number, message = self._messages.get(block=wait and found is None, timeout=WAIT)
             except queue.Empty:
                 return found
-            if said is None:
+            if message is None:
                 raise VideoError("The measuring ended by itself.", hint="Try again; is there enough memory?")
             if number < self._orders:  # of a video before
                 continue
-            if "error" in said:
-                raise CmtBridgeError.from_json(said)
-            found = Look.from_json(said)
+            if "error" in message:
+                raise CmtBridgeError.from_json(message)
+            found = Look.from_json(message)
             if found.whole:
                 return found
 
     def end(self) -> None:
         """End it."""
-        self._process.terminate()
-        self._process.wait()
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
+        self._child.terminate()
 
-    def _write(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):  # it has ended, which is seen where it is read from
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            said = json.loads(line)
-            if "over" in said:
-                self._over += 1
-            else:
-                self._lines.put((self._over + 1, said))
-        self._lines.put((self._orders, None))
+    def _receive(self, message: Message | None) -> None:
+        if message is None:
+            self._messages.put((self._orders, None))
+        elif "over" in message:
+            self._over += 1
+        else:
+            self._messages.put((self._over + 1, message))
 
 
 class _Bench:
@@ -214,7 +169,7 @@ class _Bench:
 class _Piece:
     """One piece: from its opening to its end."""
 
-    def __init__(self, order: Message, inbox: _Inbox, say: Say, bench: _Bench) -> None:
+    def __init__(self, order: Message, inbox: Receiver, say: Say, bench: _Bench) -> None:
         from cmt_bridge.config import read_config
 
         self.path = Path(order["path"])
@@ -377,7 +332,11 @@ class _Piece:
             self._measure()
 
     def _mind(self) -> None:
-        while (said := self._inbox.take(wait=False)) is not None:
+        while not self._inbox.is_empty:
+            said = self._inbox.get()
+            if said is None or said["do"] == "open":  # this piece is not wanted any more
+                self._inbox.put_back(said)
+                raise _SupersededError
             match said["do"]:
                 case "playing":
                     self._playing = int(said["bar"])
@@ -389,9 +348,6 @@ class _Piece:
                     self._change(said)
                 case "close":
                     raise _ClosedError
-                case "open" | "end":  # this piece is not wanted any more
-                    self._inbox.put_back(said)
-                    raise _SupersededError
 
     def _change(self, said: Message) -> None:
         from cmt_bridge.settings import compose_options
@@ -508,27 +464,11 @@ def _warm(order: Mapping[str, Any], say: Say) -> None:
     say({"event": "warm"})
 
 
-def _stop(*_: Any) -> NoReturn:
-    raise SystemExit(0)
-
-
 def main() -> None:
     """Serve a conductor until it ends."""
-    channel: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints is talk and no message
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it decides
-    signal.signal(signal.SIGTERM, _stop)
-    with suppress(OSError, AttributeError):
-        os.nice(NICENESS)
-
-    def say(message: Message) -> None:
-        try:
-            channel.write(json.dumps(message) + "\n")
-            channel.flush()
-        except (OSError, ValueError):
-            raise SystemExit(0) from None
-
-    inbox, bench = _Inbox(), _Bench()
+    say = Channel(begin(niceness=NICENESS)).send
+    end_on_sigterm()
+    inbox, bench = Receiver(), _Bench()
     piece: _Piece | None = None
 
     def play(order: Message) -> None:
@@ -549,7 +489,7 @@ def main() -> None:
         bench.fill()  # whoever closes a piece means to open another
         say({"event": "closed"})
 
-    while (said := inbox.take(wait=True)) is not None and said["do"] != "end":
+    while (said := inbox.get()) is not None:
         match said["do"]:
             case "warm":
                 bench.fill()

@@ -22,7 +22,7 @@ from cmt_bridge.core.instruments import PARTS
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.core.timecode import MIDI, counting_of
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
-from cmt_bridge.live.child import Child
+from cmt_bridge.ipc.child import ChildProcess, Inbox
 from cmt_bridge.live.controls import ACTIONS, Controls, checked
 from cmt_bridge.live.learn import Knob, Learned
 from cmt_bridge.live.music import Music
@@ -50,7 +50,7 @@ MOST_ENDS: Final = 6  # of a child within a minute, after which there is no use 
 
 Message = dict[str, Any]
 Tell = Callable[[Message], None]
-Lend = Callable[[], Awaitable[Child]]
+Lend = Callable[[], Awaitable[ChildProcess]]
 
 
 def tick_heard(state: Mapping[str, Any], heard_at: float) -> float:
@@ -102,10 +102,10 @@ class Conductor:
         self.state: Message = {}
         """What the player said last of where the music is, and what is added to it here."""
         self._tell = tell
-        self._inbox: asyncio.Queue[tuple[Child, Message | None]] = asyncio.Queue()
+        self._inbox: Inbox = asyncio.Queue()
         self._lend = lend
-        self._composer: Child | None = None
-        self._player: Child | None = None
+        self._composer: ChildProcess | None = None
+        self._player: ChildProcess | None = None
         self._name, self._ledger = request.name, Path()
         self._sheet = Sheet()
         self._music: Music | None = None
@@ -135,7 +135,7 @@ class Conductor:
             if self.controls != Controls():
                 self._tell({"event": "controls", **self.controls.to_json()})
             try:
-                self._player = await Child.start("player", PLAYER, self._inbox)
+                self._player = await ChildProcess.start("player", PLAYER, self._inbox)
                 await self._begin()
                 self._do(self._watch())
                 await self._serve()
@@ -270,12 +270,12 @@ class Conductor:
         """Have what comes after some bars composed."""
         self._complete = False
         composer = self._composer
-        if composer is None or not composer.lives:
+        if composer is None or not composer.is_running:
             if self._lend is not None:
                 composer = await self._lend()
                 composer.redirect(self._inbox)
             else:
-                composer = await Child.start("composer", COMPOSER, self._inbox)
+                composer = await ChildProcess.start("composer", COMPOSER, self._inbox)
             self._composer = composer
         request = self.request
         settings = dict(request.settings)
@@ -286,7 +286,7 @@ class Conductor:
             settings["seed"] = str(seed)
         if self._tempo_map is not None:
             settings["tempo"] = f"{self._tempo_map.bpm_at(0):.9g}"
-        composer.say(
+        composer.order(
             "open",
             path=str(request.path.absolute()),
             settings=settings,
@@ -306,7 +306,7 @@ class Conductor:
         first = bar + (1 if left > AMPLE else 2)
         if self._composer is not None and not self._complete:
             self._sheet.outdate(bar + 1)
-            self._composer.say("change", settings=settings, density=density, left=left, **{"from": bar})
+            self._composer.order("change", settings=settings, density=density, left=left, **{"from": bar})
         elif self._complete:
             self._complete = False
             self._sheet.outdate(first)
@@ -357,7 +357,7 @@ class Conductor:
         assert self._tempo_map is not None
         request = replace(self.request, name=self._name, backend=self._backend or self.request.backend)
         tracks = {"tracks": self._music.tracks} if self._music is not None else {}
-        self._player.tell(request.order(self._tempo_map, self._picture, self._ledger, **tracks).to_json())
+        self._player.send(request.order(self._tempo_map, self._picture, self._ledger, **tracks).to_json())
         length = self._stated if self._sheet.length is None else self._sheet.length
         if length is not None:
             self._to_player("end", bars=length)
@@ -397,7 +397,7 @@ class Conductor:
 
     def _to_player(self, do: str, **more: Any) -> None:
         if self._player is not None and self._tempo_map is not None:
-            self._player.say(do, **more)
+            self._player.order(do, **more)
 
     def _start(self) -> None:
         """Begin to play, where that is for us to do and the first bar is there."""
@@ -477,7 +477,7 @@ class Conductor:
         if said["bar"] != self._playing:
             self._playing = said["bar"]
             if self._composer is not None and not self._complete:
-                self._composer.say("playing", bar=max(0, self._playing))
+                self._composer.order("playing", bar=max(0, self._playing))
         self._tell(self.state)
         self._see_end()
 
@@ -512,18 +512,18 @@ class Conductor:
         finally:
             stopping.cancel()
 
-    async def _replace(self, child: Child) -> None:
+    async def _replace(self, child: ChildProcess) -> None:
         """Start a process again that has ended by itself, where it was."""
         now = time.monotonic()
         self._deaths = [at for at in self._deaths if now - at < MINUTE] + [now]
         if child is self._composer and self._complete:
             self._composer = None
             return
-        if child is self._player and child.code == MissingError.exit_code and not self.state:
+        if child is self._player and child.exit_code == MissingError.exit_code and not self.state:
             return  # it has said why
-        if len(self._deaths) > MOST_ENDS and child.code != MissingError.exit_code:
+        if len(self._deaths) > MOST_ENDS and child.exit_code != MissingError.exit_code:
             raise CmtBridgeError(f"The {child.name} ends again and again.", hint="Report what it prints.")
-        if child.code != MissingError.exit_code:
+        if child.exit_code != MissingError.exit_code:
             self._restarts[child.name] += 1
             self._tell({"event": "restart", "process": child.name})
         if child is self._composer:
@@ -531,9 +531,9 @@ class Conductor:
             return
         if self._resume is None:
             self._resume = bool(self.state.get("rolling")), self.position, now
-        if child.code == MissingError.exit_code:
+        if child.exit_code == MissingError.exit_code:
             await asyncio.sleep(WAIT_FOR_SERVER)
-        self._player = await Child.start("player", PLAYER, self._inbox)
+        self._player = await ChildProcess.start("player", PLAYER, self._inbox)
         if self._tempo_map is not None:
             self._open_player()
 
@@ -564,12 +564,12 @@ class Conductor:
         if composer is not None and not (self._lend is not None and await self._let_go(composer)):
             await composer.end()
 
-    async def _let_go(self, composer: Child) -> bool:
+    async def _let_go(self, composer: ChildProcess) -> bool:
         """Have a composer that stays be done with this piece; tell whether it is."""
-        composer.say("close")
+        composer.order("close")
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
-                while composer.lives:
+                while composer.is_running:
                     child, said = await self._inbox.get()
                     if child is composer and said is not None and said["event"] == "closed":
                         return True

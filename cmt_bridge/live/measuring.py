@@ -1,18 +1,14 @@
 """Measure a video while its music plays already: a process of its own that says what is known so far.
 
-`python -m cmt_bridge.live.measuring` waits for a line of JSON (`order`) and prints one for each look: the metadata as
-far as they are known, how many seconds of the picture that is, and whether it is the whole. The tempo of the first look
-is that of all. A video whose content was measured before is known at once; what is measured to its end is kept like any
-other. The line `OVER` follows the last of an order. Whatever line comes meanwhile, an order or an empty one, means that
-this one is not wanted any more. The process ends with its input.
+A composer starts it (`python -m cmt_bridge.live.measuring`) and sends it a message (`order`). It sends one for each
+look: the metadata as far as they are known, how many seconds of the picture that is, and whether it is the whole. The
+tempo of the first look is that of all. A video whose content was measured before is known at once; what is measured to
+its end is kept like any other. The message `OVER` follows the last of an order. Whatever message comes meanwhile, an
+order or `LEAVE`, means that this one is not wanted any more. The process ends with its input.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,14 +20,16 @@ from typing import TYPE_CHECKING, Any, Final
 from cmt_bridge.core.metadata import VideoMetadata
 from cmt_bridge.core.options import AnalysisOptions
 from cmt_bridge.errors import CmtBridgeError
+from cmt_bridge.ipc.serve import Channel, Message, Receiver, be_nice, begin
 
 if TYPE_CHECKING:
     from cmt_bridge.video.measurement import Measurement
 
-__all__ = ["COMMAND", "OVER", "Look", "carry_out", "looks", "main", "order"]
+__all__ = ["LEAVE", "MODULE", "OVER", "Look", "carry_out", "looks", "main", "order"]
 
-COMMAND: Final = (sys.executable, "-m", "cmt_bridge.live.measuring")
-OVER: Final = '{"over": true}'
+MODULE: Final = "cmt_bridge.live.measuring"
+OVER: Final[Message] = {"over": True}
+LEAVE: Final[Message] = {}
 NICENESS: Final = 5  # more than that of the composing, once there is something to compose
 
 ENOUGH: Final = 10.0  # s of picture that a tempo is taken from: twenty beats at 120 BPM
@@ -135,54 +133,36 @@ def looks(
             yield look(measurement)
 
 
-def carry_out(said: str, say: Callable[[str], None], wanted: Callable[[], bool] = lambda: True) -> None:
-    """Carry out an order: say what is known of a video, again and again, or what is wrong with it."""
-    asked = json.loads(said)
+def carry_out(asked: Message, send: Callable[[Message], None], wanted: Callable[[], bool] = lambda: True) -> None:
+    """Carry out an order: send what is known of a video, again and again, or what is wrong with it."""
     options = AnalysisOptions(**asked["options"])
     try:
         for number, look in enumerate(looks(Path(asked["path"]), options, float(asked["patience"]), wanted)):
-            say(json.dumps(look.to_json()))
+            send(look.to_json())
             if number == 0:
-                with suppress(OSError, AttributeError):
-                    os.nice(NICENESS)
+                be_nice(NICENESS)
     except CmtBridgeError as error:
-        say(json.dumps(error.to_json()))
+        send(error.to_json())
 
 
-def order(path: Path, options: AnalysisOptions, patience: float) -> str:
-    """Give the line that has a video measured; its first look is not later than after `patience` seconds, if it can."""
-    return json.dumps({"path": str(path), "options": asdict(options), "patience": patience})
-
-
-def _say(line: str) -> None:
-    try:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except OSError:  # who asked is gone
-        os._exit(1)
+def order(path: Path, options: AnalysisOptions, patience: float) -> Message:
+    """Return the message that has a video measured, with its first look after `patience` seconds at most, if it can."""
+    return {"path": str(path), "options": asdict(options), "patience": patience}
 
 
 def main() -> None:
     """Carry out the orders that come, one after the other."""
+    channel = Channel(begin())
+    receiver = Receiver(tidying=0.0)
     import cmt_bridge.video.analysis
     import cmt_bridge.video.cache  # noqa: F401  what takes time is there before it is needed
 
-    lines: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_read, args=(lines,), daemon=True).start()
-    while True:
-        said = lines.get().strip()
-        if said:  # a thread for each, for what was nice to others is so for good
-            work = threading.Thread(target=carry_out, args=(said, _say, lines.empty))
+    while (message := receiver.get()) is not None:
+        if message != LEAVE:  # a thread for each, for what was nice to others is so for good
+            work = threading.Thread(target=carry_out, args=(message, channel.send, lambda: receiver.is_empty))
             work.start()
             work.join()
-            _say(OVER)
-
-
-def _read(lines: queue.Queue[str]) -> None:
-    with suppress(OSError, ValueError):
-        for line in sys.stdin:
-            lines.put(line)
-    os._exit(0)
+            channel.send(OVER)
 
 
 if __name__ == "__main__":

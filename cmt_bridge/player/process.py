@@ -20,18 +20,17 @@ Bars count from 0. When the input ends, or after SIGTERM, every note that sounds
 from __future__ import annotations
 
 import gc
-import json
 import os
-import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import IO, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError
+from cmt_bridge.ipc.serve import LossyChannel, begin, read_message
 from cmt_bridge.player.active_notes import ActiveNotes
 from cmt_bridge.player.connections import Cable, Connections
 from cmt_bridge.player.order import BY_JACK, CONTROLS, SYNC_IN, SYNC_OUT, Order
@@ -45,7 +44,6 @@ TELL_EVERY = 0.1  # s, between two states
 CABLES_EVERY = 0.5  # s, between two looks at what the ports are connected to
 NICENESS = -10  # music goes before all that can wait
 SWITCH = 0.0002  # s, after which a thread that computes lets the one that plays go on
-MOST_WAITING = 64  # lines that nobody reads; what comes then is lost
 MOST_AHEAD = 512  # commands that are not carried out yet; then the reader waits
 
 
@@ -81,37 +79,12 @@ class Port(Protocol):
     def connect(self, cables: Iterable[Cable]) -> None: ...
 
 
-class _Talk:
-    """Say things without ever waiting for whoever reads them."""
-
-    def __init__(self, channel: IO[str]) -> None:
-        self._channel = channel
-        self._lines: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
-
-    def say(self, event: str, **more: Any) -> None:
-        with suppress(queue.Full):
-            self._lines.put_nowait(json.dumps({"event": event, **more}) + "\n")
-
-    def end(self) -> None:
-        with suppress(queue.Full):
-            self._lines.put_nowait(None)
-        self._thread.join(1.0)
-
-    def _write(self) -> None:
-        with suppress(OSError, ValueError):
-            while (line := self._lines.get()) is not None:
-                self._channel.write(line)
-                self._channel.flush()
-
-
 class _Watch(threading.Thread):
     """Tell how it goes, now and then, and see to the cables."""
 
-    def __init__(self, port: Port, talk: _Talk, cables: Connections) -> None:
+    def __init__(self, port: Port, channel: LossyChannel, cables: Connections) -> None:
         super().__init__(daemon=True)
-        self._port, self._talk, self._cables = port, talk, cables
+        self._port, self._channel, self._cables = port, channel, cables
         self._said: dict[str, Any] = {}
         self._missing = cables.missing
         self.over = threading.Event()
@@ -144,23 +117,23 @@ class _Watch(threading.Thread):
         cables.save()
         if cables.missing != self._missing:
             self._missing = cables.missing
-            self._talk.say("cables", missing=self._missing)
+            self._channel.send({"event": "cables", "missing": self._missing})
 
     def _happenings(self) -> None:
-        player, talk = self._port.player, self._talk
+        player, send = self._port.player, self._channel.send
         for bar in _taken(player.missing):
-            talk.say("underrun", bar=bar)
+            send({"event": "underrun", "bar": bar})
         for text in _taken(player.notes):
-            talk.say("note", text=text)
+            send({"event": "note", "text": text})
         for channel, controller, value in _taken(player.controls):
-            talk.say("control", channel=channel, controller=controller, value=value)
+            send({"event": "control", "channel": channel, "controller": controller, "value": value})
 
     def _state(self) -> None:
         state = self._port.player.state()
         state |= {"xruns": self._port.xruns, "late": state["late"] + self._port.late}
         if state != self._said:
             self._said = state
-            self._talk.say("state", **state)
+            self._channel.send({"event": "state", **state})
 
 
 def _taken(waiting: Any) -> Iterable[Any]:
@@ -234,46 +207,49 @@ def _terminate(*_: Any) -> NoReturn:
     raise _Ended
 
 
-def _serve(port: Port, talk: _Talk) -> None:
+def _serve(port: Port, channel: LossyChannel) -> None:
     """Carry out what is asked until it ends."""
-    for line in sys.stdin:
+    while True:
         try:
-            said = json.loads(line)
-            if said["do"] == "close":
+            message = read_message()
+            if message is None or message["do"] == "close":
                 return
-            _carry_out(port, said)
+            _carry_out(port, message)
         except CmtBridgeError as error:
-            talk.say("error", **error.to_json())
+            channel.send({"event": "error", **error.to_json()})
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            talk.say("error", **UsageError(f"A line cannot be understood: {error!r}.").to_json())
+            unclear = UsageError(f"A line cannot be understood: {error!r}.")
+            channel.send({"event": "error", **unclear.to_json()})
         while port.player.behind > MOST_AHEAD:
             time.sleep(LOOK_EVERY)
 
 
-def main() -> int:
-    """Play until the input ends; return the exit code."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints is talk and no message
-    talk = _Talk(channel)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it decides
-    with suppress(OSError, AttributeError):
-        os.nice(NICENESS)  # where that is allowed
-    sys.setswitchinterval(SWITCH)
+def _opened(channel: LossyChannel) -> tuple[Order, ActiveNotes, int, str, Port]:
+    """Return the order that comes first, its ledger, how many notes hang there, and the device with its name.
+
+    Raises `CmtBridgeError` where that cannot be.
+    """
     try:
-        order = Order.from_json(json.loads(sys.stdin.readline()))
+        order = Order.from_json(read_message() or {})
         ledger = ActiveNotes(order.ledger)
         cleared = len(ledger.hanging)
-        backend, port = _open(order, ledger, lambda sentence: _leave(talk, sentence))
-    except CmtBridgeError as error:
-        talk.say("error", **error.to_json())
-        talk.end()
-        return error.exit_code
+        return order, ledger, cleared, *_open(order, ledger, lambda sentence: _leave(channel, sentence))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        talk.say("error", **UsageError(f"The order cannot be understood: {error!r}.").to_json())
-        talk.end()
-        return UsageError.exit_code
+        raise UsageError(f"The order cannot be understood: {error!r}.") from error
+
+
+def main() -> int:
+    """Play until the input ends; return the exit code."""
+    channel = LossyChannel(begin(niceness=NICENESS))
+    sys.setswitchinterval(SWITCH)
+    try:
+        order, ledger, cleared, backend, port = _opened(channel)
+    except CmtBridgeError as error:
+        channel.send({"event": "error", **error.to_json()})
+        channel.close()
+        return error.exit_code
     cables = Connections(_asked(order), order.ledger.with_suffix(".json") if order.ledger is not None else None)
-    watch = _Watch(port, talk, cables)
+    watch = _Watch(port, channel, cables)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         gc.collect()
@@ -282,16 +258,18 @@ def main() -> int:
         port.start()
         watch.connect()
         port.player.clear()  # now that whoever heard the notes that hang is connected
-        talk.say(
-            "ready",
-            backend=backend,
-            ports=dict(port.ports),
-            rate=port.player.rate,
-            cleared=cleared,
-            missing=cables.missing,
+        channel.send(
+            {
+                "event": "ready",
+                "backend": backend,
+                "ports": dict(port.ports),
+                "rate": port.player.rate,
+                "cleared": cleared,
+                "missing": cables.missing,
+            }
         )
         watch.start()
-        _serve(port, talk)
+        _serve(port, channel)
     except _Ended:
         pass
     finally:
@@ -300,16 +278,13 @@ def main() -> int:
         port.close()
         watch.tell()
         ledger.close()
-        talk.say("closed")
-        talk.end()
+        channel.send({"event": "closed"})
+        channel.close()
     return 0
 
 
-def _leave(talk: _Talk, sentence: str) -> None:
+def _leave(channel: LossyChannel, sentence: str) -> None:
     """End at once, since nothing can be played any more; the reader waits for a line that may never come."""
-    if sentence:
-        talk.say("error", **CmtBridgeError(sentence).to_json())
-    else:
-        talk.say("gone")
-    talk.end()
+    channel.send({"event": "error", **CmtBridgeError(sentence).to_json()} if sentence else {"event": "gone"})
+    channel.close()
     os._exit(CmtBridgeError.exit_code if sentence else MissingError.exit_code)

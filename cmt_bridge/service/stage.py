@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmt_bridge.config import read_config, state_root
 from cmt_bridge.errors import CmtBridgeError, UsageError, known_error
-from cmt_bridge.live.child import Child
+from cmt_bridge.ipc.child import ChildProcess, Inbox
 from cmt_bridge.live.learn import FILE_NAME, Learned
 from cmt_bridge.live.request import asked
 
@@ -38,8 +38,8 @@ class Stage:
         self._publish = publish
         self._release = release
         self._warm = False
-        self._composer: Child | None = None
-        self._idle: asyncio.Queue[Any] = asyncio.Queue()
+        self._composer: ChildProcess | None = None
+        self._idle: Inbox = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[int] | None = None
         self._conductor: Conductor | None = None
@@ -56,7 +56,7 @@ class Stage:
             if self._warm:
                 composer = await self._lend()
                 wanted = {name: config.score[name] for name in ("model", "precision") if name in config.score}
-                composer.say("warm", **wanted)
+                composer.order("warm", **wanted)
 
     async def play(self, path: str, said: Mapping[str, Any]) -> Json:
         """Begin to play a video; give how it stands. Raises `UsageError` where that cannot be."""
@@ -139,13 +139,13 @@ class Stage:
             self._said[message["event"]] = {name: value for name, value in message.items() if name != "event"}
         self._publish({"event": "stream", "stream": message})
 
-    async def _lend(self) -> Child:
+    async def _lend(self) -> ChildProcess:
         """Give the composer, a fresh one where there is none."""
         self._keep()
-        if self._composer is None or not self._composer.lives:
+        if self._composer is None or not self._composer.is_running:
             from cmt_bridge.live.conductor import COMPOSER
 
-            self._composer = await Child.start("composer", COMPOSER, self._idle)
+            self._composer = await ChildProcess.start("composer", COMPOSER, self._idle)
             log.info("composer %d started", self._composer.pid)
         return self._composer
 

@@ -13,50 +13,40 @@ in the middle of a request too: then as after Ctrl-C, so that nothing half-writt
 
 from __future__ import annotations
 
-import _thread
 import errno
-import json
 import os
-import queue
-import signal
 import sys
-import threading
 import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, NoReturn
 
 from cmt_bridge.errors import CmtBridgeError, VideoError, known_error
+from cmt_bridge.ipc.serve import Channel, Message, Receiver, begin, end_on_sigterm
 
-__all__ = ["carry_out", "main"]
+__all__ = ["Progress", "carry_out", "main"]
 
 NICENESS = 5  # music that plays goes before music that is being made
-TALK_EVERY = 0.2  # s, between two messages of how far it is
-TIDYING = 3.0  # s, to clear away what is half-written when it has to end
-UNKNOWN = CmtBridgeError.exit_code
+TELL_EVERY = 0.2  # s, between two messages of how far it is
 
 
-class _Talk:
-    """Tell how far the request is, now and then."""
+class Progress:
+    """Tell the daemon how far a request is, now and then. `channel` leads to the daemon."""
 
-    def __init__(self, channel: IO[str]) -> None:
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._stage, self._at = "", 0.0
 
-    def say(self, message: dict[str, Any]) -> None:
-        self._channel.write(json.dumps(message) + "\n")
-        self._channel.flush()
-
-    def told(self, stage: str, share: float) -> None:
+    def __call__(self, stage: str, share: float) -> None:
+        """Tell that `share` (0..1) of a stage is done, unless that stage was told of a moment ago."""
         now = time.monotonic()
-        if stage != self._stage or now - self._at >= TALK_EVERY:
+        if stage != self._stage or now - self._at >= TELL_EVERY:
             self._stage, self._at = stage, now
-            self.say({"stage": stage, "share": round(share, 3)})
+            self._channel.send({"stage": stage, "share": round(share, 3)})
 
 
-def carry_out(message: dict[str, Any], talk: _Talk) -> dict[str, Any]:
-    """Carry out one request and give the message that ends it."""
+def carry_out(message: Message, on_progress: Progress) -> Message:
+    """Carry out one request; return the message that ends it."""
     from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
     from cmt_bridge.verbs.score import ScoreRequest, score
 
@@ -64,9 +54,9 @@ def carry_out(message: dict[str, Any], talk: _Talk) -> dict[str, Any]:
         if message["verb"] == "score":
             request = ScoreRequest.from_json(message["request"])
             whole = bool(message.get("whole"))
-            outcome = score(request, talk.told, sha256=message.get("sha256", ""), whole=whole)
+            outcome = score(request, on_progress, sha256=message.get("sha256", ""), whole=whole)
         else:
-            outcome = regenerate(RegenerateRequest.from_json(message["request"]), talk.told)
+            outcome = regenerate(RegenerateRequest.from_json(message["request"]), on_progress)
     except Exception as error:
         if not isinstance(error, CmtBridgeError | OSError | MemoryError):
             with suppress(OSError):
@@ -89,39 +79,15 @@ def _kind(error: Exception) -> str:
     )
 
 
-def _read(requests: queue.Queue[dict[str, Any] | None]) -> None:
-    """Take in requests until the daemon is gone; then end, whatever is being done."""
-    with suppress(OSError, ValueError):
-        for line in sys.stdin:
-            requests.put(json.loads(line))
-    requests.put(None)
-    _thread.interrupt_main(signal.SIGTERM)
-    time.sleep(TIDYING)
-    os._exit(UNKNOWN)
-
-
-def _stop(*_: Any) -> NoReturn:
-    raise SystemExit
-
-
 def main() -> None:
     """Serve a daemon until it ends."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints is talk and no message
-    with suppress(OSError, AttributeError):
-        os.nice(NICENESS)
+    channel = Channel(begin(niceness=NICENESS))
+    end_on_sigterm()
     with suppress(OSError):
         os.chdir(Path(sys.executable).anchor)  # no folder of the person's is kept from being unmounted
-    signal.signal(signal.SIGTERM, _stop)
-    requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    threading.Thread(target=_read, args=(requests,), daemon=True).start()
-    talk = _Talk(channel)
+    requests, progress = Receiver(interrupt=True), Progress(channel)
     while (message := requests.get()) is not None:
-        answer = carry_out(message, talk)
-        try:
-            talk.say(answer)
-        except (OSError, ValueError):
-            return
+        channel.send(carry_out(message, progress))
 
 
 if __name__ == "__main__":

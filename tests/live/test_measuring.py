@@ -13,7 +13,8 @@ import pytest
 
 from cmt_bridge.core.options import AnalysisOptions
 from cmt_bridge.errors import CmtBridgeError, VideoError
-from cmt_bridge.live.measuring import COMMAND, OVER, Look, carry_out, looks, order
+from cmt_bridge.ipc.child import command_line
+from cmt_bridge.live.measuring import LEAVE, MODULE, OVER, Look, carry_out, looks, order
 from cmt_bridge.video.analysis import analyze
 from cmt_bridge.video.cache import measured
 from tests.clips import panning, pulsing, write_clip
@@ -71,7 +72,7 @@ def test_what_was_measured_before_is_known_at_once(clip: Path) -> None:
 
 def test_a_look_is_the_same_when_it_was_said(clip: Path) -> None:
     said: list[str] = []
-    carry_out(order(clip, AnalysisOptions(), 0.0), said.append)
+    carry_out(order(clip, AnalysisOptions(), 0.0), lambda message: said.append(json.dumps(message)))
     first = Look.from_json(json.loads(said[0]))
     assert first.to_json() == json.loads(said[0])
 
@@ -85,21 +86,21 @@ def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command_line(MODULE), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
 
 
-def say(process: subprocess.Popen[str], line: str) -> None:
+def say(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
     assert process.stdin is not None
-    process.stdin.write(line + "\n")
+    process.stdin.write(json.dumps(message) + "\n")
     process.stdin.flush()
 
 
 def heard(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Give what it says of one video."""
     assert process.stdout is not None
-    return [json.loads(line) for line in iter(process.stdout.readline, OVER + "\n")]
+    return [json.loads(line) for line in iter(process.stdout.readline, json.dumps(OVER) + "\n")]
 
 
 def test_it_ends_with_its_input(tmp_path: Path, process: subprocess.Popen[str]) -> None:
@@ -125,6 +126,6 @@ def test_it_measures_one_after_the_other_and_leaves_what_is_not_wanted(
     assert not any(look["whole"] for look in [first, *left])
     (refused,) = heard(process)
     assert "none.mp4" in str(CmtBridgeError.from_json(refused))
-    say(process, "")
+    say(process, LEAVE)
     say(process, order(clip, AnalysisOptions(), 0.0))
     assert heard(process)[-1]["whole"]

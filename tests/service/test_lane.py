@@ -74,7 +74,7 @@ def test_a_worker_answers_again_and_again_and_is_let_go() -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_does_not_end_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cmt_bridge.service.lane.GRACE", 0.2)
+    monkeypatch.setattr("cmt_bridge.ipc.child.GRACE", 0.2)
 
     async def test(lane: Lane) -> None:
         await ask(lane)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cmt_bridge.errors import CheckpointError, CmtBridgeError, MissingError, OutputError, UsageError, VideoError
-from cmt_bridge.service import worker
-from cmt_bridge.service.worker import carry_out
+from cmt_bridge.ipc.serve import Channel
+from cmt_bridge.service.worker import Progress, carry_out
 
 PATIENCE = 120
 
@@ -25,7 +25,7 @@ def answer_to(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> dict[str
 
     monkeypatch.setattr("cmt_bridge.verbs.score.score", score)
     message = {"verb": "score", "request": {"path": "clip.mp4"}}
-    found: dict[str, Any] = carry_out(message, worker._Talk(io.StringIO()))["error"]
+    found: dict[str, Any] = carry_out(message, Progress(Channel(io.StringIO())))["error"]
     return found
 
 
@@ -63,10 +63,10 @@ def test_progress_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     channel = io.StringIO()
-    talk = worker._Talk(channel)
+    progress = Progress(Channel(channel))
     for step in range(8):
         now = step / 8
-        talk.told("measure" if step < 5 else "compose", now)
+        progress("measure" if step < 5 else "compose", now)
     told = [json.loads(line) for line in channel.getvalue().splitlines()]
     assert [(each["stage"], each["share"]) for each in told] == [
         ("measure", 0.0), ("measure", 0.25), ("measure", 0.5), ("compose", 0.625), ("compose", 0.875),

@@ -1,0 +1,1 @@
+"""Child processes that speak JSON: one message a line, to their standard input and from their standard output."""
