@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from cmt_bridge.errors import UsageError
 from cmt_bridge.settings.kinds import not_allowed
 
-__all__ = ["Operation", "check", "document", "find", "from_text", "is_unicode", "operations", "tidy"]
+__all__ = ["Operation", "check", "default", "document", "find", "from_text", "is_unicode", "operations", "tidy"]
 
 KINDS: Final = {
     "boolean": "true or false",
@@ -123,6 +123,11 @@ def from_text(operation: Operation, field: str, text: str) -> str | int:
     schema = operation.schema["properties"].get(field, {})
     is_number = _resolved(schema).get("type") == "integer" and WHOLE.fullmatch(text)
     return int(text) if is_number else text
+
+
+def default(operation: str, field: str) -> Any:
+    """Return what a field of an operation is where a request does not say it."""
+    return operations()[operation].schema["properties"][field]["default"]
 
 
 def is_unicode(text: str) -> bool:

@@ -33,7 +33,7 @@ from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
 from cmt_bridge.errors import CmtBridgeError, UsageError
-from cmt_bridge.service.control import Desk, carry_out, unforeseen
+from cmt_bridge.service.dispatch import Desk, dispatch, unforeseen
 from cmt_bridge.service.openapi import Operation, operations
 from cmt_bridge.service.reader import finite
 
@@ -146,7 +146,7 @@ class OscControl(asyncio.DatagramProtocol):
             if verb not in ARGUMENTS:
                 raise UsageError(f"There is nothing called {verb[:64]!r}.", hint=f"Known are {', '.join(ARGUMENTS)}.")
             operation = operations()[verb]
-            answer = await carry_out(self._desk, operation, _asked(operation, arguments))
+            answer = await dispatch(self._desk, operation, _asked(operation, arguments))
             self._send(sender, "reply", verb, "ok", _told(answer))
         except CmtBridgeError as error:
             self._send(sender, "reply", verb[:64], "error", str(error))

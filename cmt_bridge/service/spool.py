@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from cmt_bridge.core.files import complete_path, read_regular
 from cmt_bridge.errors import CmtBridgeError, UsageError
-from cmt_bridge.service.control import Desk, carry_out, unforeseen
+from cmt_bridge.service.dispatch import Desk, dispatch, unforeseen
 from cmt_bridge.service.openapi import Operation, operations
 from cmt_bridge.service.reader import MOST_BYTES, read_object
 
@@ -145,7 +145,7 @@ class Spool:
                 )
             if name in KEYED:
                 given.setdefault("key", path.stem)
-            return {"ok": True, "answer": await carry_out(self._desk, operation, given)}
+            return {"ok": True, "answer": await dispatch(self._desk, operation, given)}
         except CmtBridgeError as error:
             return {"ok": False, **error.to_json()}
         except Exception:

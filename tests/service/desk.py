@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cmt_bridge.live.controls import Controls
-from cmt_bridge.service.control import Control, Json
+from cmt_bridge.service.dispatch import Fields, Json
 from cmt_bridge.service.events import Events
+from cmt_bridge.service.http import HttpServer
+from cmt_bridge.service.openapi import document
 
 T = TypeVar("T")
 
@@ -50,79 +52,58 @@ class MemoryDesk:
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     table: list[Json] = field(default_factory=list)
     error: Exception | None = None
-    stopped: bool = False
 
-    def _note(self, *what: Any) -> None:
-        self.asked.append(what)
+    async def handle(self, operation: str, fields: Fields) -> Json | None:
+        """Note what is asked, and answer it."""
+        self.asked.append((operation, dict(fields)))
         if self.error is not None:
             raise self.error
+        answer = getattr(self, f"_{operation}", None)
+        if answer is not None:
+            found: Json | None = answer(fields)
+            return found
+        return {"path": fields["path"], "takes": []} if "path" in fields else {"playing": ""}
 
-    async def status(self) -> Json:
-        self._note("status")
+    def _status(self, _: Fields) -> Json:
         return {"folder": str(self.folder)}
 
-    async def jobs(self, state: str | None, limit: int) -> list[Json]:
-        self._note("jobs", state, limit)
-        return [job for job in reversed(self.table) if state in (None, job["state"])][:limit]
+    def _jobs(self, fields: Fields) -> Json:
+        found = [job for job in reversed(self.table) if fields.get("state") in (None, job["state"])]
+        return {"jobs": found[: fields.get("limit", 100)]}
 
-    async def job(self, number: int) -> Json | None:
-        self._note("job", number)
-        return next((job for job in self.table if job["id"] == number), None)
+    def _job(self, fields: Fields) -> Json | None:
+        return next((job for job in self.table if job["id"] == fields["id"]), None)
 
-    async def cancel(self, number: int) -> Json | None:
-        self._note("cancel", number)
-        return self.become(number, "cancelled") if number <= len(self.table) else None
+    def _cancel(self, fields: Fields) -> Json | None:
+        return self.become(fields["id"], "cancelled") if fields["id"] <= len(self.table) else None
 
-    async def score(self, request: Json) -> Json:
-        self._note("score", request)
-        return self._new("score", request)
+    def _score(self, fields: Fields) -> Json:
+        return self.new("score", fields)
 
-    async def regenerate(self, request: Json) -> Json:
-        self._note("regenerate", request)
-        return self._new("regenerate", request)
+    def _regenerate(self, fields: Fields) -> Json:
+        return self.new("regenerate", fields)
 
-    async def takes(self, path: str) -> Json:
-        self._note("takes", path)
-        return {"path": path, "takes": []}
-
-    async def choose(self, path: str, verb: str, take: int | None, step: int) -> Json:
-        self._note("choose", path, verb, take, *([step] if step else []))
-        return {"path": path, "takes": []}
-
-    async def diff(self, path: str, a: int, b: int) -> Json:
-        self._note("diff", path, a, b)
-        return {"path": path}
-
-    async def arrangement(self, path: str, take: int | None) -> Json:
-        self._note("arrangement", path, take)
+    def _arrangement(self, _: Fields) -> Json:
         return dict(MUSIC)
 
-    async def export(self, path: str, project: str, take: int | None, start: str | None, rate: str | None) -> Json:
-        self._note("export", path, project, take, start, rate)
-        return {"files": [{"format": project, "path": path, "fresh": True}]}
+    def _export(self, fields: Fields) -> Json:
+        return {"files": [{"format": fields["project"], "path": fields["path"], "fresh": True}]}
 
-    async def stream(self, request: Json) -> Json:
-        self._note("stream", request)
-        return {"playing": request["path"]}
+    def _stream(self, fields: Fields) -> Json:
+        return {"playing": fields["path"]}
 
-    async def stream_status(self) -> Json:
-        self._note("stream_status")
-        return {"playing": ""}
-
-    async def stream_control(self, wanted: Json) -> Json:
-        self._note("stream_control", wanted)
-        known = {name: value for name, value in wanted.items() if name not in ("learn", "loop")}
+    def _stream_control(self, fields: Fields) -> Json:
+        known = {name: value for name, value in fields.items() if name not in ("learn", "loop")}
         return Controls().turned(known).to_json()
 
-    async def stream_stop(self) -> Json:
-        self._note("stream_stop")
-        return {"playing": ""}
+    def _stop(self, _: Fields) -> Json:
+        return {"stopping": True}
 
-    async def stop(self) -> None:
-        self._note("stop")
-        self.stopped = True
+    def _openapi(self, _: Fields) -> Json:
+        return dict(document())
 
-    def _new(self, kind: str, request: Json) -> Json:
+    def new(self, kind: str, request: Fields) -> Json:
+        """Add a job, and tell."""
         job = {
             "id": len(self.table) + 1,
             "kind": kind,
@@ -133,7 +114,7 @@ class MemoryDesk:
             "tries": 0,
             "reason": "",
             "takes": [],
-            "request": request,
+            "request": dict(request),
             "created": "2026-01-01T00:00:00+00:00",
             "ended": "",
         }
@@ -154,13 +135,13 @@ class Served:
     """A desk that is being served, and its loop."""
 
     desk: MemoryDesk
-    control: Control
+    server: HttpServer
     loop: asyncio.AbstractEventLoop
     token: str
 
     @property
     def port(self) -> int:
-        return self.control.port
+        return self.server.port
 
     @property
     def url(self) -> str:
@@ -190,19 +171,19 @@ def serve(folder: Path, token: str = "t" * 43) -> Iterator[Served]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
-    async def begin() -> tuple[MemoryDesk, Control]:
+    async def begin() -> tuple[MemoryDesk, HttpServer]:
         desk = MemoryDesk(folder)
-        control = Control(desk, token)
-        await control.start()
-        return desk, control
+        server = HttpServer(desk, token)
+        await server.start()
+        return desk, server
 
     try:
-        desk, control = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
-        served = Served(desk, control, loop, token)
+        desk, server = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+        served = Served(desk, server, loop, token)
         try:
             yield served
         finally:
-            served.run(control.stop())
+            served.run(server.stop())
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)

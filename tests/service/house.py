@@ -24,21 +24,17 @@ async def serving(folder: Path) -> AsyncIterator[Daemon]:
         daemon = Daemon(held)
         running = asyncio.create_task(daemon.run())
         try:
+            await until(lambda: daemon.status is not None or running.done())
             yield daemon
         finally:
-            await daemon.stop()
+            daemon.stop()
             await asyncio.wait_for(running, PATIENCE)
 
 
 async def until(condition: Callable[[], object], every: float = 0.02) -> None:
-    """Wait until something is so; what cannot be asked for yet is not so."""
+    """Wait until something is so."""
     async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                if condition():
-                    return
-            except AttributeError:  # a daemon that begins
-                pass
+        while not condition():
             await asyncio.sleep(every)
 
 

@@ -97,8 +97,8 @@ def test_a_request_is_carried_out_there(served: Served, client: Client) -> None:
     assert client.request("GET", "/v1/takes", query={"path": "a b&ä+%.mp4"})["path"] == "a b&ä+%.mp4"
     assert served.desk.asked == [
         ("score", {"path": "clip.mp4"}),
-        ("job", 1),
-        ("takes", "a b&ä+%.mp4"),
+        ("job", {"id": 1}),
+        ("takes", {"path": "a b&ä+%.mp4"}),
     ]
 
 
@@ -120,7 +120,7 @@ def test_what_is_not_there_is_a_wrong_use(client: Client) -> None:
 
 
 def test_a_daemon_that_ended_meanwhile_is_named(served: Served, client: Client) -> None:
-    served.run(served.control.stop())
+    served.run(served.server.stop())
     with pytest.raises(CmtBridgeError, match="does not answer") as caught:
         client.request("GET", "/v1/status")
     assert "cmt-bridge daemon start" in caught.value.hint
@@ -131,7 +131,7 @@ def test_a_job_is_followed_to_its_end(served: Served, client: Client) -> None:
     heard: list[tuple[str, float]] = []
 
     def work() -> None:
-        other = dict(served.desk._new("score", {"path": "other.mp4"}))
+        other = dict(served.desk.new("score", {"path": "other.mp4"}))
         served.desk.table[number - 1] |= {"stage": "measure"}
         served.desk.become(number, "running")
         for each, share in ((other["id"], 0.1), (number, 0.25), (number, 0.5)):
@@ -141,7 +141,7 @@ def test_a_job_is_followed_to_its_end(served: Served, client: Client) -> None:
         served.desk.become(number, "done")
 
     async def when_followed() -> None:
-        while ("job", number) not in served.desk.asked:
+        while ("job", {"id": number}) not in served.desk.asked:
             await asyncio.sleep(0.01)
         work()
 
@@ -169,7 +169,7 @@ def test_who_lagged_listens_again(served: Served, client: Client) -> None:
 
     async def let_go() -> None:
         for times in (1, 2):
-            while served.desk.asked.count(("job", number)) < times:
+            while served.desk.asked.count(("job", {"id": number})) < times:
                 await asyncio.sleep(0.01)
             if times == 1:
                 for subscription in served.desk.events._subscriptions:
@@ -187,9 +187,9 @@ def test_a_daemon_that_ends_before_the_job_is_named(served: Served, client: Clie
     number = _score(client)
 
     async def end() -> None:
-        while ("job", number) not in served.desk.asked:
+        while ("job", {"id": number}) not in served.desk.asked:
             await asyncio.sleep(0.01)
-        await served.control.stop()
+        await served.server.stop()
 
     ending = asyncio.run_coroutine_threadsafe(end(), served.loop)
     with pytest.raises(CmtBridgeError, match=f"ended before job {number} did") as caught:

@@ -20,10 +20,14 @@ import aiohttp
 import pytest
 
 from cmt_bridge.errors import CmtBridgeError, InputError, MissingError, OutputError, UsageError
-from cmt_bridge.service import control as control_module
-from cmt_bridge.service.control import MOST_CONNECTIONS, MOST_SOCKETS, MOST_STRANGERS, Control
+from cmt_bridge.service import access
+from cmt_bridge.service import http as http_module
+from cmt_bridge.service.access import MOST_CONNECTIONS, MOST_STRANGERS
 from cmt_bridge.service.events import MOST_WAITING
+from cmt_bridge.service.http import HttpServer
 from cmt_bridge.service.openapi import document, operations
+from cmt_bridge.service.operations import OPERATIONS
+from cmt_bridge.service.ws import MOST_SOCKETS
 from tests.service.desk import MemoryDesk, Served, serve
 
 KNOWN_KEYWORDS = {
@@ -144,33 +148,39 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
     assert _ask(served, "POST", "/v1/stream/stop")[0] == 200
     assert _ask(served, "POST", "/v1/stop")[::2] == (202, {"stopping": True})
     assert asked == [
-        ("status",),
+        ("status", {}),
         ("score", {"path": "clip.mp4", "seed": 3, "options": {"control": 0.5}}),
         ("regenerate", body),
-        ("jobs", "waiting", 1),
-        ("jobs", None, 100),
-        ("job", 1),
-        ("cancel", 1),
-        ("cancel", 1),
-        ("takes", "sub/clip.mp4"),
-        ("choose", "clip.mp4", "accept", None),
-        ("choose", "clip.mp4", "reject", None),
-        ("choose", "clip.mp4", "undo", None),
-        ("choose", "clip.mp4", "redo", None),
-        ("choose", "clip.mp4", "choose", 2),
-        ("choose", "clip.mp4", "choose", None, -1),
-        ("choose", "clip.mp4", "choose", 2, 1),
-        ("diff", "clip.mp4", 1, 2),
-        ("arrangement", "clip.mp4", None),
-        ("arrangement", "clip.mp4", 2),
-        ("export", "clip.mp4", "reaper", 2, None, None),
-        ("export", "clip.mp4", "edl", None, "01:00:00:00", "25"),
+        ("jobs", {"state": "waiting", "limit": 1}),
+        ("jobs", {}),
+        ("job", {"id": 1}),
+        ("cancel", {"id": 1}),
+        ("cancel", {"id": 1}),
+        ("takes", {"path": "sub/clip.mp4"}),
+        ("accept", {"path": "clip.mp4"}),
+        ("reject", {"path": "clip.mp4"}),
+        ("undo", {"path": "clip.mp4"}),
+        ("redo", {"path": "clip.mp4"}),
+        ("choose", {"path": "clip.mp4", "take": 2}),
+        ("choose", {"path": "clip.mp4", "step": -1}),
+        ("choose", {"path": "clip.mp4", "take": 2, "step": 1}),
+        ("diff", {"path": "clip.mp4", "a": 1, "b": 2}),
+        ("arrangement", {"path": "clip.mp4"}),
+        ("arrangement", {"path": "clip.mp4", "take": 2}),
+        ("export", {"path": "clip.mp4", "project": "reaper", "take": 2}),
+        ("export", labelled),
+        ("openapi", {}),
         ("stream", stream),
-        ("stream_status",),
+        ("stream_status", {}),
         ("stream_control", wanted),
-        ("stream_stop",),
-        ("stop",),
+        ("stream_stop", {}),
+        ("stop", {}),
     ]
+    assert {name for name, _ in asked} == OPERATIONS.keys()
+
+
+def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
+    assert OPERATIONS.keys() | {"events"} == operations().keys()
 
 
 def test_an_answer_is_kept_by_nobody_and_says_no_version(served: Served) -> None:
@@ -614,7 +624,7 @@ def test_sockets_have_a_limit_and_become_free_again(served: Served) -> None:
 def test_a_client_that_reads_nothing_holds_up_nobody_and_is_let_go(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(http_module, "PATIENCE", 1.0)
     with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(_upgrade(served))
@@ -635,11 +645,11 @@ def test_a_client_that_reads_nothing_holds_up_nobody_and_is_let_go(
                 assert (await asyncio.to_thread(_ask, served, "GET", "/v1/status"))[0] == 200
 
         _with_session(quick)
-        assert served.call(lambda: len(served.control._sockets)) >= 1
+        assert served.call(lambda: len(served.server._sockets)) >= 1
         until = time.monotonic() + 30
-        while served.call(lambda: len(served.control._sockets)) and time.monotonic() < until:
+        while served.call(lambda: len(served.server._sockets)) and time.monotonic() < until:
             time.sleep(0.1)
-        assert served.call(lambda: len(served.control._sockets)) == 0
+        assert served.call(lambda: len(served.server._sockets)) == 0
 
 
 def test_a_client_that_lags_is_told_so(served: Served) -> None:
@@ -665,7 +675,7 @@ def test_the_end_closes_sockets_and_takes_no_time(folder: Path) -> None:
         async def scene(session: aiohttp.ClientSession) -> None:
             async with session.ws_connect(f"{served.url}/v1/events", headers=served.headers) as socket_:
                 await socket_.receive_json()
-                ending = asyncio.create_task(asyncio.to_thread(served.run, served.control.stop()))
+                ending = asyncio.create_task(asyncio.to_thread(served.run, served.server.stop()))
                 message = await socket_.receive()
                 assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, aiohttp.WSCloseCode.GOING_AWAY)
                 await ending
@@ -724,8 +734,8 @@ def test_a_damaged_chunk_is_refused(served: Served) -> None:
 
 
 def test_a_client_that_is_slow_is_let_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_module, "PATIENCE", 1.0)
-    monkeypatch.setattr(control_module, "LINGERING", 0.5)
+    monkeypatch.setattr(http_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(http_module, "LINGERING", 0.5)
     with serve(folder) as served:
         assert _raw(served, b"") == b""
         with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
@@ -795,9 +805,9 @@ STRANGERS = {
 def test_strangers_take_no_room_from_who_has_the_token(
     folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(control_module, "STRANGER_PATIENCE", 3600.0)
-    monkeypatch.setattr(control_module, "PATIENCE", 3600.0)
-    monkeypatch.setattr(control_module, "MOST_STRANGERS", MOST_CONNECTIONS + 6)
+    monkeypatch.setattr(access, "STRANGER_PATIENCE", 3600.0)
+    monkeypatch.setattr(http_module, "PATIENCE", 3600.0)
+    monkeypatch.setattr(access, "MOST_STRANGERS", MOST_CONNECTIONS + 6)
     said = STRANGERS[kind]
     with serve(folder) as served:
         strangers = []
@@ -818,7 +828,7 @@ def test_strangers_take_no_room_from_who_has_the_token(
 
 
 def test_a_stranger_has_some_seconds_and_who_has_the_token_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_module, "STRANGER_PATIENCE", 0.5)
+    monkeypatch.setattr(access, "STRANGER_PATIENCE", 0.5)
     with serve(folder) as served, socket.create_connection(("127.0.0.1", served.port), timeout=30) as owner:
         owner.sendall(_head(served, "GET /v1/status HTTP/1.1"))
         assert owner.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -856,11 +866,11 @@ def test_a_crowd_of_strangers_does_not_keep_the_owner_out(folder: Path) -> None:
 @pytest.mark.parametrize("turns", range(6))
 def test_who_comes_as_it_ends_is_not_left_open(folder: Path, turns: int) -> None:
     async def come_and_end() -> set[asyncio.Task[Any] | None]:
-        control = Control(MemoryDesk(folder), "t" * 43)
-        with socket.create_connection(("127.0.0.1", await control.start()), timeout=30) as stranger:
+        server = HttpServer(MemoryDesk(folder), "t" * 43)
+        with socket.create_connection(("127.0.0.1", await server.start()), timeout=30) as stranger:
             for _ in range(turns):
                 await asyncio.sleep(0)
-            await control.stop()
+            await server.stop()
             left = asyncio.all_tasks() - {asyncio.current_task()}
             with suppress(ConnectionResetError):
                 assert stranger.recv(1) == b""
@@ -870,17 +880,17 @@ def test_who_comes_as_it_ends_is_not_left_open(folder: Path, turns: int) -> None
 
 
 def _manager(served: Served) -> Any:
-    assert served.control._runner is not None
-    return served.control._runner.server
+    assert served.server._runner is not None
+    return served.server._runner.server
 
 
 def test_a_port_that_is_taken_is_named(served: Served, folder: Path) -> None:
     with pytest.raises(UsageError, match=f"port {served.port}"):
-        asyncio.run(Control(MemoryDesk(folder), "t", served.port).start())
+        asyncio.run(HttpServer(MemoryDesk(folder), "t", served.port).start())
 
 
 def test_nothing_listens_but_on_this_machine(served: Served) -> None:
-    runner = served.control._runner
+    runner = served.server._runner
     assert runner is not None
     assert [address[0] for address in runner.addresses] == ["127.0.0.1"]
 
@@ -964,7 +974,7 @@ def test_thousands_of_requests_out_of_the_document_meet_what_it_says(served: Ser
 
 def test_the_server_needs_neither_numpy_nor_torch() -> None:
     code = (
-        "import sys, cmt_bridge.service.control, cmt_bridge.service.osc, cmt_bridge.service.client\n"
+        "import sys, cmt_bridge.service.http, cmt_bridge.service.osc, cmt_bridge.service.client\n"
         "print(sorted({'numpy', 'torch', 'cv2', 'av'} & set(sys.modules)))"
     )
     got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)

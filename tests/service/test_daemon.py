@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -15,8 +16,11 @@ from cmt_bridge.errors import UsageError
 from cmt_bridge.service import database, finder, runner
 from cmt_bridge.service.client import Client
 from cmt_bridge.service.daemon import Daemon
+from cmt_bridge.service.dispatch import dispatch
 from cmt_bridge.service.instance import hold, instances, state_folder
+from cmt_bridge.service.openapi import operations
 from cmt_bridge.service.reason import reason_file
+from cmt_bridge.service.status import DaemonStatus
 from tests.service.house import configure, kill, serving, until
 
 pytestmark = pytest.mark.slow
@@ -37,12 +41,34 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(body())
 
 
-def states(daemon: Daemon) -> list[tuple[str, str]]:
-    return [(job.path, job.state) for job in reversed(daemon._table.list())]
+def status_of(daemon: Daemon) -> DaemonStatus:
+    status = daemon.status
+    assert status is not None
+    return status
+
+
+async def ask(daemon: Daemon, operation: str, **fields: Any) -> dict[str, Any]:
+    """Ask as HTTP, OSC and the spool do."""
+    return await dispatch(daemon, operations()[operation], fields)
+
+
+async def jobs(daemon: Daemon, state: str | None = None) -> list[dict[str, Any]]:
+    """Give the jobs, the newest first."""
+    found: list[dict[str, Any]] = (await ask(daemon, "jobs", **({"state": state} if state else {})))["jobs"]
+    return found
+
+
+async def states(daemon: Daemon) -> list[tuple[str, str]]:
+    return [(job["path"], job["state"]) for job in reversed(await jobs(daemon))]
 
 
 def has(daemon: Daemon, **counts: int) -> Callable[[], bool]:
-    return lambda: counts.items() <= daemon._table.counts().items()
+    return lambda: counts.items() <= status_of(daemon).jobs.items()
+
+
+async def until_composing(daemon: Daemon) -> None:
+    while not [job for job in await jobs(daemon, "running") if job["stage"] == "compose"]:
+        await asyncio.sleep(0.02)
 
 
 def takes(clip: Path) -> list[str]:
@@ -61,7 +87,12 @@ def test_a_broken_clip_is_explained_and_holds_nobody_up(home: Path, tiny_model: 
     async def test() -> None:
         async with serving(home) as daemon:
             await until(has(daemon, done=1, failed=3))
-            assert dict(states(daemon)) == {"a.mp4": "failed", "b.mov": "failed", "c.mp4": "failed", "d.mp4": "done"}
+            assert dict(await states(daemon)) == {
+                "a.mp4": "failed",
+                "b.mov": "failed",
+                "c.mp4": "failed",
+                "d.mp4": "done",
+            }
             said = reason_file(home / "a.mp4").read_text()
             assert said.startswith("This clip was not scored: a.mp4\n\n")
             assert str(home / "a.mp4") in said.split("\n\n")[1]
@@ -95,7 +126,7 @@ def test_a_clip_waits_for_a_configuration_that_can_be_used(home: Path, tiny_mode
             await until(note.exists)
             assert "Did you mean control?" in note.read_text()
             assert "tried again when that is in order" in note.read_text()
-            (job,) = await daemon.jobs("waiting", 10)
+            (job,) = await jobs(daemon, "waiting")
             assert "controll" in job["reason"]
             assert job["tries"] == 0
             (home / "sub" / "cmt-bridge.toml").write_text("[score]\ncontrol = 1\n[outputs]\ndrop = '../session'\n")
@@ -104,32 +135,34 @@ def test_a_clip_waits_for_a_configuration_that_can_be_used(home: Path, tiny_mode
             assert takes(home / "sub" / "a.mp4") == ["take 1"]
             assert (home / "session" / "a.mid").is_file()
             assert not (home / "sub" / "a.mid").exists()
-            assert (await daemon.status())["videos"] == 1
+            assert status_of(daemon).videos == 1
 
             # The watched folder's own configuration breaks, and is corrected: what it says holds at once.
             good = (home / "cmt-bridge.toml").read_text()
             (home / "cmt-bridge.toml").write_text("[score\n")
             (home / "b.mp4").write_bytes(drawer(3))
-            await until(lambda: daemon._finder.problems)
-            (problem,) = (await daemon.status())["problems"]
+            await until(lambda: status_of(daemon).problems)
+            (problem,) = status_of(daemon).problems
             assert "is not valid TOML" in problem
             await until(reason_file(home / "b.mp4").exists)
             (home / "cmt-bridge.toml").write_text(good.replace("proxies/*", "nothing"))
             await until(has(daemon, done=3))
-            assert (await daemon.status())["problems"] == []
+            assert status_of(daemon).problems == ()
             assert takes(home / "b.mp4") == takes(home / "proxies" / "p.mp4") == ["take 1"]
 
             # What is ignored from now on is not scored, though it waited already.
-            kept = daemon._runner._there
-            daemon._runner._there = lambda: False
-            (home / "proxies" / "q.mp4").write_bytes(drawer(4))
+            (home / "long.mp4").write_bytes(drawer(4, 3.0))
+            await until(has(daemon, running=1))
+            worker = status_of(daemon).workers["batch"]
+            assert worker is not None
+            os.kill(worker, signal.SIGSTOP)
+            (home / "proxies" / "q.mp4").write_bytes(drawer(5))
             await until(has(daemon, waiting=1))
             (home / "cmt-bridge.toml").write_text(good)
-            await until(lambda: daemon._finder.videos == 2)
-            daemon._runner._there = kept
-            daemon._runner.wake()
+            await until(lambda: status_of(daemon).videos == 3)
+            os.kill(worker, signal.SIGCONT)
             await until(has(daemon, waiting=0, running=0))
-            assert states(daemon)[-1] == ("proxies/q.mp4", "failed")
+            assert (await states(daemon))[-1] == ("proxies/q.mp4", "failed")
             assert takes(home / "proxies" / "q.mp4") == []
 
     run(test)
@@ -163,28 +196,28 @@ def test_a_worker_that_dies_costs_one_of_three_tries(home: Path, tiny_model: Pat
         async with serving(home) as daemon:
             killed: set[int] = set()
             for _ in range(3):
-                await until(lambda: daemon._runner.lanes["batch"].pid not in (None, *killed))
-                lane = daemon._runner.lanes["batch"]
-                assert lane.pid is not None
-                killed.add(lane.pid)
-                kill(lane.pid)
+                await until(lambda: status_of(daemon).workers["batch"] not in (None, *killed))
+                worker = status_of(daemon).workers["batch"]
+                assert worker is not None
+                killed.add(worker)
+                kill(worker)
             await until(has(daemon, failed=1))
             assert "killed by signal 9" in reason_file(home / "a.mp4").read_text()
-            (job,) = await daemon.jobs(None, 10)
+            (job,) = await jobs(daemon)
             assert (job["tries"], "memory" in job["reason"]) == (3, True)
 
             (home / "b.mp4").write_bytes(drawer(2))
-            await until(lambda: daemon._runner.lanes["batch"].pid not in (None, *killed))
-            kill(daemon._runner.lanes["batch"].pid)
+            await until(lambda: status_of(daemon).workers["batch"] not in (None, *killed))
+            kill(status_of(daemon).workers["batch"])
             await until(has(daemon, done=1))
-            job = (await daemon.jobs("done", 10))[0]
+            job = (await jobs(daemon, "done"))[0]
             assert (job["path"], job["tries"], job["takes"]) == ("b.mp4", 2, [1])
             assert takes(home / "b.mp4") == ["take 1"]
 
             # With nothing to do, the process goes, and the model with it.
-            worker = daemon._runner.lanes["batch"].pid
+            worker = status_of(daemon).workers["batch"]
             assert worker is not None
-            await until(lambda: daemon._runner.lanes["batch"].pid is None)
+            await until(lambda: status_of(daemon).workers["batch"] is None)
             await until(lambda: not Path(f"/proc/{worker}").exists())
 
     run(test)
@@ -196,23 +229,22 @@ def test_what_a_person_asks_for_goes_before(home: Path, tiny_model: Path, drawer
 
     async def test() -> None:
         async with serving(home) as daemon:
-            await until(lambda: [job for job in daemon._table.list("running") if job.stage == "compose"])
-            asked = await daemon.score({"path": "a.mp4", "seed": 7, "variations": 1})
+            await until_composing(daemon)
+            asked = await ask(daemon, "score", path="a.mp4", seed=7, variations=1)
             await until(has(daemon, done=2))
-            found, wanted = (daemon._table.get(number) for number in (1, asked["id"]))
-            assert found is not None
-            assert wanted is not None
-            assert (wanted.tries, found.tries, wanted.takes, found.takes) == (1, 1, (1,), (1,))
+            found, wanted = [await ask(daemon, "job", id=number) for number in (1, asked["id"])]
+            assert (wanted["tries"], found["tries"], wanted["takes"], found["takes"]) == (1, 1, [1], [1])
             assert [path.name for path in home.glob("*.cmt")] == ["a.cmt"]
-            assert (await daemon.takes("a.mp4"))["takes"][0]["seed"] == 7
+            assert (await ask(daemon, "takes", path="a.mp4"))["takes"][0]["seed"] == 7
             with pytest.raises(UsageError, match=r"There is no nothing\.mp4"):
-                await daemon.score({"path": "nothing.mp4"})
-            cancelled = await daemon.score({"path": "a.mp4", "variations": 20})
-            await until(lambda: [job for job in daemon._table.list("running") if job.stage == "compose"])
-            assert (await daemon.cancel(cancelled["id"]) or {})["state"] == "cancelled"
-            await until(lambda: daemon._runner.lanes["live"].pid is None)
+                await ask(daemon, "score", path="nothing.mp4")
+            cancelled = await ask(daemon, "score", path="a.mp4", variations=20)
+            await until_composing(daemon)
+            assert (await ask(daemon, "cancel", id=cancelled["id"]))["state"] == "cancelled"
+            await until(lambda: status_of(daemon).workers["live"] is None)
             assert takes(home / "a.mp4") == ["take 1"]
-            assert await daemon.cancel(99) is None
+            with pytest.raises(UsageError, match="There is no job 99"):
+                await ask(daemon, "cancel", id=99)
 
     run(test)
 
@@ -226,17 +258,17 @@ def test_a_folder_that_goes_away_is_waited_for(home: Path, tiny_model: Path, dra
             await until(has(daemon, done=1))
             away = home.with_name("away")
             home.rename(away)
-            await until(lambda: not daemon._finder.is_there)
+            await until(lambda: not status_of(daemon).is_there)
             (away / "b.mp4").write_bytes(drawer(2))
-            assert (await daemon.status())["there"] is False
+            assert (await ask(daemon, "status"))["there"] is False
             assert not home.exists()
             away.rename(home)
             await until(has(daemon, done=2))
-            assert states(daemon) == [("a.mp4", "done"), ("b.mp4", "done")]
+            assert (await states(daemon)) == [("a.mp4", "done"), ("b.mp4", "done")]
 
             # A clip that moves in the middle of its measurement is scored where it went.
             (home / "c.mp4").write_bytes(drawer(3))
-            await until(lambda: daemon._table.list("running"))
+            await until(has(daemon, running=1))
             (home / "c.mp4").rename(home / "d.mp4")
             await until(has(daemon, done=3, waiting=0, running=0))
             assert sorted(path.name for path in home.glob("*.mid")) == ["a.mid", "b.mid", "d.mid"]
@@ -270,9 +302,8 @@ def test_a_daemon_starts_with_a_configuration_that_is_broken(home: Path) -> None
 
     async def test() -> None:
         async with serving(home) as daemon:
-            await until(lambda: daemon._finder.problems)
-            status: dict[str, Any] = await daemon.status()
-            assert "watch.settle cannot be used" in status["problems"][0]
+            await until(lambda: status_of(daemon).problems)
+            assert "watch.settle cannot be used" in (await ask(daemon, "status"))["problems"][0]
 
     run(test)
 
@@ -287,17 +318,16 @@ def test_a_table_that_cannot_be_written_for_a_while_costs_nothing(
 
     async def test() -> None:
         async with serving(home) as daemon:
-            await until(lambda: daemon._finder.videos == 0 and daemon._finder._watch)
             with closing(sqlite3.connect(state_folder(home) / "jobs.db", isolation_level=None)) as other:
                 other.execute("BEGIN IMMEDIATE")
                 (home / "a.mp4").write_bytes(drawer(1))
-                await until(lambda: [problem for problem in daemon._finder.problems if "locked" in problem])
+                await until(lambda: [problem for problem in status_of(daemon).problems if "locked" in problem])
                 other.execute("ROLLBACK")
                 await until(has(daemon, running=1))
                 other.execute("BEGIN IMMEDIATE")
                 await until((home / "a.cmt").exists)
                 await asyncio.sleep(0.5)
-                assert daemon._table.counts()["done"] == 0
+                assert status_of(daemon).jobs["done"] == 0
                 other.execute("ROLLBACK")
             await until(has(daemon, done=1))
             assert takes(home / "a.mp4") == ["take 1"]
@@ -318,7 +348,8 @@ def test_a_state_folder_that_is_deleted_comes_back_with_all_that_was_in_it(
             await until(lambda: instances() and instances()[0].port)
             (before,) = instances()
             token = before.token()
-            daemon._table.add("score", "never", "clip.mp4", "", {})
+            await ask(daemon, "score", path="clip.mp4")
+            await until(has(daemon, failed=1))
             shutil.rmtree(tmp_path / "state")
             with pytest.raises(UsageError, match="is being watched already"), hold(home):
                 pass

@@ -97,22 +97,22 @@ def test_every_verb_reaches_the_desk(served: Served, sender: Sender) -> None:
     assert sender.ask("stream_status") == sender.ask("stream_stop") == ("ok", '{"playing": ""}')
     assert sender.ask("stop") == ("ok", '{"stopping": true}')
     assert served.desk.asked == [
-        ("status",),
+        ("status", {}),
         ("score", {"path": "clip.mp4"}),
-        ("choose", "clip.mp4", "accept", 2),
-        ("choose", "clip.mp4", "reject", 2),
-        ("choose", "clip.mp4", "choose", 2),
-        ("choose", "clip.mp4", "choose", None, -1),
-        ("choose", "clip.mp4", "choose", 2, 1),
-        ("choose", "clip.mp4", "accept", None),
-        ("choose", "clip.mp4", "undo", None),
-        ("choose", "clip.mp4", "redo", None),
-        ("cancel", 1),
+        ("accept", {"path": "clip.mp4", "take": 2}),
+        ("reject", {"path": "clip.mp4", "take": 2}),
+        ("choose", {"path": "clip.mp4", "take": 2}),
+        ("choose", {"path": "clip.mp4", "step": -1}),
+        ("choose", {"path": "clip.mp4", "take": 2, "step": 1}),
+        ("accept", {"path": "clip.mp4"}),
+        ("undo", {"path": "clip.mp4"}),
+        ("redo", {"path": "clip.mp4"}),
+        ("cancel", {"id": 1}),
         ("stream", {"path": "clip.mp4", "follow": "clock", "to": ["synth", "piano"], "wait": True}),
         ("stream_control", {"mute.drums": True, "solo.bass": False, "density": 2, "control": 0.4, "loop": "3"}),
-        ("stream_status",),
-        ("stream_stop",),
-        ("stop",),
+        ("stream_status", {}),
+        ("stream_stop", {}),
+        ("stop", {}),
     ]
 
 
@@ -224,7 +224,7 @@ def test_without_the_token_nothing_happens_nor_is_answered(
     for _ in range(3):
         sender.raw(_message("score", *arguments, "clip.mp4"))
     assert sender.is_quiet()
-    assert served.desk.asked == [("status",)]
+    assert served.desk.asked == [("status", {})]
     assert len(caplog.records) == 1
 
 
@@ -288,4 +288,4 @@ def test_a_text_that_is_no_unicode_is_refused_to_whoever_has_the_token(
             sender.raw(verb + b",ss\0" + token.encode() + b"\0" + text.ljust(12, b"\0"))
         assert sender.hear()[1][1:] == ["error", "A text of the message is not valid Unicode. Send it in UTF-8."]
     assert sender.is_quiet()
-    assert served.desk.asked == [("status",)]
+    assert served.desk.asked == [("status", {})]

@@ -155,7 +155,7 @@ def test_an_id_is_good_for_one_request(desk: MemoryDesk, folder: Path) -> None:
             ask(folder, "a", {"do": "undo", "with": {"path": "other.mp4"}})
             await until(lambda: not any((folder / "requests").iterdir()))
             assert await answer(folder, "a") == first
-            assert desk.asked == [("choose", "clip.mp4", "undo", None)]
+            assert desk.asked == [("undo", {"path": "clip.mp4"})]
 
     run(test)
 
@@ -188,7 +188,10 @@ def test_a_step_from_the_current_take_is_not_done_twice(desk: MemoryDesk, folder
             assert not (await answer(folder, "from-current"))["ok"]
             assert (await answer(folder, "from-two"))["ok"]
             assert (await answer(folder, "new"))["ok"]
-            asked = [("choose", "clip.mp4", "choose", 2, 1), ("choose", "clip.mp4", "choose", None, 1)]
+            asked = [
+                ("choose", {"path": "clip.mp4", "take": 2, "step": 1}),
+                ("choose", {"path": "clip.mp4", "step": 1}),
+            ]
             assert desk.asked == asked
 
     run(test)
