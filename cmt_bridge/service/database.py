@@ -13,6 +13,7 @@ from typing import Any
 
 from cmt_bridge.core.files import complete_path, fresh_path
 from cmt_bridge.errors import OutputError
+from cmt_bridge.service.signature import identity
 
 __all__ = ["Database"]
 
@@ -64,7 +65,7 @@ class Database:
 
     def mend(self) -> str:
         """Write the file again where it was deleted or replaced; give a sentence where that was so, else nothing."""
-        if self._identity is not None and _identity(self._path) == self._identity:
+        if self._identity is not None and identity(self._path) == self._identity:
             return ""
         try:
             with complete_path(self._path, parents=False) as temporary:
@@ -138,7 +139,7 @@ class Database:
         except BaseException:
             connection.close()
             raise
-        self._identity = _identity(self._path)
+        self._identity = identity(self._path)
         return connection
 
     def _is_damage(self, code: int) -> bool:
@@ -187,11 +188,3 @@ def _tables(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
 
 def _text(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -34,6 +34,7 @@ from cmt_bridge.config import STATE_VARIABLE, state_root
 from cmt_bridge.core.files import complete_path, open_regular, read_regular
 from cmt_bridge.errors import CmtBridgeError, MissingError, OutputError, UsageError
 from cmt_bridge.service.claim import Claim
+from cmt_bridge.service.signature import identity
 
 __all__ = ["STATE_VARIABLE", "Held", "Instance", "hold", "instance_for", "instances", "state_folder"]
 
@@ -84,7 +85,7 @@ class Held:
         self.note = note
         self._instance = instance
         self._lock = lock
-        self._locked = _identity(self.state / LOCK)
+        self._locked = identity(self.state / LOCK)
 
     def announce(self, port: int) -> None:
         """Let others know at which port the control API listens. Raises `OutputError`."""
@@ -105,7 +106,7 @@ class Held:
                 lock = _lock(self.state / LOCK)
                 _acquire(lock, self.folder, self.state)
                 self._lock.release()
-                self._lock, self._locked = lock, _identity(self.state / LOCK)
+                self._lock, self._locked = lock, identity(self.state / LOCK)
             _refuse_others(self.folder)
             if _read_token(self.state / TOKEN) != self.token:
                 _write_token(self.state / TOKEN, self.token)
@@ -122,7 +123,7 @@ class Held:
             self._lock.release()
 
     def _is_locked(self) -> bool:
-        return self._locked is not None and _identity(self.state / LOCK) == self._locked
+        return self._locked is not None and identity(self.state / LOCK) == self._locked
 
     def _is_whole(self) -> bool:
         return (
@@ -339,15 +340,6 @@ def _write_token(path: Path, token: str) -> None:
             file.write(token)
     except OSError as error:
         raise _refuse(path, error) from error
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Give what tells a file from any other that comes to bear its name."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _refuse(path: Path, error: OSError) -> OutputError:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Signature"]
+__all__ = ["Signature", "identity"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +29,12 @@ class Signature:
 
     def __str__(self) -> str:
         return f"{self.size} {self.mtime_ns} {self.inode} {self.ctime_ns}"
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of what lies at a path, a link itself; None where nothing does."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
