@@ -18,17 +18,7 @@ if (
 ):  # in a script's background, where children would be deaf to Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REAL_TIME = ("player", "live/test_conductor.py", "e2e/test_stream.py")
-"""Where tests play in real time: nothing may run beside them."""
-
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    for item in items:
-        if any(item.path.is_relative_to(here / place) for place in REAL_TIME):
-            item.add_marker("realtime")
 
 
 @pytest.fixture

@@ -172,7 +172,6 @@ def test_what_cannot_be_done_is_said(bitwig: Bitwig, run: Run) -> None:
     assert not list(Path(video).parent.glob("*.part"))
 
 
-@pytest.mark.realtime
 def test_a_stream_goes_on_and_off(tmp_path: Path, script: Path, video: Path, environment: dict[str, str]) -> None:
     with server(tmp_path, patient=True) as jack:
         names = ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")

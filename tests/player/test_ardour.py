@@ -19,6 +19,7 @@ STEP = TICKS_PER_QUARTER // 4
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_ardour_records_every_note_on_its_tick(tmp_path: Path) -> None:
     bars = dense(BARS)
     wanted = sorted(

@@ -480,7 +480,6 @@ def test_names_as_long_as_they_get(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.realtime
 def test_with_an_instrument_a_session_sounds_as_soon_as_it_is_opened(tmp_path: Path) -> None:
     loudest = dict.fromkeys((None, REASONABLE), 0.0)
     for synth in loudest:
@@ -521,7 +520,6 @@ def heard_from(server: Server, ardour: Hardour) -> float:
     return loud[0]
 
 
-@pytest.mark.realtime
 def test_ardour_plays_what_was_edited_elsewhere_and_its_timecode_is_the_films(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path, edited=True, start="01:00:00:00")
     folder = tmp_path / "session"

@@ -153,6 +153,7 @@ def faults(jack: Server, ardour: Hardour) -> tuple[list[str], int]:
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_ardour_is_followed_by_all_that_it_sends(theatre: tuple[Server, Hardour]) -> None:
     for _ in range(TRIES):
         found, late = faults(*theatre)

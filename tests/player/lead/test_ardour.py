@@ -95,6 +95,7 @@ def theatre(tmp_path: Path) -> Iterator[tuple[Server, Hardour, Stage, Recorder]]
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_ardour_plays_stops_and_jumps_with_us(tmp_path: Path) -> None:
     with theatre(tmp_path) as (jack, ardour, player, heard):
         clock = jack_client.Client("watch", servername=jack.name, no_start_server=True)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PEER = Path(__file__).with_name("linked.py")
 
 
+@pytest.mark.realtime
 def test_a_peer_has_our_tempo_our_bar_and_our_start() -> None:
     """In a network of its own, so that nobody's session is moved."""
     command = [sys.executable, str(PEER)]
