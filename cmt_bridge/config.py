@@ -42,13 +42,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cmt_bridge.core.bounds import PATTERN, PATTERNS, TOML_BYTES, read_toml_bytes, shortened
+from cmt_bridge.core.bounds import TOML_BYTES, read_toml_bytes, shortened
 from cmt_bridge.core.files import PROJECT_SUFFIX, read_at_most
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.paths import takes_paths
-from cmt_bridge.core.timecode import RATE_NAMES, is_label, is_rate
 from cmt_bridge.errors import UsageError
 from cmt_bridge.settings import Setting, Settings, as_text, of_section
+from cmt_bridge.settings.folder import OUTPUTS, PROJECTS, WATCH
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -72,9 +72,6 @@ WATCHED_VARIABLE: Final = "CMT_WATCHED_FOLDER"
 """Names the folder that a person has watched, for the processes of its daemon."""
 
 PERSON_FILE: Final = "settings.toml"
-FILES: Final = ("midi", "score", "preview")
-PROJECTS: Final = ("reaper", "dawproject", "ardour", "midi", "garageband", "parts", "otio", "csv", "edl")
-"""The kinds of projects that can be written: the names of `verbs.export.FORMATS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +198,13 @@ def read_config(folder: Path) -> Config:
         data = _load(path)
         _known(path, "", data, ("score", "outputs", "watch", "live"))
         score |= _score(path, data.get("score", {}))
-        said = _outputs(path, data.get("outputs", {}), ("places",) if path == own else ())
+        said = _outputs(path, data.get("outputs", {}), own=path == own)
         places += said.pop("places", [])
         if "drop" in said:
             said["within"] = None if path == own else (path.parent, *places)
         outputs |= said
-        watch = _watch(path, data.get("watch", {})) if path.parent == here else {}
-        live |= _live(path, data.get("live", {}))
+        watch = _section(path, "watch", data.get("watch", {}), WATCH) if path.parent == here else {}
+        live |= _section(path, "live", data.get("live", {}), of_section("live"))
     return Config(score, Outputs(**outputs), Watching(**watch), live, tuple(path for path in files if path != own))
 
 
@@ -249,10 +246,9 @@ def _score(path: Path, data: Any) -> dict[str, str]:
     return said
 
 
-def _live(path: Path, data: Any) -> dict[str, Any]:
-    """Return the settings of [live], read. Raises `UsageError` for a key or value that is not allowed."""
-    rows = of_section("live")
-    _known(path, "live", data, tuple(rows))
+def _section(path: Path, section: str, data: Any, rows: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return the settings of a section, read. Raises `UsageError` for a key or value that is not allowed."""
+    _known(path, section, data, tuple(rows))
     return {name: _read(path, rows[name], value) for name, value in data.items()}
 
 
@@ -264,61 +260,14 @@ def _read(path: Path, row: Setting, value: Any) -> Any:
         raise UsageError(f"{path}: {row.section}.{error.args[0]}", hint=error.hint) from None
 
 
-def _outputs(path: Path, data: Any, more: tuple[str, ...]) -> dict[str, Any]:
-    _known(path, "outputs", data, ("drop", "files", "host", "project", "start", "rate", *more))
-    found = dict(data)
+def _outputs(path: Path, data: Any, *, own: bool) -> dict[str, Any]:
+    """Return what [outputs] says, by the attributes of `Outputs`; `places` only where the file is a person's own."""
+    found = _section(path, "outputs", data, {name: row for name, row in OUTPUTS.items() if own or name != "places"})
     if "places" in found:
-        said = found["places"]
-        if not isinstance(said, list) or not all(isinstance(each, str) and each and "\0" not in each for each in said):
-            raise _wrong(path, "outputs.places", 'a list of folders, such as ["~/Session"]')
-        found["places"] = [path.parent / _expanded(each) for each in said]
-    if "start" in found and not (isinstance(found["start"], str) and (not found["start"] or is_label(found["start"]))):
-        raise _wrong(path, "outputs.start", 'a timecode such as "01:00:00:00", or "01:00:00;00" in drop frame')
-    if "rate" in found:
-        found["rate"] = rate = as_text(found["rate"])
-        if rate and not is_rate(rate):
-            raise _wrong(path, "outputs.rate", f"one of {', '.join(RATE_NAMES)}")
-    if "drop" in found and (not isinstance(found["drop"], str) or "\0" in found["drop"]):
-        raise _wrong(path, "outputs.drop", 'the name of a folder, such as ".", or "" for none')
+        found["places"] = [path.parent / _expanded(each) for each in found["places"]]
     if "files" in found:
-        files = found["files"]
-        if not isinstance(files, list) or not all(name in FILES for name in files):
-            raise _wrong(path, "outputs.files", f"a list of {', '.join(FILES)}")
-        found["files"] = tuple(dict.fromkeys(files))
+        found["files"] = tuple(dict.fromkeys(found["files"]))
     if "project" in found:
-        projects = found.pop("project")
-        projects = [projects] if isinstance(projects, str) else projects
-        known = {**{name: name for name in PROJECTS}, **{host.name: host.project for host in HOSTS.values()}}
-        if not isinstance(projects, list) or not all(isinstance(name, str) and name in known for name in projects):
-            raise _wrong(path, "outputs.project", f"a list of {', '.join(known)}")
-        found["projects"] = tuple(dict.fromkeys(known[name] for name in projects))
-    if found.get("host", "") not in ("", *HOSTS):
-        raise _wrong(path, "outputs.host", f"one of {', '.join(HOSTS)}")
+        kinds = [HOSTS[name].project if name in HOSTS else name for name in found.pop("project")]
+        found["projects"] = tuple(dict.fromkeys(kinds))
     return found
-
-
-def _watch(path: Path, data: Any) -> dict[str, Any]:
-    _known(path, "watch", data, ("settle", "polling", "ignore", "release", "osc"))
-    found = dict(data)
-    for name, most in (("settle", 3600.0), ("release", 1e6)):
-        if name in found:
-            value = found[name]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-                raise _wrong(path, f"watch.{name}", f"a number from 0 to {most:g}")
-            found[name] = float(value)
-    if not isinstance(found.get("polling", True), bool):
-        raise _wrong(path, "watch.polling", "true or false")
-    osc = found.get("osc", 0)
-    if isinstance(osc, bool) or not isinstance(osc, int) or not 0 <= osc <= 65535:
-        raise _wrong(path, "watch.osc", "the number of a port, or 0")
-    ignore = found.get("ignore", [])
-    if not isinstance(ignore, list) or not all(isinstance(each, str) for each in ignore):
-        raise _wrong(path, "watch.ignore", 'a list of patterns, such as ["proxies/*"]')
-    if PATTERNS.fault(len(ignore)) or any(PATTERN.fault(len(pattern)) for pattern in ignore):
-        wanted = f"a list of up to {PATTERNS.most} patterns, each of up to {PATTERN.most} letters"
-        raise _wrong(path, "watch.ignore", wanted)
-    return found | {"ignore": tuple(ignore)}
-
-
-def _wrong(path: Path, name: str, wanted: str) -> UsageError:
-    return UsageError(f"{path}: {name} cannot be used.", hint=f"Give {wanted}.")

@@ -12,6 +12,7 @@ import click
 
 from cmt_bridge.cli.common import json_option, print_json, shown, talk
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.settings.folder import OUTPUTS
 from cmt_bridge.verbs.export import FORMATS
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["export", "kinds_of", "project_option", "wanted", "with_projects"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-START = "Timecode of the first picture, such as 01:00:00:00, or 01:00:00;00 in drop frame; the film's own else."
-RATE = "Frames a second in which it counts, such as 25 or 29.97; as the film does else."
+START, RATE = OUTPUTS["start"].help, OUTPUTS["rate"].help
 
 
 @click.command(short_help="Write a project that your DAW opens.")
@@ -108,16 +108,14 @@ class Wanted:
 
 def wanted(said: str, start: str | None, rate: str | None, output: Path | None = None) -> Wanted:
     """Give the projects that were said. Raises `UsageError` where there is none such, or no place for it."""
-    from cmt_bridge.core.timecode import HINT, is_label, named_rate
     from cmt_bridge.errors import UsageError
 
     kinds = tuple(kinds_of(said, output))
     if not kinds and (start is not None or rate is not None):
         raise UsageError("--start and --rate are for a project.", hint="Add --project, or leave them out.")
-    if start and not is_label(start):
-        raise UsageError(f"There is no timecode {start!r}.", hint=HINT)
-    if rate:
-        named_rate(rate)
+    for name, value in (("start", start), ("rate", rate)):
+        if value:
+            OUTPUTS[name].read(value)
     return Wanted(kinds, start, rate)
 
 

@@ -35,12 +35,15 @@ __all__ = [
     "MARKS",
     "NUCLEUS",
     "NUMBER",
+    "OSC_PORT",
     "PATTERN",
     "PATTERNS",
     "PITCH",
     "POLYPHONY",
     "RECALL",
+    "RELEASE",
     "SEED",
+    "SETTLE",
     "STREAM_BARS",
     "STRETCHES",
     "SURPRISE",
@@ -126,6 +129,9 @@ MARKS: Final = Bound("markers", 0, 50_000)
 CHOICES: Final = Bound("choices", 0, 100_000)
 SURPRISE: Final = Bound("nats of surprise", -1e9, 1e9)
 STRETCHES: Final = Bound("stretches of bars", 0, 1_000, "Give fewer and longer ones, such as 1-8:1,9-16:0.3.")
+SETTLE: Final = Bound("seconds without a change", 0, 3600)
+RELEASE: Final = Bound("minutes", 0, 1_000_000)
+OSC_PORT: Final = Bound("as the number of a port", 0, 65_535)
 STREAM_BARS: Final = Bound("bars of a stream", 1, 100_000)  # which may go on without end
 VARIATIONS: Final = Bound("takes at once", 1, 64)
 PATTERN: Final = Bound("letters of a pattern", 0, 256)

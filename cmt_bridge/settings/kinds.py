@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cmt_bridge.core.bounds import BARS, STREAM_BARS, STRETCHES, Bound, shortened
-from cmt_bridge.core.timecode import is_label
+from cmt_bridge.core.bounds import BARS, PATTERN, PATTERNS, STREAM_BARS, STRETCHES, Bound, shortened
+from cmt_bridge.core.timecode import RATE_NAMES, is_label, is_rate
 from cmt_bridge.errors import UsageError
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Choice",
     "ChoiceList",
     "FilePath",
+    "FrameRate",
     "Kind",
     "Label",
     "Moment",
@@ -29,6 +30,7 @@ __all__ = [
     "NumberByName",
     "NumberPerBar",
     "NumberRange",
+    "PatternList",
     "PitchesByName",
     "Schema",
     "Switch",
@@ -106,7 +108,14 @@ def _within(bound: Bound, value: float) -> float:
 
 
 def _span(bound: Bound) -> str:
-    return f"from {bound.least:,g} to {bound.most:,g}" if bound.most < ENDLESS else f"from {bound.least:,g} up"
+    if bound.most < ENDLESS:
+        return f"from {_figure(bound.least)} to {_figure(bound.most)}"
+    return f"from {_figure(bound.least)} up"
+
+
+def _figure(number: float) -> str:
+    """Return a number as it stands in a sentence."""
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
 def _json_bounds(bound: Bound) -> Schema:
@@ -142,7 +151,7 @@ class Kind:
         if self.bounds is None:
             return ""
         low, high = self.bounds
-        return f"{low:,g} to {high:,g}" if high < ENDLESS else f"{low:,g} and up"
+        return f"{_figure(low)} to {_figure(high)}" if high < ENDLESS else f"{_figure(low)} and up"
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -536,3 +545,45 @@ class Label(Kind):
         if value and not is_label(value):
             raise ValueError(value)
         return value
+
+
+class FrameRate(Kind):
+    """Frames a second, as timecode counts them; empty for none. Read as text."""
+
+    name = "frame rate"
+
+    @property
+    def allowed(self) -> str:
+        return f"one of {', '.join(RATE_NAMES)}"
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": ["number", "string"], "minimum": 1, "maximum": 1000, "maxLength": 32}
+
+    def read(self, value: Any) -> str:
+        text = as_text(value)
+        if text and not is_rate(text):
+            raise ValueError(value)
+        return text
+
+
+class PatternList(Kind):
+    """A list of patterns of paths, such as `proxies/*`."""
+
+    name = "list"
+
+    @property
+    def allowed(self) -> str:
+        return f"a list of up to {PATTERNS.most} patterns, each of up to {PATTERN.most} letters"
+
+    @property
+    def schema(self) -> Schema:
+        item = {"type": "string", "maxLength": int(PATTERN.most)}
+        return {"type": "array", "items": item, "maxItems": int(PATTERNS.most)}
+
+    def read(self, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise TypeError(value)
+        if PATTERNS.fault(len(value)) or any(PATTERN.fault(len(each)) for each in value):
+            raise ValueError(value)
+        return tuple(value)

@@ -103,7 +103,7 @@ class Setting:
     verbs: tuple[Verb, ...]
     default: Any = None
     unit: str = ""
-    section: Literal["", "score", "live"] = ""
+    section: Literal["", "score", "live", "outputs", "watch"] = ""
     aliases: tuple[str, ...] = ()
     option: str = "--"
     short: str = ""

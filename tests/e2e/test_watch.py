@@ -372,7 +372,7 @@ def test_daemons_in_the_background(run: Run, folder: Path, tmp_path: Path, monke
         shown = run("daemon", "status", env=own).stdout
         assert str(folder / "one") in shown
         assert str(folder / "two words") in shown
-        assert "watch.release cannot be used" in shown
+        assert "watch.release must be a number from 0 to 1,000,000, not" in shown
         told = json.loads(run("daemon", "status", "two words", "--json", env=own).stdout)
         assert [each["folder"] for each in told["daemons"]] == [str(folder / "two words")]
         assert "watching" in run("daemon", "logs", "two words", env=own).stdout

@@ -303,7 +303,7 @@ def test_a_daemon_starts_with_a_configuration_that_is_broken(home: Path) -> None
     async def test() -> None:
         async with serving(home) as daemon:
             await until(lambda: status_of(daemon).problems)
-            assert "watch.settle cannot be used" in (await ask(daemon, "status"))["problems"][0]
+            assert "watch.settle must be a number from 0 to 3,600, not" in (await ask(daemon, "status"))["problems"][0]
 
     run(test)
 

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from cmt_bridge.cli import cli
-from cmt_bridge.config import PROJECTS, read_config
+from cmt_bridge.config import PROJECTS, Outputs, Watching, read_config
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.tokens import CHOSEN
 from cmt_bridge.errors import UsageError
@@ -20,6 +20,7 @@ from cmt_bridge.live.request import StreamRequest, asked
 from cmt_bridge.service.openapi import check, document, operations
 from cmt_bridge.service.requests import with_settings
 from cmt_bridge.settings import SETTINGS, Setting, Verb, analysis_options, compose_options, of_section, of_verb, setting
+from cmt_bridge.settings.folder import OUTPUTS, WATCH
 from cmt_bridge.settings.kinds import Choice, NameList, Number, NumberRange, Switch, WholeNumber
 from cmt_bridge.settings.table import COLUMNS, INSTRUMENTS, KEEPS, PRECISIONS
 from cmt_bridge.settings.tables import lua_table
@@ -110,6 +111,12 @@ def test_names_are_those_that_the_code_knows() -> None:
     assert ("", *KEEPS) == anew.KEEPS
     assert tuple(FORMATS) == PROJECTS
     assert set(INSTRUMENTS) == set(setting("stream", "mute").kind.choices)
+
+
+def test_defaults_of_a_folder_are_those_of_its_values() -> None:
+    outputs = {name: row.default for name, row in OUTPUTS.items() if name != "places"}
+    assert Outputs(projects=outputs.pop("project"), **outputs) == Outputs()
+    assert Watching(**{name: row.default for name, row in WATCH.items()}) == Watching()
 
 
 # What is allowed
