@@ -89,12 +89,14 @@ def look_at(
     path: Path,
     options: AnalysisOptions | None = None,
     *,
+    sha256: str = "",
     progress: Progress | None = None,
     timings: Timings | None = None,
 ) -> Picture:
     """Measure a video, or read a `metadata.json` or a video's `.npz` of the original, and plan its music.
 
     A `.npz` has no tempo: the one of `options` is taken, then that of a `metadata.json` beside it, then 120 BPM.
+    `sha256` is that of a video where it is known already.
     """
     options = options or AnalysisOptions()
     timings = timings or Timings()
@@ -112,7 +114,7 @@ def look_at(
     from cmt_bridge.video.cache import measured
 
     with timings.part("measure"):
-        measurement = measured(path, progress=progress)
+        measurement = measured(path, progress=progress, sha256=sha256)
     with timings.part("analyze"):
         metadata = analyze(measurement, options)
     return Picture(titled(path.stem), metadata.source.sha256, plan(metadata), metadata, measurement.damage)

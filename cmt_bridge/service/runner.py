@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -243,6 +243,9 @@ class Runner:
     def _message(self, job: Job, path: Path) -> dict[str, Any]:
         request: dict[str, Any] = {**job.request, "path": str(path), "key": job.key}
         message: dict[str, Any] = {"verb": job.kind, "request": request, "sha256": job.sha256}
+        signature = self._signature(job, path)
+        if signature is not None:
+            message["signature"] = list(astuple(signature))
         if job.lane == BATCH:
             request["again"] = False
             message["whole"] = job.tries == 1
@@ -272,7 +275,7 @@ class Runner:
         sentence = str(met)
         if job.lane == LIVE:
             self._tell(self._table.fail(job.id, sentence, code=met.exit_code))
-        elif kind != "other" and not self._is_as_it_was(job, path):
+        elif kind != "other" and self._signature(job, path) is None:
             self._changed(job, sentence)
         elif kind == "full" and not await asyncio.to_thread(_has_space, path.parent):
             self._full = path.parent
@@ -315,12 +318,14 @@ class Runner:
             for copy in {path, *(self.folder / each for each in self._table.paths_of(job.sha256))}:
                 tell(copy, sentence.replace(str(path), str(copy)))
 
-    def _is_as_it_was(self, job: Job, path: Path) -> bool:
+    def _signature(self, job: Job, path: Path) -> Signature | None:
+        """Return the signature of a clip that is as it was when its content was read; None for one that is not."""
         try:
             signature = Signature.of(path.stat())
         except OSError:
-            return False
-        return self._table.known(path.relative_to(self.folder).as_posix(), signature) == job.sha256
+            return None
+        known = self._table.known(path.relative_to(self.folder).as_posix(), signature)
+        return signature if known is not None and known == job.sha256 else None
 
 
 def _is_bare(folder: Path) -> bool:

@@ -4,7 +4,7 @@ A daemon starts it (`python -m cmt_bridge.service.worker`), writes requests to i
 from its standard output, a line of JSON each. When the daemon ends, however that comes, its input ends and so does it,
 in the middle of a request too: then as after Ctrl-C, so that nothing half-written is left.
 
-    request   {"verb": "score" | "regenerate", "request": {…}, "sha256": "…", "whole": true}
+    request   {"verb": "score" | "regenerate", "request": {…}, "sha256": "…", "signature": […], "whole": true}
     messages  {"stage": "measure", "share": 0.5}  as it goes on
               {"outcome": {…}}                     and it is ready for the next request
               {"error": {"error", "hint", "code", "kind"}}   the same; `kind` says what is to be put in order: `clip`,
@@ -54,7 +54,8 @@ def carry_out(message: Message, on_progress: Progress) -> Message:
         if message["verb"] == "score":
             request = ScoreRequest.from_json(message["request"])
             whole = bool(message.get("whole"))
-            outcome = score(request, on_progress, sha256=message.get("sha256", ""), whole=whole)
+            signature = tuple(message["signature"]) if "signature" in message else None
+            outcome = score(request, on_progress, sha256=message.get("sha256", ""), signature=signature, whole=whole)
         else:
             outcome = regenerate(RegenerateRequest.from_json(message["request"]), on_progress)
     except Exception as error:

@@ -20,10 +20,11 @@ def take_folders_in(folder: Path) -> list[TakeFolder]:
 
 
 @takes_paths
-def find_take_folder(path: Path) -> TakeFolder | None:
+def find_take_folder(path: Path, *, sha256: str = "") -> TakeFolder | None:
     """Return the project that a path means: the folder itself, something in it, or the video it is for; else None.
 
-    A video is known by its name, and by its content after it was renamed.
+    A video is known by its name, and by its content after it was renamed. `sha256` is that content where the caller
+    knows it; else the file is read.
     """
     path = path.absolute()
     for folder in (path, *path.parents):
@@ -38,7 +39,7 @@ def find_take_folder(path: Path) -> TakeFolder | None:
     others = take_folders_in(path.parent)
     if not others:
         return None
-    sha256 = sha256_of(path)
+    sha256 = sha256 or sha256_of(path)
     return next((each for each in others if sha256 in _contents(each)), None)
 
 

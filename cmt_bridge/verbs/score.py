@@ -105,12 +105,20 @@ def check_settings(settings: Settings) -> tuple[ComposeOptions, AnalysisOptions]
     return options, analysis
 
 
-def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = False) -> Outcome:
+def score(
+    request: ScoreRequest,
+    told: Told,
+    *,
+    sha256: str = "",
+    signature: tuple[int, ...] | None = None,
+    whole: bool = False,
+) -> Outcome:
     """Carry out a request to score; what is written is complete or not there.
 
-    `sha256` is the content that the request was made for, where that is known; with `whole` a damaged video, which may
-    be one that is not there completely yet, is not scored. Raises `VideoError` where the video is another one by now,
-    changes or is moved meanwhile, and the errors of what it uses.
+    `sha256` is the content that the request was made for, where that is known. `signature` is size, time of change,
+    inode and time of status of the file that it was read from: one that still has them is not read for it again. With
+    `whole` a damaged video, which may be one that is not there completely yet, is not scored. Raises `VideoError` where
+    the video is another one by now, changes or is moved meanwhile, and the errors of what it uses.
     """
     from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
 
@@ -124,7 +132,13 @@ def score(request: ScoreRequest, told: Told, *, sha256: str = "", whole: bool = 
     timings = Timings()
     told("measure", 0.0)
     before = _signature(request.path)
-    picture = look_at(request.path, analysis, progress=lambda share: told("measure", share), timings=timings)
+    picture = look_at(
+        request.path,
+        analysis,
+        sha256=sha256 if signature is not None and signature == before else "",
+        progress=lambda share: told("measure", share),
+        timings=timings,
+    )
     if sha256 and picture.sha256 != sha256:
         raise _changed(request.path)
     if whole and picture.damage:
@@ -166,7 +180,7 @@ def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[TakeFold
     """Give the project of what is scored, if there is one, and the takes that make the request one that is done."""
     from cmt_bridge.takes.locate import find_take_folder
 
-    project = None if request.output is not None else find_take_folder(request.path)
+    project = None if request.output is not None else find_take_folder(request.path, sha256=_content(request, sha256))
     if project is None:
         return None, []
     there = project.takes_of(request.key)
@@ -208,6 +222,11 @@ def _signature(path: Path) -> tuple[int, ...] | None:
     return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
+def _content(request: ScoreRequest, sha256: str) -> str:
+    """Return the SHA-256 of the file that is scored; "" for metadata.json, where the picture's is that of another."""
+    return "" if request.path.suffix.lower() == ".json" else sha256
+
+
 def _takes_for(project: TakeFolder, sha256: str) -> list[Take]:
     """Give the takes that were scored for a content."""
     scored = [take for take in project.takes() if take.info.verb != "regenerate"]
@@ -238,13 +257,16 @@ def add(
         NewTake(one, TakeInfo(verb, made, key, one.provenance.seed, request=asked), picture.metadata) for one in scores
     ]
     home = folder_for_new(request.path, picture.title, request.home)
-    project = find_take_folder(request.path)
+    sha256 = _content(request, picture.sha256)
+    project = find_take_folder(request.path, sha256=sha256)
     if project is None:
         try:
             made_new = TakeFolder.create(home, name, picture.sha256, drafts)
             return made_new, made_new.takes()
         except OutputError:
-            project = find_take_folder(request.path)  # somebody may have made it at the same moment
+            project = find_take_folder(
+                request.path, sha256=_content(request, picture.sha256)
+            )  # somebody may have made it at the same moment
             if project is None:
                 raise
     return project, project.add(drafts, name, picture.sha256)

@@ -37,14 +37,21 @@ def cache_folder() -> Path:
 
 
 @takes_paths
-def measured(path: Path, progress: Callable[[float], None] | None = None, threads: int | None = None) -> Measurement:
+def measured(
+    path: Path,
+    progress: Callable[[float], None] | None = None,
+    threads: int | None = None,
+    *,
+    sha256: str = "",
+) -> Measurement:
     """Return the measurement of a video: from the cache where its content is known, else by measuring it.
 
-    Raises `VideoError` where the file cannot be used. A cache that cannot be read or written never fails the call.
+    `sha256` is that of the file where it is known already, so that the file is not read for it again. Raises
+    `VideoError` where the file cannot be used. A cache that cannot be read or written never fails the call.
     """
     check_file(path)
     try:
-        sha256 = sha256_of(path)
+        sha256 = sha256 or sha256_of(path)
     except OSError as error:
         raise VideoError(f"{path} cannot be read: {error.strerror}.", hint="Copy it to another disk.") from None
     found = known(path, sha256)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from cmt_bridge.service import runner as module
 from cmt_bridge.service.jobs import JobTable, Noted
+from cmt_bridge.service.lane import Lane
 from cmt_bridge.service.reason import reason_file
 from cmt_bridge.service.runner import Runner
 from cmt_bridge.service.signature import Signature
@@ -153,5 +155,31 @@ def test_a_person_is_told_at_once_what_is_wrong(house: House) -> None:
         assert (failed.code, failed.tries) == (2, 1)
         assert failed.reason.startswith("seed must be a whole number from 0 up, not 'one'")
         assert not reason_file(house.folder / "broken.mp4").exists()
+
+    run(house, test)
+
+
+class RecordingLane(Lane):
+    """A lane that remembers what it asks its worker."""
+
+    messages: list[Mapping[str, Any]]
+
+    async def ask(self, message: Mapping[str, Any], told: Callable[[str, float], None]) -> dict[str, Any]:
+        self.messages.append(message)
+        return await super().ask(message, told)
+
+
+def test_the_worker_is_told_the_state_of_a_file_that_did_not_change(house: House) -> None:
+    lane = RecordingLane("batch", 60.0)
+    lane.messages = []
+    house.runner.lanes["batch"] = lane
+    numbers = [house.add("a.mp4"), house.add("b.mp4")]
+    (house.folder / "b.mp4").write_bytes(b"changed since")
+
+    async def test() -> None:
+        await until(lambda: len(lane.messages) >= 2 and all(house.state(number)[1] for number in numbers))
+        kept, changed = sorted(lane.messages[:2], key=lambda message: str(message["sha256"]))
+        assert kept["signature"] == list(astuple(Signature.of((house.folder / "a.mp4").stat())))
+        assert "signature" not in changed
 
     run(house, test)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cmt_bridge.core.score import Score
-from cmt_bridge.errors import CheckpointError, UsageError
+from cmt_bridge.errors import CheckpointError, UsageError, VideoError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.event_network import EventTransformer
+from cmt_bridge.service.signature import Signature
 from cmt_bridge.takes.seeds import unused
 from cmt_bridge.takes.take_folder import TakeFolder
 from cmt_bridge.verbs.outcome import Outcome, remarks, summary
 from cmt_bridge.verbs.score import ScoreRequest, check_settings, score
+from tests.clips import panning, write_clip
 from tests.e2e.conftest import write_metadata
 
 
@@ -191,3 +198,47 @@ for line in {[list(map(str, line)) for line in lines]!r}:
     for line in done.stdout.splitlines():
         assert line.startswith(("2 []", "3 []")), line
     assert "internal error" not in done.stderr
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """Count how often each file, by its inode, is read for its hash."""
+    counts: Counter[int] = Counter()
+    digest = hashlib.file_digest
+
+    def counting(file: Any, *arguments: Any) -> Any:
+        counts[os.fstat(file.fileno()).st_ino] += 1
+        return digest(file, *arguments)
+
+    monkeypatch.setattr(hashlib, "file_digest", counting)
+    return counts
+
+
+def test_a_new_clip_is_hashed_once_beside_other_projects(
+    tmp_path: Path, tiny_model: Path, hashed: Counter[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMT_BRIDGE_CACHE", str(tmp_path / "cache"))
+    run(write_metadata(tmp_path / "other.json", 4.0), tiny_model)
+    clip = write_clip(tmp_path / "clip.mp4", panning(3, 10, 30), 10)
+    run(clip, tiny_model)
+    assert hashed[clip.stat().st_ino] == 1
+
+
+def test_a_clip_whose_content_the_daemon_knows_is_not_hashed(
+    tmp_path: Path, tiny_model: Path, hashed: Counter[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMT_BRIDGE_CACHE", str(tmp_path / "cache"))
+    clip = write_clip(tmp_path / "clip.mp4", panning(3, 10, 30), 10)
+    content = hashlib.sha256(clip.read_bytes()).hexdigest()
+    signature = astuple(Signature.of(clip.stat()))
+    request = ScoreRequest(clip, {"model": str(tiny_model)})
+    outcome = score(request, lambda *_: None, sha256=content, signature=signature)
+    assert hashed[clip.stat().st_ino] == 0
+    assert len(outcome.takes) == 1
+    (take,) = TakeFolder(tmp_path / "clip.cmt").takes()
+    assert take.info.request["video_sha256"] == content
+
+    clip.write_bytes(clip.read_bytes() + b"free")  # the same name, and another content by now
+    with pytest.raises(VideoError, match="changed or was moved"):
+        score(request, lambda *_: None, sha256=content, signature=signature)
+    assert hashed[clip.stat().st_ino] == 1
