@@ -334,7 +334,7 @@ def test_nothing_is_added_to_a_session_by_way_of_a_link(place: Place) -> None:
 
 
 def test_a_title_leads_to_no_other_folder(place: Place) -> None:
-    from cmt_bridge.pipeline import write_take
+    from cmt_bridge.takes.write import write_take
 
     folder = write_take(score_of(), None, "../../outside/evil", place.clip.parent / "music")
     assert [path.name for path in folder.glob("*.mid")] == [".._.._outside_evil.mid"]

@@ -30,6 +30,7 @@ from cmt_bridge.errors import OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.scorefile import METADATA_NAME, SCORE_NAME, read_json, write_json
 from cmt_bridge.takes.history import Choice, History, Mark
 from cmt_bridge.takes.take import NewTake, Take, TakeInfo
+from cmt_bridge.takes.write import write_take
 
 __all__ = ["PROJECT", "SUFFIX", "TakeFolder"]
 
@@ -288,8 +289,6 @@ class TakeFolder:
                 shutil.copyfileobj(file, copy)
 
     def _write(self, number: int, draft: NewTake, title: str) -> None:
-        from cmt_bridge.pipeline import write_take
-
         folder = self.folder / f"take {number}"
 
         def info(files: Mapping[str, str]) -> dict[str, Any]:

@@ -352,7 +352,7 @@ def _drafts(request: RegenerateRequest, source: _Source, task: _Task, kept: Sequ
 
 def _beside(request: RegenerateRequest, source: _Source, drafts: Sequence[NewTake]) -> list[dict[str, Any]]:
     """Write takes as folders beside the score, or where they are wanted."""
-    from cmt_bridge.pipeline import write_take
+    from cmt_bridge.takes.write import write_take
 
     base = source.home.with_name(re.sub(r" take \d+$", "", source.home.name))
     title = source.project.name if source.project else source.score.title or source.home.name

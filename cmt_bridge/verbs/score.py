@@ -191,8 +191,8 @@ def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[TakeFold
 
 def _next_seed(request: ScoreRequest, project: TakeFolder | None, sha256: str, variations: int) -> int:
     """Return the first seed that the clip was not scored with yet, in its project or in the folders beside `output`."""
-    from cmt_bridge.pipeline import takes_of_folder
     from cmt_bridge.takes.seeds import next_seed, unused
+    from cmt_bridge.takes.write import takes_of_folder
 
     if request.output is not None:
         beside = takes_of_folder(request.output)

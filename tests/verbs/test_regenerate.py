@@ -350,7 +350,7 @@ def test_bars_in_another_metre_are_refused(
 
 
 def test_a_plain_score_folder_goes_on_as_folders(model: str, tmp_path: Path) -> None:
-    from cmt_bridge.pipeline import write_take
+    from cmt_bridge.takes.write import write_take
 
     folder = write_take(replace(piece(), title="film"), None, "film", tmp_path / "film score")
     outcome = regenerate(
@@ -361,7 +361,7 @@ def test_a_plain_score_folder_goes_on_as_folders(model: str, tmp_path: Path) -> 
 
 
 def test_a_folder_with_an_edited_file_goes_on_from_that(model: str, tmp_path: Path) -> None:
-    from cmt_bridge.pipeline import write_take
+    from cmt_bridge.takes.write import write_take
 
     base = edited_file(tmp_path / "edited.mid", tempos=((0, 500_000),))
     folder = write_take(replace(piece(), title="film"), None, "film", tmp_path / "film", midi=base.read_bytes())
