@@ -61,12 +61,12 @@ def _asked(client: Client, request: ScoreRequest | RegenerateRequest, told: Told
         if "model" in settings:
             settings["model"] = _anywhere(settings["model"])
         body = {"path": str(request.path.absolute()), "options": settings}
-        job = client.request("POST", "/v1/score", body)
+        job = client.ask("score", body)
     else:
         base = request.base.absolute() if request.base is not None else None
         model = _anywhere(request.model) if request.model is not None else None
         body = replace(request, path=request.path.absolute(), base=base, model=model).to_json()
-        job = client.request("POST", "/v1/regenerate", body)
+        job = client.ask("regenerate", body)
     job = client.follow(int(job["id"]), told)
     if job["state"] != "done":
         raise _failure(job, request.path)

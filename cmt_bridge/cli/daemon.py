@@ -142,7 +142,7 @@ def status(folder: Path | None, as_json: bool) -> None:
     for instance in instances() if folder is None else [_instance(folder)]:
         client = Client(instance)
         jobs = {state: _jobs(client, state) for state in ("running", "waiting", "failed")}
-        found.append(client.request("GET", "/v1/status") | jobs)
+        found.append(client.ask("status") | jobs)
     if as_json:
         print_json({"daemons": found})
         return
@@ -165,7 +165,7 @@ def status(folder: Path | None, as_json: bool) -> None:
 
 
 def _jobs(client: Client, state: str) -> list[dict[str, Any]]:
-    return list(client.request("GET", "/v1/jobs", query={"state": state, "limit": 20})["jobs"])
+    return list(client.ask("jobs", {"state": state, "limit": 20})["jobs"])
 
 
 @daemon.command(short_help="Show the last lines of the log.")

@@ -86,7 +86,7 @@ def stream(
     if stop:
         if client is None:
             raise UsageError(f"No daemon watches the folder of {video}.", hint="End a stream where it was started.")
-        client.request("POST", "/v1/stream/stop")
+        client.ask("stream_stop")
         return
     learn = given["learn"]
     if client is not None:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.service.instance import Instance, instance_for, instances
+from cmt_bridge.service.openapi import operations
 
 __all__ = ["Client", "Progress"]
 
@@ -64,15 +65,25 @@ class Client:
             if instance.port:
                 with suppress(CmtBridgeError):
                     client = cls(instance)
-                    client.request("GET", "/v1/status")
+                    client.ask("status")
                     return client
             time.sleep(PAUSE)
         return None
 
+    def ask(self, operation: str, fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask for an operation of openapi.json, with its fields by name; return the answer.
+
+        Raises the error that the daemon met, and `CmtBridgeError` where it does not answer.
+        """
+        found, fields = operations()[operation], fields or {}
+        route = found.path.format_map({name: quote(str(value), safe="") for name, value in fields.items()})
+        rest = {name: value for name, value in fields.items() if f"{{{name}}}" not in found.path}
+        return self.request(found.method, route, *((None, rest) if found.body is None else (rest, None)))
+
     def request(
         self, method: str, route: str, body: Mapping[str, Any] | None = None, query: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
-        """Ask for something; give the answer. Raises the error that the daemon met."""
+        """Ask for something by its route; return the answer. Raises the error that the daemon met."""
         target = f"{route}?{urlencode(query)}" if query else route
         headers = {"Authorization": f"Bearer {self._token}"}
         data = None
@@ -94,7 +105,7 @@ class Client:
 
     def stop(self) -> None:
         """End the daemon, and wait until it has ended. Raises `CmtBridgeError` where it does not."""
-        self.request("POST", "/v1/stop")
+        self.ask("stop")
         until = time.monotonic() + STOP_PATIENCE
         while any(other.pid == self.instance.pid for other in instances()):
             if time.monotonic() > until:
@@ -114,7 +125,7 @@ class Client:
             return asyncio.run(self._follow(number, progress))
         except KeyboardInterrupt:
             try:
-                self.request("POST", f"/v1/jobs/{number}/cancel")
+                self.ask("cancel", {"id": number})
             except CmtBridgeError as error:
                 raise KeyboardInterrupt(f"Job {number} could not be cancelled: {error}") from None
             raise KeyboardInterrupt(f"Job {number} was cancelled.") from None
@@ -142,7 +153,7 @@ class Client:
         """Listen to one socket until the job has ended, or else the socket; give the job, or why it closed."""
         async with self.events(session) as socket:
             await socket.receive_json()  # from here on nothing is missed, so the job as it is now is asked for
-            job = await asyncio.to_thread(self.request, "GET", f"/v1/jobs/{number}")
+            job = await asyncio.to_thread(self.ask, "job", {"id": number})
             told = None
             while job["state"] not in ENDED:
                 now = job["stage"], job["share"]

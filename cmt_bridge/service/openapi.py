@@ -38,7 +38,9 @@ WHOLE = re.compile(r"-?[0-9]{1,16}")
 class Operation:
     """What may be asked for: its name, method and path, the status of a success, and the schema of all that it takes.
 
-    `query` and `body` name the fields that come in those places; the others are in the path.
+    `query` and `body` name the fields that come in those places; the others are in the path. `repeatable` says that a
+    request may be carried out twice with the effect of once. `osc` names the arguments of the OSC message in their
+    order, None where there is no such message; `osc_pairs` says that names and values of more fields may follow them.
     """
 
     name: str
@@ -48,6 +50,14 @@ class Operation:
     schema: Mapping[str, Any]
     query: frozenset[str]
     body: frozenset[str] | None
+    repeatable: bool
+    osc: tuple[str, ...] | None
+    osc_pairs: bool
+
+    @property
+    def makes_a_job(self) -> bool:
+        """Whether a request makes a job, and may have a `key` of its own, under which it is made once."""
+        return "key" in self.schema["properties"]
 
 
 @cache
@@ -94,6 +104,9 @@ def _operation(path: str, method: str, data: Mapping[str, Any]) -> Operation:
         },
         query=frozenset(each["name"] for each in parameters if each["in"] == "query"),
         body=body,
+        repeatable=method == "get" or bool(data.get("x-repeatable")),
+        osc=tuple(data["x-osc"]["arguments"]) if "x-osc" in data else None,
+        osc_pairs=bool(data.get("x-osc", {}).get("pairs")),
     )
 
 

@@ -1,7 +1,7 @@
 """Operations: what can be asked of a daemon, by the names of openapi.json, with what carries each of them out.
 
-A new operation is an entry in `OPERATIONS` and its description in openapi.json; HTTP, OSC, the spool and their checks
-follow from these two.
+A new operation is an entry in `OPERATIONS` and its description in openapi.json; HTTP, OSC, the spool, the client and
+their checks follow from these two.
 """
 
 from __future__ import annotations

@@ -49,25 +49,7 @@ MOST_SUBSCRIBERS = 8
 BUNDLE = b"#bundle\0"
 BUNDLE_HEAD = 16
 TAGS = frozenset("ihfdsTFN")
-ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "status": (),
-    "score": ("path",),
-    "regenerate": ("path", "bars"),
-    "accept": ("path", "take"),
-    "reject": ("path", "take"),
-    "choose": ("path", "take"),
-    "undo": ("path",),
-    "redo": ("path",),
-    "cancel": ("id",),
-    "stream": ("path",),
-    "stream_control": (),
-    "stream_status": (),
-    "stream_stop": (),
-    "stop": (),
-}
-"""What comes after the token, by verb, in this order."""
 DAMAGED: Final = object()  # an argument in place of texts that are not valid Unicode
-PAIRED = ("regenerate", "choose", "stream", "stream_control")
 
 logger = logging.getLogger(__name__)
 Address = tuple[str, int]
@@ -143,9 +125,10 @@ class OscControl(asyncio.DatagramProtocol):
                 return
             if DAMAGED in arguments:
                 raise UsageError("A text of the message is not valid Unicode.", hint="Send it in UTF-8.")
-            if verb not in ARGUMENTS:
-                raise UsageError(f"There is nothing called {verb[:64]!r}.", hint=f"Known are {', '.join(ARGUMENTS)}.")
-            operation = operations()[verb]
+            operation = operations().get(verb)
+            if operation is None or operation.osc is None:
+                known = ", ".join(name for name, each in operations().items() if each.osc is not None)
+                raise UsageError(f"There is nothing called {verb[:64]!r}.", hint=f"Known are {known}.")
             answer = await dispatch(self._desk, operation, _asked(operation, arguments))
             self._send(sender, "reply", verb, "ok", _told(answer))
         except CmtBridgeError as error:
@@ -241,12 +224,12 @@ def _is_plain(message: bytes) -> bool:
 
 def _asked(operation: Operation, arguments: Sequence[Any]) -> dict[str, Any]:
     """Give a request out of the arguments after the token. Raises `UsageError` for what is odd about them."""
-    names = ARGUMENTS[operation.name]
+    names = operation.osc or ()
     if operation.name == "choose" and "step" in arguments[1:2]:
         names = names[:1]  # where the step is named, the take may be left out
     named = arguments[len(names) :]
     keys = named[::2]
-    if len(named) % 2 or (named and operation.name not in PAIRED) or not all(isinstance(key, str) for key in keys):
+    if len(named) % 2 or (named and not operation.osc_pairs) or not all(isinstance(key, str) for key in keys):
         raise UsageError(
             f"{operation.name} has arguments too many.", hint=f"Send token, {', '.join(names) or 'alone'}."
         )

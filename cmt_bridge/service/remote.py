@@ -35,11 +35,11 @@ class RemoteStream:
 
     def turn(self, wanted: Mapping[str, Any]) -> Any:
         """Ask for controls to be set."""
-        self._orders.put_nowait(("/v1/stream/control", wanted))
+        self._orders.put_nowait(("stream_control", wanted))
 
     def stop(self) -> None:
         """Ask for the end."""
-        self._orders.put_nowait(("/v1/stream/stop", {}))
+        self._orders.put_nowait(("stream_stop", {}))
 
     async def run(self) -> None:
         """Follow it to its end. Raises the error that ended it, and `CmtBridgeError` where the daemon ends before."""
@@ -53,9 +53,9 @@ class RemoteStream:
                     async with self._client.events(session) as socket:
                         await socket.receive_json()
                         if not begun:
-                            self._begin(await asyncio.to_thread(self._request, "POST", "/v1/stream", self._said))
+                            self._begin(await asyncio.to_thread(self._client.ask, "stream", self._said))
                             begun = True
-                        elif not (await asyncio.to_thread(self._request, "GET", "/v1/stream"))["playing"]:
+                        elif not (await asyncio.to_thread(self._client.ask, "stream_status"))["playing"]:
                             return
                         if await self._hear(socket):
                             return
@@ -91,14 +91,11 @@ class RemoteStream:
     async def _ask(self) -> None:
         """Ask for one thing after the other."""
         while True:
-            route, body = await self._orders.get()
+            operation, fields = await self._orders.get()
             try:
-                await asyncio.to_thread(self._request, "POST", route, body)
+                await asyncio.to_thread(self._client.ask, operation, fields)
             except CmtBridgeError as error:
                 self._tell({"event": "note", "text": str(error)})
-
-    def _request(self, method: str, route: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return self._client.request(method, route, body)
 
     def _lost(self) -> CmtBridgeError:
         folder = self._client.instance.folder

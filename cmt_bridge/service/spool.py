@@ -40,8 +40,6 @@ KEPT = 86_400.0  # s that an answer nobody fetched is kept
 MOST_AT_ONCE = 32
 MOST_TOLD = 50  # things out of place that the log names
 NAME: Final = re.compile(r"([A-Za-z0-9_-]{1,64})\.json")
-KEYED: Final = ("score", "regenerate")
-REPEATABLE: Final = ("choose", "accept", "export", "cancel", "stream_control", "stream_stop", "stop")
 NOT_BY_FILE: Final = ("events",)
 
 logger = logging.getLogger(__name__)
@@ -143,7 +141,7 @@ class Spool:
                 raise CmtBridgeError(
                     f"The daemon was ended while it did this ({name}).", hint="Look how things stand, then ask again."
                 )
-            if name in KEYED:
+            if operation.makes_a_job:
                 given.setdefault("key", path.stem)
             return {"ok": True, "answer": await dispatch(self._desk, operation, given)}
         except CmtBridgeError as error:
@@ -188,7 +186,7 @@ def _may_be_done_twice(operation: Operation, given: Mapping[str, Any]) -> bool:
     """Return whether a request done twice leaves things as once; a step from the current take does not."""
     if "step" in given and "take" not in given:
         return False
-    return operation.method == "GET" or operation.name in KEYED + REPEATABLE
+    return operation.repeatable or operation.makes_a_job
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -102,6 +102,26 @@ def test_a_request_is_carried_out_there(served: Served, client: Client) -> None:
     ]
 
 
+def test_an_operation_is_asked_for_by_its_name(served: Served, client: Client) -> None:
+    number = client.ask("score", {"path": "clip.mp4", "seed": 3})["id"]
+    assert client.ask("job", {"id": number})["state"] == "waiting"
+    assert client.ask("cancel", {"id": number})["state"] == "cancelled"
+    assert client.ask("jobs", {"state": "cancelled", "limit": 5})["jobs"][0]["id"] == number
+    assert client.ask("takes", {"path": "a b&ä+%.mp4"})["path"] == "a b&ä+%.mp4"
+    assert client.ask("choose", {"path": "clip.mp4", "step": -1})["path"] == "clip.mp4"
+    assert served.desk.asked == [
+        ("score", {"path": "clip.mp4", "seed": 3}),
+        ("job", {"id": number}),
+        ("cancel", {"id": number}),
+        ("jobs", {"state": "cancelled", "limit": 5}),
+        ("takes", {"path": "a b&ä+%.mp4"}),
+        ("choose", {"path": "clip.mp4", "step": -1}),
+    ]
+    for operation in ("takes", "choose", "stream_stop"):
+        with pytest.raises(UsageError, match="no field"):
+            client.ask(operation, {"path": "clip.mp4", "take": 1, "odd": 1})
+
+
 @pytest.mark.parametrize("kind", [CmtBridgeError, UsageError, InputError, MissingError, OutputError])
 def test_an_error_is_the_one_that_the_daemon_met(served: Served, client: Client, kind: type[CmtBridgeError]) -> None:
     served.desk.error = kind("Cannot do 'ä'.", hint="Do something else.")

@@ -916,6 +916,18 @@ def test_the_document_is_the_server(served: Served) -> None:
         )
 
 
+def test_the_document_says_what_osc_and_the_spool_need() -> None:
+    for operation in operations().values():
+        assert set(operation.osc or ()) <= operation.schema["properties"].keys()
+        assert operation.repeatable or operation.method == "POST"
+    posts = [each for each in operations().values() if each.method == "POST"]
+    keyed, done_twice = ("score", "regenerate"), ("accept", "choose", "export")
+    assert {each.name for each in posts if each.makes_a_job} == set(keyed)
+    once = {each.name for each in posts if not each.repeatable}
+    assert once == {*keyed, "reject", "undo", "redo", "stream"}
+    assert once.isdisjoint(done_twice)
+
+
 def test_the_checker_knows_every_word_that_requests_are_described_with() -> None:
     seen: set[str] = set()
 
