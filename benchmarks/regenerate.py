@@ -33,8 +33,8 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.model.decoding import Decoding, compose
 from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.registry import DEFAULT
-from cmt_bridge.pipeline import load_engine
-from cmt_bridge.regeneration import CANDIDATES
+from cmt_bridge.scoring.infill import CANDIDATES
+from cmt_bridge.scoring.pipeline import load_engine
 from cmt_bridge.service.client import Client
 from cmt_bridge.takes.take import NewTake, TakeInfo
 from cmt_bridge.takes.take_folder import TakeFolder

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.model.registry import DEFAULT
-from cmt_bridge.verbs.export import arrangement_of, export
-from cmt_bridge.verbs.hosts import page_of
-from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
-from cmt_bridge.verbs.score import ScoreRequest, score
+from cmt_bridge.scoring.export import arrangement_of, export
+from cmt_bridge.scoring.hosts import page_of
+from cmt_bridge.scoring.regenerate import RegenerateRequest, regenerate
+from cmt_bridge.scoring.score import ScoreRequest, score
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR, TempoMap
 from cmt_bridge.model.registry import DEFAULT
 from cmt_bridge.outputs.midi import write_midi
-from cmt_bridge.pipeline import Picture, score_picture
+from cmt_bridge.scoring.pipeline import Picture, score_picture
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.model.registry import DEFAULT
-from cmt_bridge.pipeline import deliver, look_at, score_picture
+from cmt_bridge.scoring.pipeline import deliver, look_at, score_picture
 
 
 def main() -> None:

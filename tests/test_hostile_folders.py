@@ -22,10 +22,10 @@ from cmt_bridge.config import CONFIG_VARIABLE, Outputs, read_config, watched
 from cmt_bridge.core.files import opened
 from cmt_bridge.errors import CmtBridgeError, InputError, ScoreError, UsageError
 from cmt_bridge.outputs.midi import midi_bytes
+from cmt_bridge.scoring.delivery import dropped
+from cmt_bridge.scoring.export import add_to, export
 from cmt_bridge.takes.locate import find_take_folder
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.delivery import dropped
-from cmt_bridge.verbs.export import add_to, export
 from tests.clips import panning, write_clip
 from tests.fuzz.folders import deeds, scored_clip
 from tests.projects.films import score_of
@@ -259,7 +259,7 @@ def test_a_take_of_before_its_files_were_recorded_is_dropped(place: Place) -> No
 
 
 def test_no_copy_is_made_of_a_film_that_is_elsewhere_unless_the_person_says_so(place: Place) -> None:
-    from cmt_bridge.verbs.delivery import delivered
+    from cmt_bridge.scoring.delivery import delivered
 
     film = place.outside / "private.mp4"
     write_clip(film, panning(1, 25, 30))

@@ -46,7 +46,7 @@ def analyze(video: Path, output: Path | None, plot: Path | None, force: bool, as
     _check_targets(video, output, plot, force)
 
     from cmt_bridge.outputs.scorefile import write_json
-    from cmt_bridge.verbs.score import doubts
+    from cmt_bridge.scoring.score import doubts
     from cmt_bridge.video.analysis import analyze as analyze_measurement
     from cmt_bridge.video.cache import measured
 

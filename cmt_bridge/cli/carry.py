@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 from cmt_bridge.errors import CmtBridgeError
 
 if TYPE_CHECKING:
+    from cmt_bridge.scoring.outcome import Outcome, Told
+    from cmt_bridge.scoring.regenerate import RegenerateRequest
+    from cmt_bridge.scoring.score import ScoreRequest
     from cmt_bridge.service.client import Client
-    from cmt_bridge.verbs.outcome import Outcome, Told
-    from cmt_bridge.verbs.regenerate import RegenerateRequest
-    from cmt_bridge.verbs.score import ScoreRequest
 
 __all__ = ["carried"]
 
 
 def carried(request: ScoreRequest | RegenerateRequest, told: Told) -> Outcome:
     """Carry out a request and give what it came to; the result is the same, whoever did it."""
-    from cmt_bridge.verbs.regenerate import regenerate
-    from cmt_bridge.verbs.score import ScoreRequest, score
+    from cmt_bridge.scoring.regenerate import regenerate
+    from cmt_bridge.scoring.score import ScoreRequest, score
 
     client = _client(request)
     if client is not None:
@@ -52,8 +52,8 @@ def _is_in(path: Path, folder: Path) -> bool:
 
 
 def _asked(client: Client, request: ScoreRequest | RegenerateRequest, told: Told) -> Outcome:
-    from cmt_bridge.verbs.outcome import Outcome
-    from cmt_bridge.verbs.score import ScoreRequest
+    from cmt_bridge.scoring.outcome import Outcome
+    from cmt_bridge.scoring.score import ScoreRequest
 
     body: dict[str, Any]
     if isinstance(request, ScoreRequest):

@@ -16,7 +16,7 @@ import click
 from cmt_bridge.cli.statusline import StatusLine
 
 if TYPE_CHECKING:
-    from cmt_bridge.verbs.outcome import Outcome, Told
+    from cmt_bridge.scoring.outcome import Outcome, Told
 
 __all__ = [
     "Progress",

@@ -49,8 +49,8 @@ def convert(source: Path, target: Path, tempo: float, least_notes: int, force: b
       cmt-bridge convert song.mid song.npz
       cmt-bridge convert metadata.json video.npz
     """
-    from cmt_bridge.verbs.convert import Conversion
-    from cmt_bridge.verbs.convert import convert as run
+    from cmt_bridge.scoring.convert import Conversion
+    from cmt_bridge.scoring.convert import convert as run
 
     made = run(source, target, Conversion(tempo, least_notes, force, talk))
     if as_json:

@@ -65,7 +65,7 @@ def evaluate(
     from cmt_bridge.core.files import fresh_path
     from cmt_bridge.model.registry import find_model
     from cmt_bridge.outputs.scorefile import write_json
-    from cmt_bridge.pipeline import look_at
+    from cmt_bridge.scoring.pipeline import look_at
     from cmt_bridge.training.dataset import open_dataset
 
     entry = find_model(checkpoint)

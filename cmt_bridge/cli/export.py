@@ -12,11 +12,11 @@ import click
 
 from cmt_bridge.cli.common import json_option, print_json, shown, talk
 from cmt_bridge.core.hosts import HOSTS
+from cmt_bridge.scoring.export import FORMATS
 from cmt_bridge.settings.folder import OUTPUTS
-from cmt_bridge.verbs.export import FORMATS
 
 if TYPE_CHECKING:
-    from cmt_bridge.verbs.outcome import Outcome
+    from cmt_bridge.scoring.outcome import Outcome
 
 __all__ = ["export", "kinds_of", "project_option", "wanted", "with_projects"]
 
@@ -64,8 +64,8 @@ def export(
       cmt-bridge export clip.mp4 --into "My film.RPP" --at 12.5
     """
     from cmt_bridge.errors import UsageError
-    from cmt_bridge.verbs.export import add_to
-    from cmt_bridge.verbs.export import export as carry_out
+    from cmt_bridge.scoring.export import add_to
+    from cmt_bridge.scoring.export import export as carry_out
 
     if (projects is None) == (into is None) or (into is not None and output is not None):
         raise UsageError(
@@ -122,7 +122,7 @@ def wanted(said: str, start: str | None, rate: str | None, output: Path | None =
 def kinds_of(said: str, output: Path | None = None) -> list[str]:
     """Give the kinds of projects that were said with commas. Raises `UsageError` where one is none, or has no place."""
     from cmt_bridge.errors import UsageError
-    from cmt_bridge.verbs.export import format_of
+    from cmt_bridge.scoring.export import format_of
 
     names = [name.strip().lower() for name in said.split(",") if name.strip()]
     if names and output is not None:
@@ -132,7 +132,7 @@ def kinds_of(said: str, output: Path | None = None) -> list[str]:
 
 def with_projects(outcome: Outcome, wanted: Wanted) -> Outcome:
     """Write projects of what a request made, where they are wanted; give its outcome with their files."""
-    from cmt_bridge.verbs.export import export as carry_out
+    from cmt_bridge.scoring.export import export as carry_out
 
     if not wanted.kinds or outcome.project is None:
         return outcome

@@ -31,7 +31,7 @@ def list_(as_json: bool) -> None:
     Examples:
       cmt-bridge hosts list
     """
-    from cmt_bridge.verbs.hosts import list_hosts
+    from cmt_bridge.scoring.hosts import list_hosts
 
     found = list_hosts()
     if as_json:
@@ -55,7 +55,7 @@ def show(host: str, as_json: bool) -> None:
       cmt-bridge hosts show reaper
     """
     from cmt_bridge.errors import MissingError
-    from cmt_bridge.verbs.hosts import host_of, page_of
+    from cmt_bridge.scoring.hosts import host_of, page_of
 
     page = page_of(host_of(host))
     try:
@@ -79,8 +79,8 @@ def install(host: str, folder: Path | None, as_json: bool) -> None:
     Examples:
       cmt-bridge hosts install reaper
     """
-    from cmt_bridge.verbs.hosts import host_of
-    from cmt_bridge.verbs.hosts import install as carry_out
+    from cmt_bridge.scoring.hosts import host_of
+    from cmt_bridge.scoring.hosts import install as carry_out
 
     done = carry_out(host, folder)
     step = host_of(host).step
@@ -103,7 +103,7 @@ def remove(host: str, folder: Path | None, as_json: bool) -> None:
     Examples:
       cmt-bridge hosts remove reaper
     """
-    from cmt_bridge.verbs.hosts import remove as carry_out
+    from cmt_bridge.scoring.hosts import remove as carry_out
 
     done = carry_out(host, folder)
     if as_json:

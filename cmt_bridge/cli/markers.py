@@ -25,7 +25,7 @@ def markers(video: Path, take: int | None, as_json: bool) -> None:
       cmt-bridge markers clip.mp4
       cmt-bridge regenerate clip.mp4 --from "Cut 1" --to "Cut 3"
     """
-    from cmt_bridge.verbs.choose import list_markers
+    from cmt_bridge.scoring.choose import list_markers
 
     found = list_markers(video, take)
     if as_json:

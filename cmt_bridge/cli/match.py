@@ -11,7 +11,7 @@ import click
 from cmt_bridge.cli.common import json_option, print_json, progress, talk
 
 if TYPE_CHECKING:
-    from cmt_bridge.verbs.rank import Ranking
+    from cmt_bridge.scoring.rank import Ranking
 
 __all__ = ["match"]
 
@@ -34,8 +34,8 @@ def match(video: Path, library: tuple[Path, ...], top: int, as_json: bool) -> No
       cmt-bridge match clip.mp4 ~/midi
       cmt-bridge match metadata.json songs.npz --top 3 --json
     """
-    from cmt_bridge.pipeline import look_at
-    from cmt_bridge.verbs.rank import rank
+    from cmt_bridge.scoring.pipeline import look_at
+    from cmt_bridge.scoring.rank import rank
 
     with progress("Measuring") as done:
         control = look_at(video, progress=done).control

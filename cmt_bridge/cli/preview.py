@@ -52,8 +52,8 @@ def preview(
       cmt-bridge preview edited.mid --video clip.mp4
       cmt-bridge preview clip.mid -o clip.wav
     """
-    from cmt_bridge.verbs.preview import PreviewOptions
-    from cmt_bridge.verbs.preview import preview as carry_out
+    from cmt_bridge.scoring.preview import PreviewOptions
+    from cmt_bridge.scoring.preview import preview as carry_out
 
     options = PreviewOptions(soundfont, renderer, film_sound=not music_only)
     number, every = _take(take)

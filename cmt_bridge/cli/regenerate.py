@@ -40,7 +40,7 @@ def regenerate(video: Path, output: Path | None, projects: str, as_json: bool, *
     import secrets
 
     from cmt_bridge.cli.carry import carried
-    from cmt_bridge.verbs.regenerate import RegenerateRequest
+    from cmt_bridge.scoring.regenerate import RegenerateRequest
 
     asked = wanted(projects, given.pop("project_start"), given.pop("project_rate"), output)
     fields = {"seed": secrets.randbelow(2**31), **chosen("regenerate", given)}

@@ -40,7 +40,7 @@ def score(video: Path, output: Path | None, projects: str, as_json: bool, **give
     from cmt_bridge.cli.carry import carried
     from cmt_bridge.config import read_config
     from cmt_bridge.errors import UsageError
-    from cmt_bridge.verbs.score import ScoreRequest, check_settings
+    from cmt_bridge.scoring.score import ScoreRequest, check_settings
 
     if output is not None and output.name in ("", ".."):
         raise UsageError(

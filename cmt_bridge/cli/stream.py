@@ -72,7 +72,7 @@ def stream(
     """
     from cmt_bridge.config import read_config
     from cmt_bridge.live.request import asked
-    from cmt_bridge.verbs.score import check_settings
+    from cmt_bridge.scoring.score import check_settings
 
     options = settings_of(given)
     said = {**chosen("stream", given), **({"options": options} if options else {})}

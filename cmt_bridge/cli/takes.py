@@ -37,7 +37,7 @@ def takes(video: Path, as_json: bool) -> None:
     Examples:
       cmt-bridge takes clip.mp4
     """
-    from cmt_bridge.verbs.choose import list_takes
+    from cmt_bridge.scoring.choose import list_takes
 
     found = list_takes(video, figures=True)
     if as_json:
@@ -111,8 +111,8 @@ def _ranges(bars: Sequence[int]) -> str:
 
 def _chosen(video: Path, verb: str, number: int | None, as_json: bool, *, step: int = 0) -> None:
     from cmt_bridge.config import watched
+    from cmt_bridge.scoring.choose import choose as carry_out
     from cmt_bridge.service.instance import instance_for
-    from cmt_bridge.verbs.choose import choose as carry_out
 
     instance = instance_for(video)
     with watched(instance.folder if instance is not None else None):
@@ -215,7 +215,7 @@ def diff(video: Path, first: int, second: int, as_json: bool) -> None:
     Examples:
       cmt-bridge diff clip.mp4 1 2
     """
-    from cmt_bridge.verbs.choose import compare
+    from cmt_bridge.scoring.choose import compare
 
     found = compare(video, first, second)
     if as_json:

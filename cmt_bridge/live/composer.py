@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cmt_bridge.compose.codec import GridNotes
     from cmt_bridge.live.measuring import Look
     from cmt_bridge.live.rolling import Plan, Rolling
-    from cmt_bridge.pipeline import Picture
+    from cmt_bridge.scoring.pipeline import Picture
 
 __all__ = ["main"]
 
@@ -201,7 +201,7 @@ class _Piece:
             raise InputError(f"There is no {self.path}.", hint="Check its name.")
         try:
             if self.path.suffix.lower() in ARRAYS:
-                from cmt_bridge.pipeline import look_at
+                from cmt_bridge.scoring.pipeline import look_at
 
                 self._see(look_at(self.path, analysis))
             else:
@@ -216,9 +216,9 @@ class _Piece:
 
     def _compose(self) -> None:
         from cmt_bridge.live.rolling import Rolling
-        from cmt_bridge.pipeline import load_engine
+        from cmt_bridge.scoring.pipeline import load_engine
+        from cmt_bridge.scoring.score import weights_of
         from cmt_bridge.settings import compose_options
-        from cmt_bridge.verbs.score import weights_of
 
         self._entry, engine = load_engine(*weights_of(self._settings))
         while self._picture is None:
@@ -257,7 +257,7 @@ class _Piece:
     def _measure(self, *, wait: bool = False) -> None:
         """Take in what is known of the picture by now."""
         from cmt_bridge.compose.plan import plan
-        from cmt_bridge.pipeline import Picture, titled
+        from cmt_bridge.scoring.pipeline import Picture, titled
 
         if self._measuring is None:
             return
@@ -279,7 +279,7 @@ class _Piece:
             self._measuring = None
 
     def _see(self, picture: Picture, *, whole: bool = True) -> None:
-        from cmt_bridge.verbs.score import doubts
+        from cmt_bridge.scoring.score import doubts
 
         first = self._picture is None
         self._picture, self._whole = picture, whole
@@ -375,9 +375,9 @@ class _Piece:
     def _keep(self) -> None:
         """Write the piece as a take of its clip, as `score` does."""
         from cmt_bridge.config import read_config
-        from cmt_bridge.pipeline import provenance_of
-        from cmt_bridge.verbs.delivery import delivered
-        from cmt_bridge.verbs.score import ScoreRequest, add, weights_of
+        from cmt_bridge.scoring.delivery import delivered
+        from cmt_bridge.scoring.pipeline import provenance_of
+        from cmt_bridge.scoring.score import ScoreRequest, add, weights_of
 
         rolling, picture = self._rolling, self._picture
         assert rolling is not None
@@ -455,8 +455,8 @@ def _warm(order: Mapping[str, Any], say: Say) -> None:
     from cmt_bridge.core.options import ComposeOptions
     from cmt_bridge.core.tempo import TempoMap
     from cmt_bridge.model.decoding import Decoding, compose
-    from cmt_bridge.pipeline import load_engine
-    from cmt_bridge.verbs.score import weights_of
+    from cmt_bridge.scoring.pipeline import load_engine
+    from cmt_bridge.scoring.score import weights_of
 
     with suppress(CmtBridgeError):
         _, engine = load_engine(*weights_of(order))

@@ -458,7 +458,7 @@ class Conductor:
 
     async def _choose(self, take: int) -> None:
         """Make a take the current one; that it is so is then seen like any other choice."""
-        from cmt_bridge.verbs.choose import choose
+        from cmt_bridge.scoring.choose import choose
 
         try:
             await asyncio.to_thread(choose, self.request.path, "choose", take)

@@ -38,8 +38,8 @@ def music_of(request: StreamRequest) -> Music:
     if folder is not None:
         return Music.of_take(folder.current())
 
-    from cmt_bridge.pipeline import look_at, score_picture
-    from cmt_bridge.verbs.score import weights_of
+    from cmt_bridge.scoring.pipeline import look_at, score_picture
+    from cmt_bridge.scoring.score import weights_of
 
     settings = {**read_config(request.path.absolute().parent).score, **request.settings}
     picture = look_at(request.path, analysis_options(settings))

@@ -27,7 +27,7 @@ from cmt_bridge.model.decoding import Decoding
 from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.infill import Infill
 from cmt_bridge.model.paper_engine import PaperEngine
-from cmt_bridge.regeneration import held_into, memory_of
+from cmt_bridge.scoring.infill import held_into, memory_of
 
 __all__ = ["Plan", "Rolling"]
 

@@ -16,6 +16,9 @@ from typing import Any, Final
 
 from cmt_bridge import __version__
 from cmt_bridge.errors import UsageError
+from cmt_bridge.scoring.choose import choose, compare, list_takes
+from cmt_bridge.scoring.export import export, music_of
+from cmt_bridge.scoring.regenerate import RegenerateRequest
 from cmt_bridge.service.dispatch import Fields, Json
 from cmt_bridge.service.finder import Finder
 from cmt_bridge.service.jobs import JobTable
@@ -24,9 +27,6 @@ from cmt_bridge.service.runner import Runner
 from cmt_bridge.service.stage import Stage
 from cmt_bridge.service.status import DaemonStatus
 from cmt_bridge.settings import check_texts
-from cmt_bridge.verbs.choose import choose, compare, list_takes
-from cmt_bridge.verbs.export import export, music_of
-from cmt_bridge.verbs.regenerate import RegenerateRequest
 
 __all__ = ["OPERATIONS", "Handler", "Services"]
 

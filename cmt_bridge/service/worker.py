@@ -47,8 +47,8 @@ class Progress:
 
 def carry_out(message: Message, on_progress: Progress) -> Message:
     """Carry out one request; return the message that ends it."""
-    from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
-    from cmt_bridge.verbs.score import ScoreRequest, score
+    from cmt_bridge.scoring.regenerate import RegenerateRequest, regenerate
+    from cmt_bridge.scoring.score import ScoreRequest, score
 
     try:
         if message["verb"] == "score":

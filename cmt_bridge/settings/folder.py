@@ -25,7 +25,7 @@ __all__ = ["FILES", "OUTPUTS", "PROJECTS", "WATCH"]
 
 FILES: Final = ("midi", "score", "preview")
 PROJECTS: Final = ("reaper", "dawproject", "ardour", "midi", "garageband", "parts", "otio", "csv", "edl")
-"""The kinds of projects that can be written: the names of `verbs.export.FORMATS`."""
+"""The kinds of projects that can be written: the names of `scoring.export.FORMATS`."""
 
 
 def _by_name(*rows: Setting) -> Mapping[str, Setting]:

@@ -21,7 +21,7 @@ from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.event_network import EventTransformer
 from cmt_bridge.model.likelihood import field_nll, nll
 from cmt_bridge.model.paper_network import PaperNetwork, initial_tokens
-from cmt_bridge.regeneration import CANDIDATES, cut, notes_of_section, spliced
+from cmt_bridge.scoring.infill import CANDIDATES, cut, notes_of_section, spliced
 from cmt_bridge.training.dataset import Piece
 from cmt_bridge.training.examples import Stretch, events_of, stretch_of, time_events
 

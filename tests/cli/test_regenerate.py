@@ -89,7 +89,7 @@ def test_several_takes_of_several_candidates(run: Run, folder: Path, model: Path
 
 def test_as_many_candidates_as_the_seam_needs() -> None:
     from cmt_bridge.cli.regenerate import regenerate
-    from cmt_bridge.regeneration import CANDIDATES
+    from cmt_bridge.scoring.infill import CANDIDATES
 
     (option,) = (parameter for parameter in regenerate.params if parameter.name == "candidates")
     assert f"default: {CANDIDATES}]" in (option.help or "")

@@ -14,14 +14,14 @@ from types import FunctionType
 import pytest
 
 import cmt_bridge.outputs
-import cmt_bridge.verbs
+import cmt_bridge.scoring
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.paths import takes_paths
 from tests.e2e.conftest import write_metadata
 
-ROOMS = (cmt_bridge.outputs, cmt_bridge.verbs)
+ROOMS = (cmt_bridge.outputs, cmt_bridge.scoring)
 MODULES = [
-    *("cmt_bridge.pipeline", "cmt_bridge.config", "cmt_bridge.video.cache", "cmt_bridge.takes.locate"),
+    *("cmt_bridge.scoring.pipeline", "cmt_bridge.config", "cmt_bridge.video.cache", "cmt_bridge.takes.locate"),
     *(module.name for room in ROOMS for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")),
 ]
 
@@ -56,12 +56,12 @@ def test_a_film_is_scored_by_its_name(tmp_path: Path, tiny_model: Path, monkeypa
     from cmt_bridge.midi.song import read_song
     from cmt_bridge.outputs.midi import write_midi
     from cmt_bridge.outputs.scorefile import read_score
-    from cmt_bridge.pipeline import deliver, look_at, score_picture
+    from cmt_bridge.scoring.choose import choose, list_takes
+    from cmt_bridge.scoring.export import export
+    from cmt_bridge.scoring.pipeline import deliver, look_at, score_picture
+    from cmt_bridge.scoring.regenerate import RegenerateRequest, regenerate
+    from cmt_bridge.scoring.score import ScoreRequest, score
     from cmt_bridge.takes.take_folder import TakeFolder
-    from cmt_bridge.verbs.choose import choose, list_takes
-    from cmt_bridge.verbs.export import export
-    from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
-    from cmt_bridge.verbs.score import ScoreRequest, score
 
     monkeypatch.chdir(tmp_path)
     write_metadata(tmp_path / "film.json", 4.0)

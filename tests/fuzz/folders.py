@@ -19,15 +19,15 @@ from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Provenance
 from cmt_bridge.errors import CmtBridgeError
 from cmt_bridge.live.request import asked
-from cmt_bridge.pipeline import look_at
+from cmt_bridge.scoring.choose import choose
+from cmt_bridge.scoring.delivery import dropped
+from cmt_bridge.scoring.export import FORMATS, export, music_of
+from cmt_bridge.scoring.pipeline import look_at
+from cmt_bridge.scoring.regenerate import RegenerateRequest, regenerate
 from cmt_bridge.service.scan import Scanner
 from cmt_bridge.settings import analysis_options, compose_options, value_of
 from cmt_bridge.takes.take import NewTake, TakeInfo
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.choose import choose
-from cmt_bridge.verbs.delivery import dropped
-from cmt_bridge.verbs.export import FORMATS, export, music_of
-from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
 from tests.fuzz.mutation import damaged_json, damaged_toml
 from tests.projects.films import score_of
 

@@ -12,10 +12,10 @@ import pytest
 
 from cmt_bridge.midi.events import Event, releases, strikes
 from cmt_bridge.projects.arrangement import Part, Version, version_of
+from cmt_bridge.scoring.export import export
+from cmt_bridge.scoring.hosts import install
 from cmt_bridge.takes.locate import find_take_folder
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.export import export
-from cmt_bridge.verbs.hosts import install
 from tests.ardour import Session, build
 from tests.e2e.conftest import Run, environment, folder, run
 from tests.hosts.films import film_in

@@ -14,8 +14,8 @@ import pytest
 
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
+from cmt_bridge.scoring.hosts import install
 from cmt_bridge.takes.locate import find_take_folder
-from cmt_bridge.verbs.hosts import install
 from tests.e2e.conftest import PROGRAM, ROOT, Run, environment, folder, run
 from tests.hosts.films import film_in
 from tests.jack import server

@@ -13,7 +13,7 @@ from cmt_bridge.cli import cli
 from cmt_bridge.core.hosts import HOSTS
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_surface import parses
-from tests.verbs.test_export import clip
+from tests.scoring.test_export import clip
 
 __all__ = ["clip"]
 

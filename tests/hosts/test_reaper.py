@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
+from cmt_bridge.scoring.export import export
+from cmt_bridge.scoring.hosts import install
 from cmt_bridge.service.openapi import check, operations
 from cmt_bridge.takes.locate import find_take_folder
-from cmt_bridge.verbs.export import export
-from cmt_bridge.verbs.hosts import install
 from tests import clips
 from tests.e2e.conftest import ROOT, Run, environment, folder, run
 from tests.hosts.films import film_in

@@ -23,7 +23,7 @@ def answer_to(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> dict[str
     def score(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("cmt_bridge.verbs.score.score", score)
+    monkeypatch.setattr("cmt_bridge.scoring.score.score", score)
     message = {"verb": "score", "request": {"path": "clip.mp4"}}
     found: dict[str, Any] = carry_out(message, Progress(Channel(io.StringIO())))["error"]
     return found

@@ -17,6 +17,8 @@ from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.tokens import CHOSEN
 from cmt_bridge.errors import UsageError
 from cmt_bridge.live.request import StreamRequest, asked
+from cmt_bridge.scoring.export import FORMATS
+from cmt_bridge.scoring.regenerate import RegenerateRequest
 from cmt_bridge.service.openapi import check, document, operations
 from cmt_bridge.service.requests import with_settings
 from cmt_bridge.settings import SETTINGS, Setting, Verb, analysis_options, compose_options, of_section, of_verb, setting
@@ -24,8 +26,6 @@ from cmt_bridge.settings.folder import OUTPUTS, WATCH
 from cmt_bridge.settings.kinds import Choice, NameList, Number, NumberRange, Switch, WholeNumber
 from cmt_bridge.settings.table import COLUMNS, INSTRUMENTS, KEEPS, PRECISIONS
 from cmt_bridge.settings.tables import lua_table
-from cmt_bridge.verbs.export import FORMATS
-from cmt_bridge.verbs.regenerate import RegenerateRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 LUA = ROOT / "host_scripts" / "common" / "settings_table.lua"

@@ -14,10 +14,10 @@ from cmt_bridge.core.bounds import fault_of
 from cmt_bridge.core.files import is_there
 from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import ScoreError, UsageError
+from cmt_bridge.scoring.delivery import delivered, placed
+from cmt_bridge.scoring.outcome import Outcome, Told, summary
+from cmt_bridge.scoring.score import now, weights_of
 from cmt_bridge.settings import of_verb, setting
-from cmt_bridge.verbs.delivery import delivered, placed
-from cmt_bridge.verbs.outcome import Outcome, Told, summary
-from cmt_bridge.verbs.score import now, weights_of
 
 if TYPE_CHECKING:
     from cmt_bridge.core.anew import Request
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from cmt_bridge.model.paper_engine import Precision
     from cmt_bridge.model.registry import Model
     from cmt_bridge.outputs.edited import Edited
-    from cmt_bridge.pipeline import Timings
-    from cmt_bridge.regeneration import Regenerated
+    from cmt_bridge.scoring.infill import Regenerated
+    from cmt_bridge.scoring.pipeline import Timings
     from cmt_bridge.settings import Settings
     from cmt_bridge.takes.take import NewTake, Take
     from cmt_bridge.takes.take_folder import TakeFolder
@@ -138,7 +138,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
 
     Raises `UsageError` where the score has no such bars, and the errors of what it uses.
     """
-    from cmt_bridge.pipeline import Timings
+    from cmt_bridge.scoring.pipeline import Timings
 
     source = _source(request)
     project = source.project if request.output is None else None
@@ -202,9 +202,9 @@ def _task(request: RegenerateRequest, source: _Source) -> _Task:
 
 def _composed(request: RegenerateRequest, task: _Task, told: Told, timings: Timings) -> tuple[Model, list[Regenerated]]:
     """Return the model and the candidates that it composed, the best first."""
-    from cmt_bridge.pipeline import load_engine
-    from cmt_bridge.regeneration import control_of
-    from cmt_bridge.regeneration import regenerate as run
+    from cmt_bridge.scoring.infill import control_of
+    from cmt_bridge.scoring.infill import regenerate as run
+    from cmt_bridge.scoring.pipeline import load_engine
 
     control = control_of(task.piece) if task.control is None else _fitted(task.control, task.piece)
     if request.density:
@@ -256,7 +256,7 @@ def _edited_midi(request: RegenerateRequest, source: _Source) -> Path | None:
 
 def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
     """Give a control as long as a piece: bars beyond the picture's ask for what they have."""
-    from cmt_bridge.regeneration import control_of
+    from cmt_bridge.scoring.infill import control_of
 
     if control.tempo_map != piece.tempo_map or control.bars > piece.bars:
         return control_of(piece)
@@ -269,7 +269,7 @@ def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
 def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequest) -> Request:
     from cmt_bridge.core.anew import Request
     from cmt_bridge.core.instruments import Instrument
-    from cmt_bridge.verbs.bars import bars_of
+    from cmt_bridge.scoring.bars import bars_of
 
     bars = bars_of(score, bars=request.bars, start=request.start, end=request.end, marker=request.marker)
     chosen = [Instrument[name.upper()] for name in request.tracks] or players

@@ -18,9 +18,9 @@ from cmt_bridge.errors import MissingError, OutputError, ScoreError, UsageError
 from cmt_bridge.outputs.audio import PEAK, SAMPLE_RATE, find_soundfont
 from cmt_bridge.outputs.filmsound import mixed, read_film_sound
 from cmt_bridge.outputs.preview import Picture, measure_picture
+from cmt_bridge.scoring.preview import PreviewOptions, preview
 from cmt_bridge.takes.take import NewTake, TakeInfo
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.preview import PreviewOptions, preview
 
 Run = Callable[..., tuple[int, str, str]]
 HUM = 1000  # Hz, of the film's own sound

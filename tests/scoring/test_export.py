@@ -21,13 +21,13 @@ from cmt_bridge.midi.events import MARKER, META, TEXT, TEXTS, chunk_of, file_of,
 from cmt_bridge.midi.file import read_midi
 from cmt_bridge.midi.line import read_markers
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.pipeline import titled
+from cmt_bridge.scoring.delivery import dropped
+from cmt_bridge.scoring.export import FORMATS, arrangement_of, export, format_of, music_of
+from cmt_bridge.scoring.pipeline import titled
 from cmt_bridge.takes.locate import find_take_folder, folder_for_new
 from cmt_bridge.takes.publish import publish
 from cmt_bridge.takes.take import NewTake, TakeInfo
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.delivery import dropped
-from cmt_bridge.verbs.export import FORMATS, arrangement_of, export, format_of, music_of
 from tests.projects.films import edited_midi, score_of
 
 Run = Callable[..., tuple[int, str, str]]

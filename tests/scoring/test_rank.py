@@ -9,7 +9,7 @@ import pytest
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import InputError
-from cmt_bridge.verbs.rank import Skipped, rank
+from cmt_bridge.scoring.rank import Skipped, rank
 from tests.cli.test_match import write_song
 
 CONTROL = ControlTrack(TempoMap.constant(120), (4, 4), tuple(ControlBeat(tick, 2) for tick in range(0, 32, 4)), 32)

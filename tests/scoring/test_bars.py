@@ -7,7 +7,7 @@ import pytest
 from cmt_bridge.core.score import Marker, Score
 from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import UsageError
-from cmt_bridge.verbs.bars import bars_of
+from cmt_bridge.scoring.bars import bars_of
 
 NEW = [Marker(2.0 * n, "beat", f"Hit {n} · {'very strong' if n == 3 else 'strong'}") for n in range(1, 31)]
 OLD = [Marker(4.0, "beat", "Hit 0.95"), Marker(8.0, "beat", "Hit 0.97"), Marker(12.0, "cut", "Cut 1")]

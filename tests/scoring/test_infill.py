@@ -20,7 +20,7 @@ from cmt_bridge.model.decoding import Decoding, compose
 from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.paper_engine import PaperEngine
 from cmt_bridge.outputs.midi import midi_bytes
-from cmt_bridge.regeneration import Regenerated, Request, control_of, regenerate
+from cmt_bridge.scoring.infill import Regenerated, Request, control_of, regenerate
 
 EVERYONE = tuple(Instrument)
 CONTROL = ControlTrack(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import ScoreError, UsageError
-from cmt_bridge.verbs.delivery import dropped, placed
+from cmt_bridge.scoring.delivery import dropped, placed
 
 if TYPE_CHECKING:
     from cmt_bridge.takes.take import Take
@@ -50,8 +50,8 @@ def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
 def _figures(take: Take) -> dict[str, Any]:
     """Return what is in a take, and the settings it differs by from the usual ones; nothing where it is damaged."""
     from cmt_bridge.model.registry import DEFAULT
+    from cmt_bridge.scoring.outcome import asked_of, summary
     from cmt_bridge.settings import PRECISIONS, differing
-    from cmt_bridge.verbs.outcome import asked_of, summary
 
     try:
         score = take.score()

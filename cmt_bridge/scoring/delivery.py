@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cmt_bridge.config import read_config
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError, VideoError
-from cmt_bridge.verbs.outcome import Outcome, summary
+from cmt_bridge.scoring.outcome import Outcome, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +66,8 @@ def _previewed(project: TakeFolder, take: Take, video: Path) -> list[str]:
     """Put the music of a take under its video, once; return a sentence where that cannot be."""
     from cmt_bridge.core.files import inside
     from cmt_bridge.midi.file import read_midi_bytes
+    from cmt_bridge.scoring.preview import PreviewOptions, under_film
     from cmt_bridge.takes.publish import previews_of
-    from cmt_bridge.verbs.preview import PreviewOptions, under_film
 
     if previews_of(take):
         return []
@@ -84,8 +84,8 @@ def _previewed(project: TakeFolder, take: Take, video: Path) -> list[str]:
 
 def dropped(project: TakeFolder, outputs: Outputs) -> tuple[list[str], list[str]]:
     """Drop the files of the current take; give them, and sentences about those that were left alone."""
+    from cmt_bridge.scoring.export import export
     from cmt_bridge.takes.publish import publish, publish_folder
-    from cmt_bridge.verbs.export import export
 
     try:
         found = publish(project, outputs)

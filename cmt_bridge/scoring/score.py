@@ -14,16 +14,16 @@ from cmt_bridge.core.files import is_plain_name, sha256_of
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.paths import path_fields
 from cmt_bridge.errors import OutputError, ScoreError, VideoError
+from cmt_bridge.scoring.delivery import delivered
+from cmt_bridge.scoring.outcome import Outcome, Told, remarks, summary
 from cmt_bridge.settings import Settings, as_text, value_of
-from cmt_bridge.verbs.delivery import delivered
-from cmt_bridge.verbs.outcome import Outcome, Told, remarks, summary
 
 if TYPE_CHECKING:
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
     from cmt_bridge.core.score import Score
     from cmt_bridge.model.paper_engine import Precision
-    from cmt_bridge.pipeline import Picture
+    from cmt_bridge.scoring.pipeline import Picture
     from cmt_bridge.takes.take import Take
     from cmt_bridge.takes.take_folder import TakeFolder
 
@@ -120,7 +120,7 @@ def score(
     `whole` a damaged video, which may be one that is not there completely yet, is not scored. Raises `VideoError` where
     the video is another one by now, changes or is moved meanwhile, and the errors of what it uses.
     """
-    from cmt_bridge.pipeline import Timings, deliver, look_at, score_picture
+    from cmt_bridge.scoring.pipeline import Timings, deliver, look_at, score_picture
 
     config = read_config(request.path.absolute().parent)
     settings = {**config.score, **request.settings}

@@ -10,7 +10,7 @@ import pytest
 from cmt_bridge.cli.convert import convert as command
 from cmt_bridge.errors import InputError, OutputError, UsageError
 from cmt_bridge.outputs.scorefile import read_score
-from cmt_bridge.verbs.convert import Conversion, Converted, convert
+from cmt_bridge.scoring.convert import Conversion, Converted, convert
 from tests.cli.test_convert import write_song
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.errors import MissingError, UsageError
-from cmt_bridge.verbs import hosts
-from cmt_bridge.verbs.hosts import install, list_hosts, page_of, pages_folder, place_of, remove, scripts_folder
+from cmt_bridge.scoring import hosts
+from cmt_bridge.scoring.hosts import install, list_hosts, page_of, pages_folder, place_of, remove, scripts_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = [name for name, host in HOSTS.items() if host.scripts]
@@ -141,7 +141,7 @@ def test_a_wheel_has_what_is_named(tmp_path: Path) -> None:
         (site / target).symlink_to(ROOT / source, target_is_directory=True)
     code = """
 import json, pathlib, cmt_bridge
-from cmt_bridge.verbs.hosts import install, list_hosts, page_of, host_of
+from cmt_bridge.scoring.hosts import install, list_hosts, page_of, host_of
 from cmt_bridge.model.registry import list_models
 root = pathlib.Path(cmt_bridge.__file__).parent
 pages = [pathlib.Path(each["page"]) for each in list_hosts()]

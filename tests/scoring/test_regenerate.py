@@ -17,11 +17,11 @@ from cmt_bridge.core.tempo import TempoMap
 from cmt_bridge.errors import MidiError, ScoreError, UsageError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.event_network import EventTransformer
+from cmt_bridge.scoring.export import arrangement_of
+from cmt_bridge.scoring.outcome import Outcome
+from cmt_bridge.scoring.regenerate import RegenerateRequest, regenerate
 from cmt_bridge.takes.take import NewTake, TakeInfo
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.export import arrangement_of
-from cmt_bridge.verbs.outcome import Outcome
-from cmt_bridge.verbs.regenerate import RegenerateRequest, regenerate
 from tests.live.edited import edited, saved
 
 BARS = 8
@@ -194,8 +194,8 @@ def test_the_rhythm_stays(project: TakeFolder, model: str) -> None:
 
 def test_a_part_that_rests_is_told() -> None:
     from cmt_bridge.core.anew import Request
-    from cmt_bridge.regeneration import Regenerated
-    from cmt_bridge.verbs.regenerate import _sentence
+    from cmt_bridge.scoring.infill import Regenerated
+    from cmt_bridge.scoring.regenerate import _sentence
 
     tracks = tuple(
         replace(track, notes=tuple(n for n in track.notes if not 16 <= n.onset < 48)) if track.name == "Bass" else track

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cmt_bridge.core.metadata import VideoMetadata, VideoSource
-from cmt_bridge.verbs.score import doubts
+from cmt_bridge.scoring.score import doubts
 
 PLAIN = VideoMetadata(VideoSource("a.ts", "", 64, 48, 0, (25, 1), 50), 24.0, 100.0, "estimated", (), (), (1.0,))
 

@@ -18,11 +18,11 @@ from cmt_bridge.core.score import Score
 from cmt_bridge.errors import CheckpointError, UsageError, VideoError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.event_network import EventTransformer
+from cmt_bridge.scoring.outcome import Outcome, remarks, summary
+from cmt_bridge.scoring.score import ScoreRequest, check_settings, score
 from cmt_bridge.service.signature import Signature
 from cmt_bridge.takes.seeds import unused
 from cmt_bridge.takes.take_folder import TakeFolder
-from cmt_bridge.verbs.outcome import Outcome, remarks, summary
-from cmt_bridge.verbs.score import ScoreRequest, check_settings, score
 from tests.clips import panning, write_clip
 from tests.e2e.conftest import write_metadata
 

@@ -110,7 +110,7 @@ def _chosen(project: TakeFolder, path: Path, number: int | None, every: bool) ->
 
 def _film_of(project: TakeFolder, path: Path) -> Path | None:
     """Return the film that a path is, or the one beside the project."""
-    from cmt_bridge.verbs.export import ARRAYS
+    from cmt_bridge.scoring.export import ARRAYS
 
     if path.is_file() and not path.absolute().is_relative_to(project.folder.absolute()):
         return path if path.suffix.lower() not in ARRAYS else None
