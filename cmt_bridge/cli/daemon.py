@@ -44,6 +44,7 @@ def start(folder: Path, port: int, osc: int, as_json: bool) -> None:
       cmt-bridge daemon start ~/Videos
     """
     from cmt_bridge.errors import CmtBridgeError, UsageError
+    from cmt_bridge.ipc.child import command_line
     from cmt_bridge.service.client import Client
     from cmt_bridge.service.instance import instance_for, state_folder
     from cmt_bridge.service.logs import LOG_NAME, last_lines
@@ -57,7 +58,7 @@ def start(folder: Path, port: int, osc: int, as_json: bool) -> None:
             f"{there.folder} is being watched already by process {there.pid}.", hint="See `cmt-bridge daemon status`."
         )
     log = state_folder(folder) / LOG_NAME
-    command = [sys.executable, "-m", "cmt_bridge", "watch", str(folder), "--port", str(port), "--osc", str(osc)]
+    command = command_line("cmt_bridge", "watch", str(folder), "--port", str(port), "--osc", str(osc))
     said = log.with_name(SAID)
     with said.open("wb") as stderr:
         process = subprocess.Popen(

@@ -24,12 +24,12 @@ GRACE = 5.0  # s, for a child to end by itself
 NEW_SESSION: Final = sys.platform != "win32"  # Ctrl-C in a terminal is for whoever started the child
 
 
-def command_line(module: str) -> tuple[str, ...]:
-    """Return the command that runs a module as a child, such as `cmt_bridge.service.worker`.
+def command_line(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module in a process of its own, such as `cmt_bridge.service.worker`.
 
     The folder in which it is started is no place to import from: that may be a stranger's.
     """
-    return (sys.executable, "-P", "-m", module)
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def how_it_ended(code: int) -> str:

@@ -55,7 +55,7 @@ class Client:
 
     @classmethod
     def for_path(cls, path: Path) -> Client | None:
-        """Give a client of the daemon whose folder holds `path`; None where none lives that answers.
+        """Return a client of the daemon whose folder holds `path`; None where none lives that answers.
 
         One that starts just now is waited for, for some seconds.
         """
@@ -150,7 +150,7 @@ class Client:
                 await asyncio.sleep(PAUSE)
 
     async def _hear(self, session: Any, number: int, progress: Progress) -> tuple[dict[str, Any] | None, int | None]:
-        """Listen to one socket until the job has ended, or else the socket; give the job, or why it closed."""
+        """Listen to one socket until the job has ended, or else the socket; return the job, or why it closed."""
         async with self.events(session) as socket:
             await socket.receive_json()  # from here on nothing is missed, so the job as it is now is asked for
             job = await asyncio.to_thread(self.ask, "job", {"id": number})

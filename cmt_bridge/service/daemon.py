@@ -102,7 +102,7 @@ class Daemon:
         self._stopping.set()
 
     def _watching(self) -> Watching:
-        """Give how the folder is to be watched; as usual where its configuration cannot be read, as the looks say."""
+        """Return how the folder is to be watched; as usual where its configuration cannot be read, as the looks say."""
         try:
             return read_config(self.folder).watch
         except UsageError:

@@ -64,7 +64,7 @@ class HttpServer:
         self._listening: net.socket | None = None
 
     async def start(self) -> int:
-        """Listen, at a free port where none was given; give the port. Raises `UsageError` where it is taken."""
+        """Listen, at a free port where none was given; return the port. Raises `UsageError` where it is taken."""
         connections = Connections(
             self._answer,
             request_factory=self._request,
@@ -140,7 +140,7 @@ class HttpServer:
 
 
 def _route(request: web.BaseRequest) -> tuple[Operation, Mapping[str, str]]:
-    """Give the operation and what path and query say. Raises `RefusedError` and `UsageError`."""
+    """Return the operation and what path and query say. Raises `RefusedError` and `UsageError`."""
     path, _, query = request.raw_path.partition("?")
     there, said = find(path)
     if not there:
@@ -168,7 +168,7 @@ def _listed(names: frozenset[str]) -> str:
 
 
 async def _body(request: web.BaseRequest, operation: Operation) -> Json:
-    """Give the fields of the body. Raises `RefusedError` and `UsageError`, and what aiohttp does for a damaged one."""
+    """Return the fields of the body. Raises `RefusedError`, `UsageError`, and what aiohttp does for a damaged one."""
     if not request.body_exists and operation.body is None:
         return {}
     encoded = request.headers.get("Content-Encoding", "identity").lower() != "identity"

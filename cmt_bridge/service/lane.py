@@ -42,7 +42,7 @@ class Lane:
         return self._worker.pid if self._worker is not None and self._worker.is_running else None
 
     async def ask(self, message: Mapping[str, Any], told: Callable[[str, float], None]) -> dict[str, Any]:
-        """Give a request to the worker and wait for the message that ends it. Raises `LaneError` where it dies of it.
+        """Send a request to the worker and return the message that ends it. Raises `LaneError` where it dies of it.
 
         Where the waiting is cancelled, or `told` raises something, the worker is ended: it would go on else.
         """

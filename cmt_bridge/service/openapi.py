@@ -62,14 +62,14 @@ class Operation:
 
 @cache
 def document() -> Mapping[str, Any]:
-    """Give the document."""
+    """Return the document."""
     data: Mapping[str, Any] = json.loads(Path(__file__).with_name("openapi.json").read_bytes())
     return data
 
 
 @cache
 def operations() -> Mapping[str, Operation]:
-    """Give all operations by name."""
+    """Return all operations by name."""
     return {
         operation["operationId"]: _operation(path, method, operation)
         for path, item in document()["paths"].items()
@@ -111,7 +111,7 @@ def _operation(path: str, method: str, data: Mapping[str, Any]) -> Operation:
 
 
 def find(path: str) -> tuple[Mapping[str, Operation], Mapping[str, str]]:
-    """Give the operations of a raw path by method, and the texts in it by name; no operations where there is none.
+    """Return the operations of a raw path by method, and the texts in it by name; no operations where there is none.
 
     Raises `UsageError` for a path that is no UTF-8.
     """
@@ -132,7 +132,7 @@ def _decoded(text: str) -> str:
 
 
 def from_text(operation: Operation, field: str, text: str) -> str | int:
-    """Give what a text in a path or a query stands for: a number where the field is one, else itself."""
+    """Return what a text in a path or a query stands for: a number where the field is one, else itself."""
     schema = operation.schema["properties"].get(field, {})
     is_number = _resolved(schema).get("type") == "integer" and WHOLE.fullmatch(text)
     return int(text) if is_number else text
@@ -144,7 +144,7 @@ def default(operation: str, field: str) -> Any:
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text is of whole characters: Python's may have halves of them, lone surrogates."""
+    """Return whether a text is of whole characters: Python's may have halves of them, lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -153,7 +153,7 @@ def is_unicode(text: str) -> bool:
 
 
 def tidy(number: float) -> float:
-    """Give a number that has no fraction as whole: to JSON Schema, 4.0 is an integer."""
+    """Return a number that has no fraction as whole: to JSON Schema, 4.0 is an integer."""
     return int(number) if number.is_integer() and abs(number) < EXACT else number
 
 

@@ -24,7 +24,7 @@ class Signature:
 
     @classmethod
     def of(cls, status: os.stat_result) -> Signature:
-        """Give the signature out of what `stat` says."""
+        """Return the signature out of what `stat` says."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
     def __str__(self) -> str:

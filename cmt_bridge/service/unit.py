@@ -16,6 +16,7 @@ from typing import Final
 
 from cmt_bridge.core.files import complete_path, read_regular
 from cmt_bridge.errors import MissingError, OutputError, UsageError
+from cmt_bridge.ipc.child import command_line
 
 __all__ = ["Unit", "unit_for"]
 
@@ -114,7 +115,7 @@ def unit_for(folder: Path, *, platform: str = sys.platform, home: Path | None = 
     real = os.path.realpath(folder)
     key = hashlib.sha256(os.fsencode(real)).hexdigest()[:8]
     word = re.sub(r"[^A-Za-z0-9]+", "-", Path(real).name).strip("-").lower() or "folder"
-    command = [sys.executable, "-m", "cmt_bridge", "watch", real]
+    command = command_line("cmt_bridge", "watch", real)
     if platform == "darwin":
         label = f"org.cmt-bridge.{word}.{key}"
         path = home / "Library" / "LaunchAgents" / f"{label}.plist"

@@ -35,7 +35,7 @@ def test_a_systemd_unit_is_one(home: Path, name: str) -> None:
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     parser.read(unit.path, encoding="utf-8")
     assert parser["Service"]["Restart"] == "on-failure"
-    assert parser["Service"]["ExecStart"].startswith(f'"{sys.executable}" "-m" "cmt_bridge" "watch" ')
+    assert parser["Service"]["ExecStart"].startswith(f'"{sys.executable}" "-P" "-m" "cmt_bridge" "watch" ')
     assert unit.path.name in unit.begin
     assert unit.path.name in unit.end[0]
     if shutil.which("systemd-analyze"):
@@ -56,7 +56,7 @@ def test_a_launchd_agent_is_one(home: Path, name: str) -> None:
     unit = unit_for(home / name, platform="darwin", home=home)
     unit.install()
     agent = plistlib.loads(unit.path.read_bytes())
-    assert agent["ProgramArguments"] == [sys.executable, "-m", "cmt_bridge", "watch", str(home / name)]
+    assert agent["ProgramArguments"] == [sys.executable, "-P", "-m", "cmt_bridge", "watch", str(home / name)]
     assert unit.path == home / "Library" / "LaunchAgents" / f"{agent['Label']}.plist"
     assert agent["KeepAlive"] == {"SuccessfulExit": False}
 
