@@ -111,7 +111,7 @@ def chosen(verb: Verb, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     rows = [each for each in of_verb(verb).values() if verb == "regenerate" or each.section != "score"]
     found = {each.name: given[each.name] for each in rows if each.name in given}
-    return {name: value for name, value in found.items() if value not in (None, (), "")}
+    return {name: value for name, value in found.items() if value not in (None, (), {}, "")}
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:

@@ -35,7 +35,7 @@ PLAYING = [each.name for each in of_verb("stream").values() if each.section != "
 INTERRUPTED = 130  # exit code
 MOST_TYPED = 32  # bytes
 KEYS = (
-    "space play/stop, ←/→ bar, l loop 4 bars, m1-5 mute, s1-5 solo, +/- density, [/] control, r other dice, "
+    "space play/stop, ←/→ bar, l loop 4 bars, m1-5 mute, s1-5 solo, +/- density, [/] control, r another seed, "
     "p panic, q quit"
 )
 

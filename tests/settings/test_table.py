@@ -12,6 +12,7 @@ import click
 import pytest
 
 from cmt_bridge.cli import cli
+from cmt_bridge.cli.settings import chosen
 from cmt_bridge.config import PROJECTS, Outputs, Watching, read_config
 from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
 from cmt_bridge.core.tokens import CHOSEN
@@ -78,6 +79,33 @@ def test_a_verb_has_the_options_of_the_table(verb: Verb) -> None:
         assert row.short in ("", *option.opts)
         assert (option.is_flag, option.multiple) == (isinstance(row.kind, Switch), isinstance(row.kind, NameList))
         assert row.help[1:] in (option.help or "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "fields"),
+    [
+        (
+            "stream",
+            "--no-chase --to a,b --to c --lead clock,MTC",
+            {"chase": False, "to": ("a,b", "c"), "lead": ("clock", "mtc")},
+        ),
+        ("stream", "--latency= --loop= --mute=", {}),
+        ("stream", "--latency 12 --follow mtc --control 1", {"latency": {"": 12.0}, "follow": "mtc"}),
+        (
+            "regenerate",
+            "--control 0 --density 0 --tracks Drums,bass",
+            {"control": 0.0, "density": 0, "tracks": ("drums", "bass")},
+        ),
+        (
+            "regenerate",
+            "--from 12.5 --base x.mid --precision int8",
+            {"from": "12.5", "base": "x.mid", "precision": "int8"},
+        ),
+    ],
+)
+def test_options_become_fields_of_the_request(verb: Verb, words: str, fields: dict[str, Any]) -> None:
+    context = cli.commands[verb].make_context(verb, ["clip.mp4", *words.split()])
+    assert chosen(verb, context.params) == fields
 
 
 def test_names_stand_once_in_each_verb() -> None:
