@@ -11,18 +11,18 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from cmt_bridge.errors import UsageError
 from cmt_bridge.service.dispatch import RefusedError, unforeseen
+from cmt_bridge.service.instance import HOST
 from cmt_bridge.service.responses import refusal
 
-__all__ = ["AT_ONCE", "HOST", "MOST_CONNECTIONS", "MOST_STRANGERS", "Connection", "Connections", "admit"]
+__all__ = ["AT_ONCE", "MOST_CONNECTIONS", "MOST_STRANGERS", "Connection", "Connections", "admit"]
 
-HOST: Final = "127.0.0.1"
 MOST_CONNECTIONS = 64  # of those who have shown the token
 AT_ONCE = 32  # connections that are taken in at once
 MOST_STRANGERS = 4 * AT_ONCE  # so that what one said is read before as many others come that it has to go

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from cmt_bridge.errors import CmtBridgeError
-from cmt_bridge.service.instance import Instance, instance_for, instances
+from cmt_bridge.service.instance import HOST, Instance, instance_for, instances
 from cmt_bridge.service.openapi import operations
 
 __all__ = ["Client", "Progress"]
@@ -25,7 +25,6 @@ __all__ = ["Client", "Progress"]
 Progress = Callable[[str, float], None]
 """Called with the stage of a job and the share of it that is done, 0..1."""
 
-HOST: Final = "127.0.0.1"
 PATIENCE = 60.0  # s, for an answer; a daemon gives it in milliseconds, if its disk does
 START_PATIENCE = 10.0  # s, for a daemon that starts
 STOP_PATIENCE = 30.0  # s, for one to end

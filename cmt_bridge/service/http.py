@@ -26,8 +26,9 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from cmt_bridge.errors import CmtBridgeError, UsageError
-from cmt_bridge.service.access import AT_ONCE, HOST, Connections, admit
+from cmt_bridge.service.access import AT_ONCE, Connections, admit
 from cmt_bridge.service.dispatch import Desk, Json, RefusedError, dispatch, unforeseen
+from cmt_bridge.service.instance import HOST
 from cmt_bridge.service.openapi import Operation, find, from_text
 from cmt_bridge.service.reader import MOST_BYTES, read_object
 from cmt_bridge.service.responses import json_response, refusal

@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
@@ -36,8 +37,9 @@ from cmt_bridge.errors import CmtBridgeError, MissingError, OutputError, UsageEr
 from cmt_bridge.service.claim import Claim
 from cmt_bridge.service.signature import identity
 
-__all__ = ["STATE_VARIABLE", "Held", "Instance", "hold", "instance_for", "instances", "state_folder"]
+__all__ = ["HOST", "STATE_VARIABLE", "Held", "Instance", "hold", "instance_for", "instances", "state_folder"]
 
+HOST: Final = "127.0.0.1"  # where a daemon listens, and nowhere else
 LOCK, INSTANCE, TOKEN = "lock", "instance.json", "token"
 TOKEN_BYTES = 32
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{43}")

@@ -34,13 +34,13 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.dispatch import Desk, dispatch, unforeseen
+from cmt_bridge.service.instance import HOST
 from cmt_bridge.service.openapi import Operation, operations
 from cmt_bridge.service.reader import finite
 
 __all__ = ["PREFIX", "OscControl"]
 
 PREFIX: Final = "/cmt-bridge/"
-HOST: Final = "127.0.0.1"
 MOST_BYTES = 8192  # of a message, either way
 ROOM = 256  # bytes of it that are not JSON
 MOST_SAID = 100  # characters of a text where not all of it fits

@@ -17,6 +17,7 @@ import pytest
 
 from cmt_bridge.errors import InputError, UsageError
 from cmt_bridge.service import spool
+from cmt_bridge.service.instance import state_folder
 from cmt_bridge.service.spool import Spool
 from tests.service.desk import MemoryDesk
 from tests.service.house import configure, serving, until
@@ -324,8 +325,8 @@ def test_a_real_daemon_scores_by_file_and_gives_the_music(
     (home / "clip.mp4").write_bytes(drawer(1, 3.0))
 
     async def test() -> None:
-        async with serving(home) as daemon:
-            folder = daemon._held.state / "spool"
+        async with serving(home):
+            folder = state_folder(home) / "spool"
             await until(lambda: (folder / "requests").is_dir())
             for name in ("first", "again"):
                 asked = {"do": "score", "with": {"path": "clip.mp4", "key": "one"}}
