@@ -13,6 +13,7 @@ from cmt_bridge.config import Config, read_config
 from cmt_bridge.core.files import is_plain_name, sha256_of
 from cmt_bridge.core.hosts import HOSTS
 from cmt_bridge.core.paths import path_fields
+from cmt_bridge.core.signature import FileSignature, signature_of
 from cmt_bridge.errors import OutputError, ScoreError, VideoError
 from cmt_bridge.scoring.delivery import delivered
 from cmt_bridge.scoring.outcome import Outcome, Told, remarks, summary
@@ -110,15 +111,15 @@ def score(
     told: Told,
     *,
     sha256: str = "",
-    signature: tuple[int, ...] | None = None,
+    signature: FileSignature | None = None,
     whole: bool = False,
 ) -> Outcome:
     """Carry out a request to score; what is written is complete or not there.
 
-    `sha256` is the content that the request was made for, where that is known. `signature` is size, time of change,
-    inode and time of status of the file that it was read from: one that still has them is not read for it again. With
-    `whole` a damaged video, which may be one that is not there completely yet, is not scored. Raises `VideoError` where
-    the video is another one by now, changes or is moved meanwhile, and the errors of what it uses.
+    `sha256` is the content that the request was made for, where that is known. `signature` is that of the file which
+    it was read from: one that still has it is not read for it again. With `whole` a damaged video, which may be one
+    that is not there completely yet, is not scored. Raises `VideoError` where the video is another one by now, changes
+    or is moved meanwhile, and the errors of what it uses.
     """
     from cmt_bridge.scoring.pipeline import Timings, deliver, look_at, score_picture
 
@@ -131,7 +132,7 @@ def score(
         config.outputs.folder_from(request.home or request.path.absolute().parent)  # refused at once
     timings = Timings()
     told("measure", 0.0)
-    before = _signature(request.path)
+    before = signature_of(request.path)
     picture = look_at(
         request.path,
         analysis,
@@ -206,20 +207,12 @@ def _changed(path: Path) -> VideoError:
     return VideoError(f"{path} changed or was moved while it was scored.", hint="Wait until it is complete.")
 
 
-def _is_as_before(path: Path, before: tuple[int, ...] | None, sha256: str) -> bool:
-    """Tell whether a file is as it was; where only its last time tells of a change, what is in it does."""
-    after = _signature(path)
-    if after is None or before is None or after[:-1] != before[:-1]:
+def _is_as_before(path: Path, before: FileSignature | None, sha256: str) -> bool:
+    """Return whether a file is as it was; where only its last time tells of a change, what is in it does."""
+    after = signature_of(path)
+    if after is None or before is None or replace(after, ctime_ns=before.ctime_ns) != before:
         return after == before
     return after == before or sha256_of(path) == sha256
-
-
-def _signature(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns
 
 
 def _content(request: ScoreRequest, sha256: str) -> str:

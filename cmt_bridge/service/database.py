@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cmt_bridge.core.files import complete_path, fresh_path
+from cmt_bridge.core.signature import identity
 from cmt_bridge.errors import OutputError
-from cmt_bridge.service.signature import identity
 
 __all__ = ["Database"]
 

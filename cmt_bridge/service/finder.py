@@ -13,11 +13,11 @@ from pathlib import Path
 
 from cmt_bridge.config import Watching, read_config
 from cmt_bridge.core.files import OLD, open_regular, sweep
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.errors import InputError, OutputError, UsageError
 from cmt_bridge.service.jobs import Found, JobTable, Noted
 from cmt_bridge.service.reason import take_back, tell
 from cmt_bridge.service.scan import Scan, Scanner
-from cmt_bridge.service.signature import Signature
 from cmt_bridge.service.watch import Watch
 from cmt_bridge.takes.take_folder import PROJECT, TakeFolder
 
@@ -52,8 +52,8 @@ class Finder:
         self._scanner = Scanner(folder)
         self._watch: Watch | None = None
         self._stopped = False
-        self._read: dict[str, Signature] = {}
-        self._projects: dict[str, Signature] = {}
+        self._read: dict[str, FileSignature] = {}
+        self._projects: dict[str, FileSignature] = {}
         self._swept = -OLD
 
     @property
@@ -142,9 +142,9 @@ class Finder:
             places = {(self.folder / path).parent for path in (*scan.paths, *scan.projects)}
             await asyncio.to_thread(_sweep, places)
 
-    async def _add(self, files: Iterable[tuple[str, Signature]], scan: Scan) -> None:
+    async def _add(self, files: Iterable[tuple[str, FileSignature]], scan: Scan) -> None:
         """Read the contents of files that are not known yet, and let those without a score become jobs."""
-        found: dict[str, tuple[Signature, str]] = {}
+        found: dict[str, tuple[FileSignature, str]] = {}
         since = time.monotonic()
         for path, signature in files:
             sha256 = self._table.known(path, signature)
@@ -157,7 +157,7 @@ class Finder:
                 found, since = {}, time.monotonic()
         self._note(found, scan.paths)
 
-    def _note(self, found: dict[str, tuple[Signature, str]], here: frozenset[str]) -> None:
+    def _note(self, found: dict[str, tuple[FileSignature, str]], here: frozenset[str]) -> None:
         if not found:
             return
         self._table.note_files(Noted(path, signature, sha256) for path, (signature, sha256) in found.items())
@@ -171,7 +171,7 @@ class Finder:
             log.info("%d new %s", len(added), "clip" if len(added) == 1 else "clips")
             self._looked()
 
-    def _content(self, path: str, signature: Signature) -> str | None:
+    def _content(self, path: str, signature: FileSignature) -> str | None:
         """Give the hash of a file's content; None where it cannot be read, or became another meanwhile."""
         digest = hashlib.sha256()
         try:
@@ -180,7 +180,7 @@ class Finder:
                     if self._stopped:
                         return None
                     digest.update(piece)
-            after = Signature.of((self.folder / path).stat())
+            after = FileSignature.of((self.folder / path).stat())
         except OSError as error:
             self._say(f"Cannot read {path}: {error.strerror or error}.")
             return None
@@ -196,7 +196,7 @@ class Finder:
         for path in projects:
             file = self.folder / path / PROJECT
             with suppress(OSError, InputError):
-                changed = Signature.of(file.lstat())
+                changed = FileSignature.of(file.lstat())
                 if self._projects.get(path) == changed:
                     continue
                 videos = TakeFolder(self.folder / path).videos()

@@ -33,9 +33,9 @@ from filelock import FileLock, Timeout
 from cmt_bridge import __version__
 from cmt_bridge.config import STATE_VARIABLE, state_root
 from cmt_bridge.core.files import complete_path, open_regular, read_regular
+from cmt_bridge.core.signature import identity
 from cmt_bridge.errors import CmtBridgeError, MissingError, OutputError, UsageError
 from cmt_bridge.service.claim import Claim
-from cmt_bridge.service.signature import identity
 
 __all__ = ["HOST", "STATE_VARIABLE", "Held", "Instance", "hold", "instance_for", "instances", "state_folder"]
 

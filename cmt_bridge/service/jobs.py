@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.errors import CmtBridgeError, UsageError
 from cmt_bridge.service.database import Database
 from cmt_bridge.service.openapi import is_unicode
-from cmt_bridge.service.signature import Signature
 
 __all__ = ["ENDED", "MOST_TRIES", "STATES", "Found", "Job", "JobTable", "Noted"]
 
@@ -79,7 +79,7 @@ class Noted:
     """A file whose content was read: `path` as in `Found`, what it was like then, and the hash of its content."""
 
     path: str
-    signature: Signature
+    signature: FileSignature
     sha256: str
 
 
@@ -321,7 +321,7 @@ class JobTable:
         )
         return tuple(self._from_row(row) for row in rows)
 
-    def known(self, path: str, signature: Signature) -> str | None:
+    def known(self, path: str, signature: FileSignature) -> str | None:
         """Give the hash of a file's content where the file is still as it was when it was read."""
         rows = self._database.rows("SELECT sha256 FROM files WHERE path = ? AND signature = ?", path, str(signature))
         return str(rows[0]["sha256"]) if rows else None

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from cmt_bridge.config import FILE_NAME
 from cmt_bridge.core.files import complete_path
+from cmt_bridge.core.signature import FileSignature, signature_of
 from cmt_bridge.errors import CmtBridgeError, OutputError
 from cmt_bridge.service.jobs import ENDED, MOST_TRIES, Job, JobTable
 from cmt_bridge.service.lane import Lane, LaneError
 from cmt_bridge.service.reason import take_back, tell
-from cmt_bridge.service.signature import Signature
 
 __all__ = ["LANES", "Runner"]
 
@@ -318,11 +318,10 @@ class Runner:
             for copy in {path, *(self.folder / each for each in self._table.paths_of(job.sha256))}:
                 tell(copy, sentence.replace(str(path), str(copy)))
 
-    def _signature(self, job: Job, path: Path) -> Signature | None:
+    def _signature(self, job: Job, path: Path) -> FileSignature | None:
         """Return the signature of a clip that is as it was when its content was read; None for one that is not."""
-        try:
-            signature = Signature.of(path.stat())
-        except OSError:
+        signature = signature_of(path)
+        if signature is None:
             return None
         known = self._table.known(path.relative_to(self.folder).as_posix(), signature)
         return signature if known is not None and known == job.sha256 else None

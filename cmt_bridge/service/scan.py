@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.service.mounts import is_remote
 from cmt_bridge.service.names import PARTIAL_SUFFIXES, Unfinished, is_system_folder, reason_to_pass
-from cmt_bridge.service.signature import Signature
 
 __all__ = ["VIDEO_SUFFIXES", "Scan", "Scanner", "being_written"]
 
@@ -49,7 +49,7 @@ class Scan:
     """
 
     there: bool
-    settled: dict[str, Signature]
+    settled: dict[str, FileSignature]
     fresh: tuple[str, ...]
     waiting: int
     soonest: float | None
@@ -62,7 +62,7 @@ class Scan:
 class _Seen:
     """A video: since when it is as it is, whether another file says that it is not complete, and if it has settled."""
 
-    signature: Signature
+    signature: FileSignature
     since: float
     unfinished: bool
     settled: bool = False
@@ -142,7 +142,7 @@ class Scanner:
     def _is_ignored(self, path: str, name: str) -> bool:
         return self._ignored_path(path) or self._ignored_name(name)
 
-    def _below(self, folders: Iterable[str]) -> dict[str, Signature]:
+    def _below(self, folders: Iterable[str]) -> dict[str, FileSignature]:
         """Give what is known to lie in folders that cannot be read now."""
         prefixes = tuple(f"{folder}/" for folder in folders)
         return {path: each.signature for path, each in self._seen.items() if prefixes and path.startswith(prefixes)}
@@ -151,7 +151,7 @@ class Scanner:
         prefixes = tuple(f"{folder}/" for folder in folders)
         return (path for path in self._projects if prefixes and path.startswith(prefixes))
 
-    def _note(self, found: dict[str, Signature], unfinished: set[str], now: float) -> None:
+    def _note(self, found: dict[str, FileSignature], unfinished: set[str], now: float) -> None:
         """Keep what was found: what is as it was goes on settling, all else begins to."""
         seen = {}
         for path in sorted(found):
@@ -187,7 +187,7 @@ class _Walk:
     def __init__(self, is_ignored: Callable[[str, str], bool]) -> None:
         self._is_ignored = is_ignored
         self._visited: set[tuple[int, int]] = set()
-        self.files: dict[str, Signature] = {}
+        self.files: dict[str, FileSignature] = {}
         self.projects: list[str] = []
         self.unreadable: list[str] = []
         self.problems: list[str] = []
@@ -248,7 +248,7 @@ class _Walk:
             if reason := reason_to_pass(name, names):
                 self.odd[path] = f"{path} is passed over: {reason}."
                 return
-            self.files[path] = Signature.of(status)
+            self.files[path] = FileSignature.of(status)
             if sign := unfinished.said_by(name):
                 self.unfinished.add(path)
                 self.odd[path] = f"{path} waits: {sign} beside it says that it is not complete."

@@ -21,6 +21,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.errors import CmtBridgeError, VideoError, known_error
 from cmt_bridge.ipc.serve import Channel, Message, Receiver, begin, end_on_sigterm
 
@@ -54,7 +55,7 @@ def carry_out(message: Message, on_progress: Progress) -> Message:
         if message["verb"] == "score":
             request = ScoreRequest.from_json(message["request"])
             whole = bool(message.get("whole"))
-            signature = tuple(message["signature"]) if "signature" in message else None
+            signature = FileSignature(*message["signature"]) if "signature" in message else None
             outcome = score(request, on_progress, sha256=message.get("sha256", ""), signature=signature, whole=whole)
         else:
             outcome = regenerate(RegenerateRequest.from_json(message["request"]), on_progress)

@@ -8,19 +8,18 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cmt_bridge.core.score import Score
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.errors import CheckpointError, UsageError, VideoError
 from cmt_bridge.model.checkpoint import save_network
 from cmt_bridge.model.event_network import EventTransformer
 from cmt_bridge.scoring.outcome import Outcome, remarks, summary
 from cmt_bridge.scoring.score import ScoreRequest, check_settings, score
-from cmt_bridge.service.signature import Signature
 from cmt_bridge.takes.seeds import unused
 from cmt_bridge.takes.take_folder import TakeFolder
 from tests.clips import panning, write_clip
@@ -230,7 +229,7 @@ def test_a_clip_whose_content_the_daemon_knows_is_not_hashed(
     monkeypatch.setenv("CMT_BRIDGE_CACHE", str(tmp_path / "cache"))
     clip = write_clip(tmp_path / "clip.mp4", panning(3, 10, 30), 10)
     content = hashlib.sha256(clip.read_bytes()).hexdigest()
-    signature = astuple(Signature.of(clip.stat()))
+    signature = FileSignature.of(clip.stat())
     request = ScoreRequest(clip, {"model": str(tiny_model)})
     outcome = score(request, lambda *_: None, sha256=content, signature=signature)
     assert hashed[clip.stat().st_ino] == 0

@@ -14,10 +14,10 @@ from time import monotonic
 
 import pytest
 
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.errors import OutputError, UsageError
 from cmt_bridge.service import database
 from cmt_bridge.service.jobs import KEPT_JOBS, MOST_TRIES, Found, Job, JobTable, Noted
-from cmt_bridge.service.signature import Signature
 
 
 @pytest.fixture
@@ -207,12 +207,12 @@ def test_a_thousand_jobs_are_added_at_once(table: JobTable) -> None:
 
 def test_files_are_known_as_long_as_they_are_the_same(table: JobTable) -> None:
     table.note_files(
-        [Noted("a.mp4", Signature(5, 10, 2**64 - 1, 9), "aa"), Noted("b\n ü.mp4", Signature(5, 10, 8), "aa")]
+        [Noted("a.mp4", FileSignature(5, 10, 2**64 - 1, 9), "aa"), Noted("b\n ü.mp4", FileSignature(5, 10, 8), "aa")]
     )
-    assert table.known("a.mp4", Signature(5, 10, 2**64 - 1, 9)) == "aa"
-    assert table.known("a.mp4", Signature(6, 10, 2**64 - 1, 9)) is None
-    assert table.known("a.mp4", Signature(5, 10, 2**64 - 1, 10)) is None
-    assert table.known("c.mp4", Signature(5, 10, 7)) is None
+    assert table.known("a.mp4", FileSignature(5, 10, 2**64 - 1, 9)) == "aa"
+    assert table.known("a.mp4", FileSignature(6, 10, 2**64 - 1, 9)) is None
+    assert table.known("a.mp4", FileSignature(5, 10, 2**64 - 1, 10)) is None
+    assert table.known("c.mp4", FileSignature(5, 10, 7)) is None
     assert table.paths_of("aa") == ("a.mp4", "b\n ü.mp4")
     assert table.forget_files({"a.mp4"}) == ("b\n ü.mp4",)
     assert table.forget_files({"a.mp4"}) == ()
@@ -468,7 +468,7 @@ def test_whatever_bytes_are_damaged_the_table_can_be_used(place: Path, tmp_path:
     table = JobTable(place)
     for number in range(60):
         job = _added(table, f"{number}.mp4", f"{number:064x}")
-        table.note_files([Noted(job.path, Signature(1, 2, 3), job.sha256)])
+        table.note_files([Noted(job.path, FileSignature(1, 2, 3), job.sha256)])
         if number % 3:
             table.claim("batch")
             table.finish(number // 3 + 1, [1], {"takes": [{"take": 1}]})

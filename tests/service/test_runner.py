@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from cmt_bridge.core.signature import FileSignature
 from cmt_bridge.service import runner as module
 from cmt_bridge.service.jobs import JobTable, Noted
 from cmt_bridge.service.lane import Lane
 from cmt_bridge.service.reason import reason_file
 from cmt_bridge.service.runner import Runner
-from cmt_bridge.service.signature import Signature
 from tests.service.house import until
 
 
@@ -35,7 +35,7 @@ class House:
         path = self.folder / name
         path.write_bytes(data)
         found = path.stat()
-        self.table.note_files([Noted(name, Signature.of(found), name)])
+        self.table.note_files([Noted(name, FileSignature.of(found), name)])
         job = self.table.add_score(name, name, {})
         assert job is not None
         return job.id
@@ -179,7 +179,7 @@ def test_the_worker_is_told_the_state_of_a_file_that_did_not_change(house: House
     async def test() -> None:
         await until(lambda: len(lane.messages) >= 2 and all(house.state(number)[1] for number in numbers))
         kept, changed = sorted(lane.messages[:2], key=lambda message: str(message["sha256"]))
-        assert kept["signature"] == list(astuple(Signature.of((house.folder / "a.mp4").stat())))
+        assert kept["signature"] == list(astuple(FileSignature.of((house.folder / "a.mp4").stat())))
         assert "signature" not in changed
 
     run(house, test)

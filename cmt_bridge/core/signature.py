@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Signature", "identity"]
+__all__ = ["FileSignature", "identity", "signature_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class FileSignature:
     """Size in bytes, times in nanoseconds of the last change of the content and of anything, and inode.
 
     The first time and the size can be kept by whoever changes a file in place; `ctime_ns` cannot. On Windows, where
@@ -23,12 +23,20 @@ class Signature:
     ctime_ns: int = 0
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Signature:
+    def of(cls, status: os.stat_result) -> FileSignature:
         """Return the signature out of what `stat` says."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
     def __str__(self) -> str:
         return f"{self.size} {self.mtime_ns} {self.inode} {self.ctime_ns}"
+
+
+def signature_of(path: Path) -> FileSignature | None:
+    """Return the signature of a file; None where there is none, or it cannot be looked at."""
+    try:
+        return FileSignature.of(path.stat())
+    except OSError:
+        return None
 
 
 def identity(path: Path) -> tuple[int, int] | None:
