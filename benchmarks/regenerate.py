@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmt_bridge.compose.realize import realize
+from cmt_bridge.composition.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TempoMap

@@ -115,7 +115,7 @@ def _files(pictures: Sequence[Path]) -> Iterable[Path]:
 
 
 def _row(text: str) -> tuple[str, list[Notes]]:
-    from cmt_bridge.compose.codec import bars_of, quantize
+    from cmt_bridge.composition.codec import bars_of, quantize
     from cmt_bridge.errors import InputError, UsageError
     from cmt_bridge.midi.file import find_midi
     from cmt_bridge.midi.song import read_song

@@ -38,7 +38,7 @@ from cmt_bridge.ipc.serve import Channel, Message, Receiver, begin, end_on_sigte
 from cmt_bridge.settings import Settings, as_text
 
 if TYPE_CHECKING:
-    from cmt_bridge.compose.codec import GridNotes
+    from cmt_bridge.composition.codec import GridNotes
     from cmt_bridge.live.measuring import Look
     from cmt_bridge.live.rolling import Plan, Rolling
     from cmt_bridge.scoring.pipeline import Picture
@@ -256,7 +256,7 @@ class _Piece:
 
     def _measure(self, *, wait: bool = False) -> None:
         """Take in what is known of the picture by now."""
-        from cmt_bridge.compose.plan import plan
+        from cmt_bridge.composition.plan import plan
         from cmt_bridge.scoring.pipeline import Picture, titled
 
         if self._measuring is None:
@@ -406,7 +406,7 @@ class _Piece:
 
 def _plain(notes: GridNotes) -> list[list[int]]:
     """Give notes as the player knows them: tick, duration, channel, pitch, velocity."""
-    from cmt_bridge.compose.codec import Grid
+    from cmt_bridge.composition.codec import Grid
     from cmt_bridge.core.instruments import PARTS, Instrument
 
     channels = {int(instrument): PARTS[instrument].channel for instrument in Instrument}
@@ -426,7 +426,7 @@ def _grid(notes: list[list[int]]) -> GridNotes:
     """Give notes of the player as the composer knows them."""
     import numpy as np
 
-    from cmt_bridge.compose.codec import Grid, in_word_order
+    from cmt_bridge.composition.codec import Grid, in_word_order
     from cmt_bridge.core.instruments import PARTS, Instrument
 
     players = {PARTS[instrument].channel: int(instrument) for instrument in Instrument}

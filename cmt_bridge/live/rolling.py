@@ -14,8 +14,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode, encode, in_word_order
-from cmt_bridge.compose.realize import limit_polyphony, realized_notes, score_of, sustain_last_chord, with_velocities
+from cmt_bridge.composition.codec import Grid, GridNotes, decode, encode, in_word_order
+from cmt_bridge.composition.realize import (
+    limit_polyphony,
+    realized_notes,
+    score_of,
+    sustain_last_chord,
+    with_velocities,
+)
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.form import LONGEST_RETURN
 from cmt_bridge.core.metadata import VideoMetadata

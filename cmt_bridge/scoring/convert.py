@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from cmt_bridge import __version__
-from cmt_bridge.compose import codec
-from cmt_bridge.compose.plan import DENSITY_THRESHOLDS, STRENGTH_THRESHOLDS, density_class, strength_class
+from cmt_bridge.composition import codec
+from cmt_bridge.composition.plan import DENSITY_THRESHOLDS, STRENGTH_THRESHOLDS, density_class, strength_class
 from cmt_bridge.core.bounds import check_bars, fault_of
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.files import new_file, numbered

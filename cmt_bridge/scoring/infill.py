@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import (
+from cmt_bridge.composition.codec import (
     Grid,
     GridNotes,
     decode,
@@ -23,9 +23,9 @@ from cmt_bridge.compose.codec import (
     simu_note_starts,
     tracks_of,
 )
-from cmt_bridge.compose.conditioning import add_conditioning
-from cmt_bridge.compose.events import encode_events
-from cmt_bridge.compose.realize import dynamics, limit_polyphony, sustain_last_chord, velocities
+from cmt_bridge.composition.conditioning import add_conditioning
+from cmt_bridge.composition.events import encode_events
+from cmt_bridge.composition.realize import dynamics, limit_polyphony, sustain_last_chord, velocities
 from cmt_bridge.core.anew import PITCHES, RHYTHM, Bars, Request
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import MOST_NOTES, START, EventRows, Field

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmt_bridge import __version__
-from cmt_bridge.compose.plan import at_tempo, plan
-from cmt_bridge.compose.realize import realize
+from cmt_bridge.composition.plan import at_tempo, plan
+from cmt_bridge.composition.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.files import sha256_of, short
 from cmt_bridge.core.key import heard_key

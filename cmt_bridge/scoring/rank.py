@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmt_bridge.compose import codec
-from cmt_bridge.compose.match import Match, Rhythm, match, rhythm_of_rows, rhythm_of_video
+from cmt_bridge.composition import codec
+from cmt_bridge.composition.match import Match, Rhythm, match, rhythm_of_rows, rhythm_of_video
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import InputError

@@ -171,7 +171,7 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
 
 def _task(request: RegenerateRequest, source: _Source) -> _Task:
     """Return what a request asks for. Raises `UsageError` and `InputError` for what cannot be."""
-    from cmt_bridge.compose.plan import plan
+    from cmt_bridge.composition.plan import plan
     from cmt_bridge.model.knowledge import knowledge_of
     from cmt_bridge.model.registry import find_model
     from cmt_bridge.outputs.edited import read_edited

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, dedupe
+from cmt_bridge.composition.codec import Grid, GridNotes, dedupe
 from cmt_bridge.core.events import MOST_NOTES
 from cmt_bridge.core.form import LONGEST_RETURN, NEW, PHRASE
 from cmt_bridge.core.instruments import Instrument

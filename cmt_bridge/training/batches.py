@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cmt_bridge.compose.codec import Grid, GridNotes, encode
+from cmt_bridge.composition.codec import Grid, GridNotes, encode
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 from cmt_bridge.core.tokens import COLUMNS, Column, TokenRows, beat_timing

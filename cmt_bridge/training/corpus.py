@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid
+from cmt_bridge.composition.codec import Grid
 from cmt_bridge.core.files import complete_folder
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.paths import takes_paths

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cmt_bridge import __version__
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.composition.codec import Grid, GridNotes
 from cmt_bridge.core.paths import takes_paths
 from cmt_bridge.errors import InputError
 

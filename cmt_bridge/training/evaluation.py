@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cmt_bridge.compose.codec import Grid, GridNotes, grid_of
-from cmt_bridge.compose.realize import realize
+from cmt_bridge.composition.codec import Grid, GridNotes, grid_of
+from cmt_bridge.composition.realize import realize
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.tempo import TICKS_PER_BAR

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cmt_bridge.compose.codec import Grid, GridNotes
-from cmt_bridge.compose.events import encode_events, next_hits
+from cmt_bridge.composition.codec import Grid, GridNotes
+from cmt_bridge.composition.events import encode_events, next_hits
 from cmt_bridge.core.events import END, START, EventRows, Field, Part, players_mask
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.key import key_of

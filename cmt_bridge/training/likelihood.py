@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cmt_bridge.compose.codec import Grid, GridNotes, encode
+from cmt_bridge.composition.codec import Grid, GridNotes, encode
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import SAID, START, EventRows, Field, Part, players_mask
 from cmt_bridge.core.instruments import Instrument

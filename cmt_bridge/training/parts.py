@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode, simu_note_starts
-from cmt_bridge.compose.metre import bars_until, four_four, passages, stretches
+from cmt_bridge.composition.codec import Grid, GridNotes, decode, simu_note_starts
+from cmt_bridge.composition.metre import bars_until, four_four, passages, stretches
 from cmt_bridge.core.events import MOST_NOTES
 from cmt_bridge.errors import MidiError, ScoreError
 from cmt_bridge.midi.song import read_song

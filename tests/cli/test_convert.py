@@ -9,7 +9,7 @@ import mido
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.plan import density_class, strength_class
+from cmt_bridge.composition.plan import density_class, strength_class
 from cmt_bridge.midi.song import read_song
 from cmt_bridge.outputs.scorefile import read_metadata, read_score
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cmt_bridge.compose.plan import at_tempo, plan
+from cmt_bridge.composition.plan import at_tempo, plan
 from cmt_bridge.config import read_config
 from cmt_bridge.core import bounds
 from cmt_bridge.core.bounds import Bound, BoundsError, plain, read_json_bytes, read_toml_bytes, shortened

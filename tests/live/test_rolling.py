@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, GridNotes, grid_of
-from cmt_bridge.compose.realize import realize
+from cmt_bridge.composition.codec import Grid, GridNotes, grid_of
+from cmt_bridge.composition.realize import realize
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.options import ComposeOptions
 from cmt_bridge.core.score import Provenance, Score

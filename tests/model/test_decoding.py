@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmt_bridge.compose.codec import Grid, decode
+from cmt_bridge.composition.codec import Grid, decode
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import PARTS, Instrument
 from cmt_bridge.core.key import key_of

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cmt_bridge.compose.codec import Grid, decode, encode
-from cmt_bridge.compose.events import encode_events
+from cmt_bridge.composition.codec import Grid, decode, encode
+from cmt_bridge.composition.events import encode_events
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import BAR_LINE, SAID, START, EventRows, Field
 from cmt_bridge.core.options import ComposeOptions

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, decode
+from cmt_bridge.composition.codec import Grid, decode
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.form import PHRASE
 from cmt_bridge.core.instruments import Instrument

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, decode
+from cmt_bridge.composition.codec import Grid, decode
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.key import KEYS, SCALES

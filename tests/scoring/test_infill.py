@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import symusic
 
-from cmt_bridge.compose.realize import realize
+from cmt_bridge.composition.realize import realize
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.options import ComposeOptions

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.composition.codec import Grid, GridNotes
 from cmt_bridge.core.form import NEW
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.training.augmentation import augment, bars_back

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from cmt_bridge.compose.codec import Grid, decode
+from cmt_bridge.composition.codec import Grid, decode
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tokens import BAR, Column, Type
 from cmt_bridge.training.batches import Sampler, evaluation_batches

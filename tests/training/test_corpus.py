@@ -8,7 +8,7 @@ import mido
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, quantize
+from cmt_bridge.composition.codec import Grid, quantize
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.errors import InputError, OutputError, UsageError
 from cmt_bridge.midi.song import read_song
@@ -164,7 +164,7 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
 
 
 def test_song_files_of_the_original_are_read(tmp_path: Path) -> None:
-    from cmt_bridge.compose.codec import bars_of, encode
+    from cmt_bridge.composition.codec import bars_of, encode
     from cmt_bridge.outputs.npz import TokenSong, write_songs
 
     songs = []

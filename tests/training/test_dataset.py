@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid
+from cmt_bridge.composition.codec import Grid
 from cmt_bridge.errors import InputError
 from cmt_bridge.training.corpus import build_dataset
 from cmt_bridge.training.dataset import NotesFile, open_dataset, read_report

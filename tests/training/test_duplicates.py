@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.composition.codec import Grid, GridNotes
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.training.duplicates import Groups, near_duplicates, shingles, signature
 

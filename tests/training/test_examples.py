@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmt_bridge.compose.codec import Grid
+from cmt_bridge.composition.codec import Grid
 from cmt_bridge.core.events import BAR_LINE, END, FIELD_CLASSES, START, Field, Part
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.training.dataset import Dataset

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmt_bridge.compose.codec import Grid, encode
+from cmt_bridge.composition.codec import Grid, encode
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.model.event_decoder import EventEngine
 from cmt_bridge.model.event_network import EventConfig, EventTransformer

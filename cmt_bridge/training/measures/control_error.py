@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.composition.codec import Grid, GridNotes
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.tempo import TICKS_PER_BAR

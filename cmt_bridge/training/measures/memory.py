@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from cmt_bridge.compose.codec import GridNotes
+from cmt_bridge.composition.codec import GridNotes
 from cmt_bridge.training.measures.hashes import Numbers
 from cmt_bridge.training.measures.runs import Run, Runs
 from cmt_bridge.training.measures.windows import Windows

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import GridNotes
+from cmt_bridge.composition.codec import GridNotes
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.training.measures.sanity import PITCHED, Sanity, sanity_of
 

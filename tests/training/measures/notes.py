@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.composition.codec import Grid, GridNotes
 from cmt_bridge.core.instruments import Instrument
 
 NO_NOTES: GridNotes = np.empty((0, len(Grid)), np.int64)

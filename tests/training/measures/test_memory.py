@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, GridNotes
+from cmt_bridge.composition.codec import Grid, GridNotes
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.training.measures.memory import Index
 from cmt_bridge.training.measures.runs import events_of

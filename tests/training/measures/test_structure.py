@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cmt_bridge.compose.codec import GridNotes
+from cmt_bridge.composition.codec import GridNotes
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.training.measures.structure import RANGES, chroma, fitness, similarity, structureness
 from tests.training.measures.notes import NO_NOTES, band, chain, grid, transposed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, decode, tracks_of
-from cmt_bridge.compose.plan import strength_class
+from cmt_bridge.composition.codec import Grid, GridNotes, decode, tracks_of
+from cmt_bridge.composition.plan import strength_class
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.form import sections
 from cmt_bridge.core.instruments import Instrument

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from cmt_bridge.compose import codec
-from cmt_bridge.compose.match import Rhythm, match, rhythm_of_rows, rhythm_of_video
+from cmt_bridge.composition import codec
+from cmt_bridge.composition.match import Rhythm, match, rhythm_of_rows, rhythm_of_video
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.tempo import TempoMap
 

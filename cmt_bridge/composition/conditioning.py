@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes
-from cmt_bridge.compose.events import next_hits
+from cmt_bridge.composition.codec import Grid, GridNotes
+from cmt_bridge.composition.events import next_hits
 from cmt_bridge.core.control import ControlTrack
 from cmt_bridge.core.events import START, EventRows, Field
 from cmt_bridge.core.form import returns

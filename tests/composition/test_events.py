@@ -1,7 +1,7 @@
 import numpy as np
 
-from cmt_bridge.compose.codec import GridNotes
-from cmt_bridge.compose.events import encode_events, next_hits
+from cmt_bridge.composition.codec import GridNotes
+from cmt_bridge.composition.events import encode_events, next_hits
 from cmt_bridge.core.events import BAR_LINE, FIELD_CLASSES, SAME, Field, duration_class, players_mask, velocity_class
 from cmt_bridge.core.tokens import DURATIONS
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from cmt_bridge.compose.codec import encode
-from cmt_bridge.compose.realize import realize, velocities
+from cmt_bridge.composition.codec import encode
+from cmt_bridge.composition.realize import realize, velocities
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.metadata import Cut, VideoMetadata, VideoSource, VisualBeat

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmt_bridge.compose.codec import Grid, bars_of, decode, encode, grid_of, quantize, tracks_of
+from cmt_bridge.composition.codec import Grid, bars_of, decode, encode, grid_of, quantize, tracks_of
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.song import Song, SongTrack
 from cmt_bridge.core.tokens import BAR, Column, Type

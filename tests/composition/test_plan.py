@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from cmt_bridge.compose.plan import (
+from cmt_bridge.composition.plan import (
     DENSITY_THRESHOLDS,
     STILL_DENSITY,
     at_tempo,

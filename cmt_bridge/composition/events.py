@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cmt_bridge.compose.codec import Grid, GridNotes, simu_note_starts
+from cmt_bridge.composition.codec import Grid, GridNotes, simu_note_starts
 from cmt_bridge.core.events import BAR_LINE, MOST_NOTES, SAME, EventRows, Field, duration_class, velocity_class
 from cmt_bridge.core.tempo import TICKS_PER_BAR
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cmt_bridge.compose.codec import Grid, GridNotes
-from cmt_bridge.compose.metre import bars_until, four_four, passages, stretches
+from cmt_bridge.composition.codec import Grid, GridNotes
+from cmt_bridge.composition.metre import bars_until, four_four, passages, stretches
 from cmt_bridge.core.instruments import Instrument
 from cmt_bridge.core.song import Song, SongTrack
 

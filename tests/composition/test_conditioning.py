@@ -1,8 +1,8 @@
 import numpy as np
 
-from cmt_bridge.compose.codec import GridNotes
-from cmt_bridge.compose.conditioning import add_conditioning
-from cmt_bridge.compose.events import encode_events
+from cmt_bridge.composition.codec import GridNotes
+from cmt_bridge.composition.conditioning import add_conditioning
+from cmt_bridge.composition.events import encode_events
 from cmt_bridge.core.control import ControlBeat, ControlTrack
 from cmt_bridge.core.events import BAR_LINE, EventRows, Field
 from cmt_bridge.core.options import ComposeOptions
