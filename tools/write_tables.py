@@ -13,5 +13,5 @@ DOCUMENT = ROOT / "cmt_bridge" / "service" / "openapi.json"
 LUA = ROOT / "host_scripts" / "common" / "settings_table.lua"
 
 document = json.loads(DOCUMENT.read_text(encoding="utf-8"))
-DOCUMENT.write_text(json.dumps(with_settings(document), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+DOCUMENT.write_text(json.dumps(with_settings(document), indent=2) + "\n", encoding="utf-8")
 LUA.write_text(lua_table(), encoding="utf-8")
