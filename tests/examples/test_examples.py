@@ -26,11 +26,24 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 
 
-def run(name: str, *arguments: object, folder: Path) -> str:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of measurements that the examples share, so that the same clip is measured once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def clip_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the bytes of a clip of 6 s that pulses at 100 BPM."""
+    return clips.write_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", clips.pulsing(6, 25, bpm=100)).read_bytes()
+
+
+def run(name: str, *arguments: object, folder: Path, cache: Path | None = None) -> str:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name), *map(str, arguments)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "CMT_BRIDGE_CACHE": str(folder / "cache")},
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "CMT_BRIDGE_CACHE": str(cache or folder / "cache")},
         capture_output=True,
         encoding="utf-8",
         check=False,
@@ -84,13 +97,20 @@ def test_a_clip_is_scored_from_python(tmp_path: Path, tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_clip_goes_into_each_daw(
-    tmp_path: Path, tiny_model: Path, host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    tiny_model: Path,
+    host: str,
+    clip_bytes: bytes,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    clip = clips.write_clip(tmp_path / "clip.mp4", clips.pulsing(6, 25, bpm=100))
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(clip_bytes)
     if host == "reaper":
-        said = run("into_a_daw.py", host, clip, tiny_model, folder=tmp_path)
+        said = run("into_a_daw.py", host, clip, tiny_model, folder=tmp_path, cache=cache)
     else:  # without a process of its own, which takes seconds to load all
-        monkeypatch.setenv("CMT_BRIDGE_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("CMT_BRIDGE_CACHE", str(cache))
         monkeypatch.setattr(sys, "argv", ["into_a_daw.py", host, str(clip), str(tiny_model)])
         load("into_a_daw").main()
         said = capsys.readouterr().out
