@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from cmt_bridge.core.bounds import JSON_BYTES
@@ -30,7 +31,18 @@ if TYPE_CHECKING:
     from cmt_bridge.projects.arrangement import Arrangement, Film
     from cmt_bridge.takes.take_folder import TakeFolder
 
-__all__ = ["FORMATS", "Exported", "Format", "add_to", "arrangement_of", "export", "format_of", "music_of"]
+__all__ = [
+    "FORMATS",
+    "Exported",
+    "Format",
+    "add_to",
+    "arrangement_of",
+    "export",
+    "film_of",
+    "format_of",
+    "music_of",
+    "writer_of",
+]
 
 
 ARRAYS: Final = (".json", ".npz")  # what was measured elsewhere, and shows nothing
@@ -152,12 +164,19 @@ def _labelled(score: Score, film: Film) -> Score:
 
 def _film(path: Path, project: TakeFolder, metadata: VideoMetadata) -> Film | None:
     """Give the video of a take, where it is there."""
-    from cmt_bridge.projects.arrangement import Film
-
     beside = [project.folder.parent / video["name"] for video in reversed(project.videos())]
     candidates = [path.absolute(), *beside]
     video = next((each for each in candidates if each.is_file() and each.suffix.lower() not in ARRAYS), None)
     if video is None:
+        return None
+    return film_of(video, metadata)
+
+
+def film_of(video: Path, metadata: VideoMetadata) -> Film | None:
+    """Return a video as a project shows it; None where there is no such file, or none with pictures."""
+    from cmt_bridge.projects.arrangement import Film
+
+    if not video.is_file() or video.suffix.lower() in ARRAYS:
         return None
     source = metadata.source
     return Film(video, metadata.duration, source.width, source.height, source.offset)
@@ -234,6 +253,57 @@ def export(
         notes = shortcomings(name, arrangement)
         found += [replace(each, notes=notes) for each in made]
     return found
+
+
+def writer_of(
+    score: Score, name: str, path: Path, *, film: Film | None = None, start: str = "", rate: str = ""
+) -> Callable[[Path], None]:
+    """Return what writes a score, in no take, in a format; all that can be refused is refused before.
+
+    Args:
+        score: The score.
+        name: The name of a format or of its host.
+        path: Where the file or folder is going to be, so that the video is found from there.
+        film: The video.
+        start: Timecode of its first picture, its own where it is empty.
+        rate: Rate at which timecode counts, its own where it is empty.
+
+    Returns a function of the path to write to, a folder that is there for formats that are folders. Raises
+    `UsageError` for an unknown format or timecode.
+    """
+    from cmt_bridge.core.timecode import counting_of
+    from cmt_bridge.outputs.midi import write_midi
+    from cmt_bridge.projects.ardour import synth_here, write_session
+    from cmt_bridge.projects.arrangement import arranged, version_of
+    from cmt_bridge.projects.parts import part_files
+
+    kind = format_of(name)
+    counting = counting_of(score.frame_rate, score.timecode, offset=film.offset if film else 0, start=start, rate=rate)
+    title = score.title or path.stem
+
+    def write(target: Path) -> None:
+        with TemporaryDirectory() as folder:
+            midi = Path(folder) / "take 1.mid"
+            write_midi(score, midi)
+            arrangement = arranged(
+                title,
+                [version_of(midi, midi.stem)],
+                0,
+                markers=score.markers,
+                duration=score.duration or float(score.tempo_map.seconds(score.ticks)),
+                counting=counting,
+                film=film,
+            )
+            if kind.name == "ardour":
+                write_session(arrangement, target, name=path.name, synth=synth_here())
+            elif kind.name == "parts":
+                for file, data in part_files(arrangement).items():
+                    (target / file).write_bytes(data)
+            else:
+                seen = None if film is None else _seen_from(path.absolute().parent, film.path.absolute())
+                target.write_bytes(_content(kind.name, arrangement, midi, seen)[0])
+
+    return write
 
 
 @takes_paths

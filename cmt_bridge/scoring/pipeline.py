@@ -125,7 +125,7 @@ def _array_tempo(path: Path, options: AnalysisOptions) -> float:
 
 
 def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, PaperEngine | EventEngine]:
-    """Give a model by name or path, and what decodes with it; that of the last call is at hand at once."""
+    """Give a model by name or path, and what decodes with it; those of the last two calls are at hand at once."""
     import torch
 
     from cmt_bridge.model.registry import find_model
@@ -135,7 +135,7 @@ def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, Pa
     return entry, _engine(entry.path, entry.sha256, precision)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _engine(path: Path, sha256: str, precision: Precision) -> PaperEngine | EventEngine:  # noqa: ARG001
     from cmt_bridge.model.checkpoint import load_network
     from cmt_bridge.model.decoding import engine_for

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.take import NewTake, Take
     from cmt_bridge.takes.take_folder import TakeFolder
 
-__all__ = ["RegenerateRequest", "regenerate"]
+__all__ = ["RegenerateRequest", "regenerate", "regenerate_score"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,34 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
         return Outcome(_told(folders, kept), notes=notes, seconds=timings.seconds, more=more)
     outcome = _delivered(request, project, takes, notes, timings.seconds, more)
     return replace(outcome, takes=_told(outcome.takes, kept))
+
+
+def regenerate_score(
+    score: Score, control: ControlTrack | None, request: RegenerateRequest, told: Told
+) -> list[Regenerated]:
+    """Return the candidates for bars of a score, the best first; no file is read or written but the model's.
+
+    Args:
+        score: The score; `request.path` is its name in errors.
+        control: What the picture asks for; None where no picture is known.
+        request: What to compose anew. `base`, `output`, `variations` and its own `key` do not matter.
+        told: Called with `compose` and the share that is done.
+
+    Raises `UsageError` where the score has no such bars, and the errors of what it uses.
+    """
+    from cmt_bridge.model.knowledge import knowledge_of
+    from cmt_bridge.model.registry import find_model
+    from cmt_bridge.scoring.pipeline import Timings
+
+    options = _options(score, request.path, request)
+    wanted = _wanted(score, options.instruments, request)
+    wanted.check(score)
+    model, precision = weights_of(
+        {"model": request.model or _model_of(score, {}), "precision": request.precision or ""}
+    )
+    knowledge_of(find_model(model).path).check(options)
+    task = _Task(score, wanted, options, control, model, precision, edited=None, metadata=None)
+    return _composed(request, task, told, Timings())[1]
 
 
 def _task(request: RegenerateRequest, source: _Source) -> _Task:

@@ -16,7 +16,7 @@ from cmt_bridge.core.tempo import BEATS_PER_BAR
 from cmt_bridge.video.beats import Curve, even_directogram, prominence, saliency
 from cmt_bridge.video.measurement import Measurement
 
-__all__ = ["draw"]
+__all__ = ["draw", "figure_of"]
 
 WIDTH: Final = 14.0  # inches
 HEIGHT: Final = 7.6
@@ -40,7 +40,15 @@ CUT: Final = "#2a9d6f"
 
 @takes_paths
 def draw(measurement: Measurement, metadata: VideoMetadata, path: Path) -> None:
-    """Write the figure to `path`; its suffix chooses the format.
+    """Write the figure of `figure_of` to `path`; its suffix chooses the format."""
+    figure = figure_of(measurement, metadata)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a name may hold letters that the font lacks
+        figure.savefig(path)
+
+
+def figure_of(measurement: Measurement, metadata: VideoMetadata) -> Any:
+    """Return a `matplotlib.figure.Figure` of what was found in a video.
 
     Above, pictures of the video; then motion speed per frame and per bar; then motion saliency with the visual beats
     that were chosen, as high as their weight. Cuts go through all of it.
@@ -61,9 +69,7 @@ def draw(measurement: Measurement, metadata: VideoMetadata, path: Path) -> None:
     beats.set_xlabel("Time (min:s)" if in_minutes else "Time (s)", color=INK)
     _draw_title(figure, metadata)
     _draw_legend(figure, (motion, beats))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a name may hold letters that the font lacks
-        figure.savefig(path)
+    return figure
 
 
 def _draw_title(figure: Any, metadata: VideoMetadata) -> None:
