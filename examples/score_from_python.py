@@ -8,30 +8,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cmt_bridge.core.instruments import Instrument
-from cmt_bridge.core.options import AnalysisOptions, ComposeOptions
-from cmt_bridge.model.registry import DEFAULT
-from cmt_bridge.scoring.pipeline import deliver, look_at, score_picture
+import cmt_bridge as cmt
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Score a clip, stage by stage.")
     parser.add_argument("clip", type=Path, help="a video")
-    parser.add_argument("folder", type=Path, help="the folder to write; where it is there, the next take of it")
-    parser.add_argument("model", nargs="?", default=DEFAULT, help="name of a model, or path of its weights")
+    parser.add_argument("folder", type=Path, help="the folder to write, which must not be there yet")
+    parser.add_argument("model", nargs="?", help="name of a model, or path of its weights")
     given = parser.parse_args()
     clip, folder, model = given.clip, given.folder, given.model
+    if folder.exists():
+        parser.error(f"{folder} exists already; name a new folder")
 
-    picture = look_at(clip, AnalysisOptions(tempo_low=80, tempo_high=120))
-    control = picture.control
-    print(f"{control.bars} bars at {control.tempo_map.bpm_at(0):.2f} BPM, {len(control.beats)} visual beats")
-    for bar, density in enumerate(control.density):
-        print(f"  bar {bar + 1:3} at {float(control.tempo_map.bar_seconds(bar)):6.2f} s {'▪' * density}")
+    analysis = cmt.analyze(clip, tempo_range=(80, 120))
+    print(f"{analysis.bars} bars at {analysis.tempo:.2f} BPM, {len(analysis.beats)} visual beats")
+    for bar, density in enumerate(analysis.density):
+        print(f"  bar {bar + 1:3} at {float(analysis.tempo_map.bar_seconds(bar)):6.2f} s {'▪' * density}")
 
-    quiet = ComposeOptions(seed=1, instruments=(Instrument.PIANO, Instrument.STRINGS), density_control=(1.0,))
-    scores = score_picture(picture, quiet, model=model, variations=2)
-    for path in deliver(scores, picture, folder):
-        print(path)
+    for seed in (1, 2):
+        score = cmt.compose(analysis, seed=seed, instruments=["piano", "strings"], density_control=1, model=model)
+        print(score.save(folder / f"seed {seed}.mid"))
+        score.save(folder / f"seed {seed}.json")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -243,3 +245,29 @@ def test_an_analysis_is_plotted(analysis: cmt.Analysis, tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(cmt.MissingError, match="pip install"):
         analysis.plot()
+
+
+def blocks_of(page: Path) -> list[str]:
+    """Return the code of a page of Markdown or of a notebook, which needs no kernel to be run."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".md":
+        return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    notebook = json.loads(text)
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    return ["".join(cell["source"]) for cell in code]
+
+
+@pytest.mark.parametrize("page", ["docs/api.md", "examples/notebook.ipynb"])
+def test_the_code_of_a_page_runs(
+    page: str, clip: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cmt_bridge.model.registry.DEFAULT", str(tiny_model))
+    shutil.copy(clip, "clip.mp4")
+    names: dict[str, object] = {}
+    for block in blocks_of(ROOT / page):
+        exec(compile(block, page, "exec"), names)
+    assert isinstance(names["score"], cmt.Score)
+    assert Path("clip.mid").stat().st_size

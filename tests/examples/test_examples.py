@@ -75,7 +75,9 @@ def test_an_example_without_arguments_says_what_it_needs(name: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("arguments", [("own_curve.py", "mine"), ("demo_clip.py", "mine", "mine")])
+@pytest.mark.parametrize(
+    "arguments", [("own_curve.py", "mine"), ("demo_clip.py", "mine", "mine"), ("score_from_python.py", "mine", "mine")]
+)
 def test_an_example_overwrites_nothing(arguments: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "mine").write_bytes(b"mine")
     done = subprocess.run(
@@ -90,8 +92,9 @@ def test_an_example_overwrites_nothing(arguments: tuple[str, ...], tmp_path: Pat
 def test_a_clip_is_scored_from_python(tmp_path: Path, tiny_model: Path) -> None:
     clip = clips.write_clip(tmp_path / "clip.mp4", clips.pulsing(4, 25, bpm=100))
     said = run("score_from_python.py", clip, "music", tiny_model, folder=tmp_path).splitlines()
-    assert said[-2:] == ["music", "music take 2"]
-    score = read_score(tmp_path / "music")
+    assert [Path(line) for line in said[-2:]] == [Path("music/seed 1.mid"), Path("music/seed 2.mid")]
+    assert (tmp_path / said[-2]).read_bytes() != (tmp_path / said[-1]).read_bytes()
+    score = read_score(tmp_path / "music" / "seed 1.json")
     assert {track.name for track in score.tracks if track.notes} <= {"Piano", "Strings"}
 
 
