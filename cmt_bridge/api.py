@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from html import escape
@@ -350,7 +351,7 @@ def regenerate(
         control: How closely to follow the picture, from 0 to 1; None is as for the score.
         density: Onsets that each bar has more, or fewer, than the picture asks for.
         temperature: How adventurous to be; None is as for the score.
-        model: As for `compose`; None takes the model that made the score.
+        model: As for `compose`; None takes the model that made the score, or warns and takes the usual one.
         on_progress: Called with the share that is done, from 0 to 1. What it raises ends it.
 
     Returns a new score. Raises `UsageError` where the score has no such bars, or for a value that is not allowed.
@@ -382,6 +383,10 @@ def regenerate(
     told = on_progress or _ignore
     found = regenerate_score(score, picture, request, lambda _, share: told(share))
     told(1.0)
+    made, did = score.provenance, found[0].score.provenance.options["regenerated"][-1]
+    if chosen is None and made.model_sha256 not in ("", did["model_sha256"]):
+        text = f"The model that made the score, {made.model}, is not at hand: {did['model']} did it."
+        warnings.warn(text, stacklevel=2)
     return _score_of(found[0].score, score.analysis)
 
 

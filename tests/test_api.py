@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -200,6 +201,15 @@ def test_an_interrupted_analysis_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(KeyboardInterrupt):
         cmt.analyze(other, on_progress=stop)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]
+
+
+def test_another_model_than_the_score_s_is_told(
+    score: cmt.Score, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = replace(score, provenance=replace(score.provenance, model="lost", model_sha256="0" * 64))
+    monkeypatch.setattr("cmt_bridge.model.registry.DEFAULT", str(tiny_model))
+    with pytest.warns(UserWarning, match="lost, is not at hand: tiny did it"):
+        cmt.regenerate(made, bars=2, candidates=1)
 
 
 def test_a_saved_score_is_loaded_again(tmp_path: Path, score: cmt.Score) -> None:
