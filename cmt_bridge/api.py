@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from cmt_bridge.core import score as core
 from cmt_bridge.core.files import complete_path, is_there, new_file, new_folder
@@ -28,10 +28,26 @@ __all__ = ["Analysis", "LoadedModel", "Score", "analyze", "compose", "export", "
 AnyPath = str | os.PathLike[str]
 OnProgress = Callable[[float], None]
 Bars = int | str | range | tuple[int, int]
-COMPOSED = (
-    "seed", "instruments", "style", "key", "control", "density_control", "beat_control", "recall", "temperature",
-    "nucleus", "polyphony", "pitches",
-)  # fmt: skip
+
+
+class ComposeSettings(TypedDict, total=False):
+    """Options of `compose` by name; what is missing or None is as usual."""
+
+    seed: int
+    instruments: Sequence[str | Instrument] | str
+    style: str
+    key: str
+    control: float | Sequence[float] | str
+    density_control: float | Sequence[float] | str
+    beat_control: float | Sequence[float] | str
+    recall: float
+    temperature: float | Mapping[str, float] | str
+    nucleus: float | Mapping[str, float] | str
+    polyphony: int | Mapping[str | Instrument, int] | str
+    pitches: Mapping[str | Instrument, tuple[int, int]] | str
+
+
+COMPOSED = tuple(ComposeSettings.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -285,7 +301,7 @@ def compose(
     *,
     model: LoadedModel | AnyPath | None = None,
     on_progress: OnProgress | None = None,
-    **settings: Any,
+    **settings: Unpack[ComposeSettings],
 ) -> Score:
     """Compose music for a video. The same analysis, options, model and seed give the same notes.
 
