@@ -6,17 +6,21 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests import clips
+from tests.e2e.forking import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(sys.executable).with_name("cmt-bridge")
 PROGRAM = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-c", "from cmt_bridge.cli import main; main()"]
 PATIENCE = 300  # s; for a busy machine
+
+FORKED = ("score", "regenerate", "preview", "convert", "export", "models", "evaluate", "train", "takes", "undo", "diff")
+"""Commands whose runs are forks of a process that has loaded torch: it is what takes them longest."""
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
@@ -46,9 +50,23 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def forks(environment: dict[str, str]) -> Iterator[ForkServer | None]:
+    """A process that has loaded what the program loads late; None where a process cannot be forked, or torn from it."""
+    if not Path("/proc/self/fd").exists():
+        yield None
+        return
+    server = ForkServer(environment)
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def run(environment: dict[str, str], folder: Path) -> Run:
-    """Run the program in `folder`, or where `cwd` says, and wait for it."""
+def run(environment: dict[str, str], folder: Path, forks: ForkServer | None) -> Run:
+    """Run the program in `folder`, or where `cwd` says, and wait for it.
+
+    Commands that start others, and those with something to be done `before`, are processes started by the system.
+    """
 
     def run_(
         *arguments: object,
@@ -56,10 +74,13 @@ def run(environment: dict[str, str], folder: Path) -> Run:
         before: Callable[[], None] | None = None,
         cwd: Path = folder,
     ) -> Done:
+        words, whole = [*map(str, arguments)], environment | dict(env or {})
+        if forks is not None and before is None and words[:1] and words[0] in FORKED:
+            return forks.run(words, cwd=cwd, env=whole, timeout=PATIENCE)
         return subprocess.run(
-            [*PROGRAM, *map(str, arguments)],
+            [*PROGRAM, *words],
             cwd=cwd,
-            env=environment | dict(env or {}),
+            env=whole,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
