@@ -41,7 +41,7 @@ def test_the_nearest_file_holds(tmp_path: Path) -> None:
     assert (analysis.tempo_low, analysis.tempo_high) == (80, 110.5)
 
 
-def test_what_is_said_of_streams_holds_in_the_folder_and_below(tmp_path: Path) -> None:
+def test_stream_settings_hold_in_folder_and_below(tmp_path: Path) -> None:
     below = tmp_path / "a"
     below.mkdir()
     (tmp_path / "cmt-bridge.toml").write_text(

@@ -33,7 +33,7 @@ def test_a_kind_of_input_error_comes_back_as_input_error(kind: type[CmtBridgeErr
     assert type(CmtBridgeError.from_json(kind("It is damaged.").to_json())) is InputError
 
 
-def test_an_error_without_a_hint_or_with_another_code_is_read() -> None:
+def test_an_error_with_no_hint_or_other_code_is_read() -> None:
     back = CmtBridgeError.from_json({"error": "Odd.", "code": 77})
     assert (type(back), str(back)) == (CmtBridgeError, "Odd.")
 

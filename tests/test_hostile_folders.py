@@ -258,7 +258,7 @@ def test_a_take_of_before_its_files_were_recorded_is_dropped(place: Place) -> No
     assert notes == []
 
 
-def test_no_copy_is_made_of_a_film_that_is_elsewhere_unless_the_person_says_so(place: Place) -> None:
+def test_a_video_elsewhere_is_copied_only_on_consent(place: Place) -> None:
     from cmt_bridge.scoring.delivery import delivered
 
     film = place.outside / "private.mp4"
@@ -272,7 +272,7 @@ def test_no_copy_is_made_of_a_film_that_is_elsewhere_unless_the_person_says_so(p
     assert not list(place.clip.parent.rglob("*.preview.*"))
 
 
-def test_a_damaged_project_beside_a_clip_is_no_reason_to_refuse_it(place: Place) -> None:
+def test_a_damaged_neighbour_does_not_refuse_a_clip(place: Place) -> None:
     other = place.clip.with_name("other.mp4")
     other.write_bytes(b"another video")
     (place.project / "project.json").write_text("[")
@@ -289,7 +289,7 @@ def test_an_honest_folder_gets_all_it_asks_for(place: Place) -> None:
     assert "link" not in said
 
 
-def test_a_folder_may_name_places_in_the_folder_that_is_watched(place: Place, tmp_path: Path) -> None:
+def test_a_folder_may_publish_within_the_watched_folder(place: Place, tmp_path: Path) -> None:
     place.drop("../Session/MIDI")
     project = TakeFolder(place.project)
     assert dropped(project, read_config(place.clip.parent).outputs)[0] == []
@@ -321,7 +321,7 @@ def test_only_the_person_allows_places(place: Place) -> None:
         read_config(place.clip.parent)
 
 
-def test_nothing_is_added_to_a_session_by_way_of_a_link(place: Place) -> None:
+def test_nothing_is_added_through_a_symlink(place: Place) -> None:
     (made,) = export(place.clip, ["ardour"])
     session = next(made.path.glob("*.ardour"))
     midi = next((made.path / "interchange").glob("*/midifiles"))
@@ -364,9 +364,7 @@ def test_links_outside_of_projects_are_the_persons_and_followed(tmp_path: Path) 
             assert file.read() in (b"x", b"y")
 
 
-def test_files_are_opened_alike_where_a_system_cannot_open_beneath_a_folder(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_open_alike_without_openat(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cmt_bridge.core.files._BENEATH", False)
     with opened(place.project / "history.json") as file:
         assert json.loads(file.read())

@@ -30,7 +30,7 @@ def test_a_group_alone_prints_its_help(run: Run, names: tuple[str, ...]) -> None
     assert not any(line.endswith("...") for line in lines[1:])  # each command is told in a line that is whole
 
 
-def test_commands_are_grouped_by_use_and_the_daily_ones_come_first(run: Run) -> None:
+def test_commands_are_grouped_with_daily_ones_first(run: Run) -> None:
     lines = run("--help")[1].splitlines()
     shown = [line.split()[0] for line in lines if line.startswith("  ") and line.split()[0] in cli.commands]
     assert sorted(shown) == sorted(cli.commands)
@@ -40,7 +40,7 @@ def test_commands_are_grouped_by_use_and_the_daily_ones_come_first(run: Run) -> 
     assert len(headings) > 5
 
 
-def test_the_argument_that_is_a_clip_is_called_the_same_everywhere() -> None:
+def test_the_video_argument_has_one_name_everywhere() -> None:
     for name in ("score", "regenerate", "takes", "choose", "diff", "markers", "preview", "export", "stream", "analyze"):
         first = next(each for each in cli.commands[name].params if isinstance(each, click.Argument))
         assert (first.name, first.metavar) == ("video", None), name

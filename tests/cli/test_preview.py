@@ -59,7 +59,7 @@ def test_without_a_video_the_sound_is_written(run: Any, folder: Path) -> None:
     assert loud[-10:].max() < 0.001  # faded out where it is cut
 
 
-def test_a_folder_sounds_as_its_midi_file_which_may_be_edited(run: Any, folder: Path) -> None:
+def test_a_folder_previews_its_edited_midi_file(run: Any, folder: Path) -> None:
     score = Score(TempoMap.constant(120), (Track(Instrument.PIANO, 0, (Note(8, 60, 4, 110),)),), 1, 2.0)
     write_midi(score, folder / "film.mid")
     out = run("preview", folder, "--renderer", "symusic")[1]

@@ -33,7 +33,7 @@ def test_a_dry_run_prints_what_would_be_sent(run: Run, clip: Path) -> None:
     assert {line["message"] for line in lines if line["track"] == "sync"} == {"system exclusive", "quarter frame"}
 
 
-def test_what_is_composed_afresh_has_a_seed_that_no_take_has(clip: Path) -> None:
+def test_new_music_has_an_unused_seed(clip: Path) -> None:
     from cmt_bridge.live.request import asked
 
     assert asked(clip, {"fresh": True, "options": {"control": 1}}).settings == {"control": "1", "seed": "1"}

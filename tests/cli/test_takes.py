@@ -160,7 +160,7 @@ def test_what_differs_is_told(run: Run, video: Path) -> None:
     assert [track["bars"] for track in json.loads(out)["tracks"]] == [[1, 2, 3, 4, 5, 6]]
 
 
-def test_what_differs_in_an_edited_take_is_told_of_all_its_tracks(run: Run, video: Path) -> None:
+def test_an_edited_takes_diff_covers_all_tracks(run: Run, video: Path) -> None:
     project = TakeFolder(video.with_suffix(".cmt"))
     info = TakeInfo("regenerate", "2026-01-02T03:04:05+00:00", edited=True)
     file = edited()

@@ -34,7 +34,7 @@ def test_words_of_a_small_song() -> None:
     assert rows[:, : Column.TIMING].tolist() == [list(map(int, row)) for row in expected]
 
 
-def test_onsets_round_half_to_even_and_no_note_is_shorter_than_a_tick() -> None:
+def test_onsets_round_half_to_even_and_notes_last() -> None:
     notes, _ = quantize(song((Instrument.BASS, [[60, 61, 40, 9], [180, 300, 41, 9]])))
     assert notes[:, [Grid.ONSET, Grid.DURATION]].tolist() == [[0, 1], [2, 1]]
 

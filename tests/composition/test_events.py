@@ -57,7 +57,7 @@ def test_players_are_a_set() -> None:
     assert players_mask([1, 2, 3, 4, 5]) == 32 == FIELD_CLASSES[Field.PLAYERS] - 1
 
 
-def test_hits_are_seen_from_the_same_bar_until_they_are_past() -> None:
+def test_hits_are_seen_until_they_are_past() -> None:
     rows = encode_events(NOTES, 3)
     hits = np.zeros(48, np.int64)
     hits[[4, 20, 32]] = (3, 1, 30)

@@ -85,14 +85,14 @@ def test_a_pick_up_without_a_signature_stays_before_the_downbeat() -> None:
     assert bars_until(part) == 3
 
 
-def test_a_short_stretch_between_two_in_four_four_is_a_pick_up_of_the_second() -> None:
+def test_a_short_stretch_is_a_pick_up_of_the_next() -> None:
     music = song(*beats(0, 18), metres=((0, 4, 4), (8, 2, 4), (10, 4, 4)))
     first, second = laid(music)
     assert [onset for onset, _ in first] == list(range(0, 32, 4))
     assert [onset for onset, _ in second] == [8, 12, *range(16, 48, 4)]
 
 
-def test_what_is_played_a_little_early_belongs_to_its_bar_line() -> None:
+def test_slightly_early_notes_belong_to_their_bar_line() -> None:
     music = song(*beats(0, 7), (7.95, 9), *beats(9, 16), metres=((0, 3, 8), (8, 4, 4)))
     assert laid(music)[0][:2] == [(0, 4), (4, 4)]
     music = song(*beats(0, 7), (7.95, 9), *beats(9, 16), metres=((0, 4, 4), (8, 3, 8)))

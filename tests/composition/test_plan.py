@@ -43,7 +43,7 @@ def test_bars_cover_the_video() -> None:
     assert plan(replace(METADATA, duration=0.3)).bars == 1
 
 
-def test_visual_beats_lie_on_the_grid_and_the_strongest_of_a_tick_stays() -> None:
+def test_the_strongest_visual_beat_of_a_tick_stays() -> None:
     beats = (VisualBeat(0.26, 0.3), VisualBeat(0.24, 0.9), VisualBeat(1.0, 1.0), VisualBeat(7.99, 0.9))
     control = plan(replace(METADATA, beats=beats))
     assert [(beat.tick, beat.strength) for beat in control.beats] == [(2, 5), (8, 10)]  # the last lies past the end

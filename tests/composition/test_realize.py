@@ -26,12 +26,12 @@ def notes_of(score: Score, instrument: Instrument) -> list[tuple[int, int, int]]
     return [(note.onset, note.pitch, note.duration) for note in track.notes]
 
 
-def test_the_last_chord_rings_to_the_end_and_nothing_into_it() -> None:
+def test_the_last_chord_rings_alone_to_the_end() -> None:
     score = score_of([(14, PIANO, 60, 16), (16, PIANO, 64, 2)], bars=2, n_beat=30)
     assert notes_of(score, Instrument.PIANO) == [(14, 60, 2), (16, 64, 14)]
 
 
-def test_a_chord_before_a_short_rest_of_a_bar_rings_over_the_bar_line() -> None:
+def test_a_chord_before_a_short_rest_rings_over_the_bar() -> None:
     score = score_of([(16, PIANO, 64, 16)], bars=3, n_beat=34)
     assert notes_of(score, Instrument.PIANO) == [(16, 64, 18)]
 

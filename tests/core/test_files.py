@@ -121,7 +121,7 @@ def test_a_name_of_any_length_can_be_written(tmp_path: Path, name: str, suffix: 
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_a_short_name_counts_bytes_is_stable_and_tells_names_apart(name: str) -> None:
+def test_a_short_name_is_stable_and_distinct(name: str) -> None:
     assert short("clip") == "clip"
     assert short("n" * 180) == "n" * 180
     assert len(short(name).encode()) <= 180
@@ -208,7 +208,7 @@ with complete_path(Path("a.mid")) as file, complete_folder(Path("b.cmt")) as fol
 
 
 @pytest.mark.skipif(os.name != "posix", reason="what is open cannot be held by a lock here")
-def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+def test_only_leftovers_of_dead_processes_are_swept(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         left = [tmp_path / writer.stdout.readline().strip() for _ in range(2)]

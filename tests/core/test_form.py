@@ -27,7 +27,7 @@ def test_a_return_reaches_the_same_letter() -> None:
             assert letters[bar] not in letters[: max(0, bar - PHRASE)]
 
 
-def test_a_round_that_the_end_would_cut_short_stays_with_a() -> None:
+def test_a_round_cut_short_stays_with_a() -> None:
     assert returns(15) == [None] * 4 + [4] * 11
     assert returns(23) == returns(16) + [4] * 7
 

@@ -90,9 +90,7 @@ def test_a_label_says_its_frame(rate: Rate, number: int) -> None:
         ((247, 10), "25"),
     ],
 )
-def test_a_film_counts_in_the_usual_rate_that_it_is_made_of_or_that_is_nearest(
-    frame_rate: tuple[int, int], name: str
-) -> None:
+def test_a_video_counts_in_its_own_or_the_nearest_rate(frame_rate: tuple[int, int], name: str) -> None:
     assert rate_of(frame_rate).name == name
 
 
@@ -109,7 +107,7 @@ def test_of_an_unknown_rate_nothing_is_said() -> None:
     ("rate", "midi"),
     [("23.976", "23.976"), ("47.952", "23.976"), ("48", "24"), ("50", "25"), ("59.94", "29.97 drop"), ("120", "30")],
 )
-def test_formats_that_do_not_know_a_rate_count_in_a_part_of_it(rate: str, midi: str) -> None:
+def test_unknown_rates_are_counted_in_a_divisor(rate: str, midi: str) -> None:
     assert fitted(named_rate(rate), MIDI).name == midi
 
 
@@ -183,7 +181,7 @@ def test_what_is_no_label_is_refused_in_a_sentence(said: str, frame_rate: tuple[
         counting_of(frame_rate, start=said)
 
 
-def test_the_films_own_label_is_where_a_session_begins_unless_somebody_says_another() -> None:
+def test_the_videos_label_starts_the_session_by_default() -> None:
     own = counting_of(NTSC, "14:22:07;18")
     assert (str(own.start), str(own.own), own.rate.name) == ("14:22:07;18", "14:22:07;18", "29.97 drop")
     said = counting_of(NTSC, "14:22:07;18", start="01:00:00:00")
@@ -192,14 +190,14 @@ def test_the_films_own_label_is_where_a_session_begins_unless_somebody_says_anot
     assert (str(undropped.start), undropped.rate.name) == ("01:00:00:00", "29.97")
 
 
-def test_a_label_that_counts_twice_the_frames_is_understood_and_one_that_is_none_is_passed_over() -> None:
+def test_doubled_labels_are_read_and_invalid_ones_skipped() -> None:
     assert str(counting_of(NTSC, "10:00:00;45").own) == "10:00:00;22"
     assert str(counting_of((25, 1), "10:00:00:99").own) == "10:00:00:24"
     for nonsense in ("", "later", "99:00:00:00", "10:00:00;00"):
         assert counting_of((25, 1), nonsense).start.count == 0
 
 
-def test_a_film_without_a_label_counts_from_the_beginning_of_its_file() -> None:
+def test_without_a_label_counting_begins_with_the_file() -> None:
     counting = counting_of((25, 1), offset=2.0)
     assert (str(counting.start), str(counting.own)) == ("00:00:00:00", "00:00:02:00")
 

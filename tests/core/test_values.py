@@ -80,7 +80,7 @@ def test_timing_is_rounded_per_cent_plus_one() -> None:
     ("n_beat", "bars", "ending"),
     [(64, 4, 3), (56, 4, 3), (55, 4, 2), (18, 2, 1), (1, 1, 0)],
 )
-def test_the_last_chord_stands_half_a_bar_before_the_end_or_earlier(n_beat: int, bars: int, ending: int) -> None:
+def test_the_last_chord_begins_half_a_bar_early(n_beat: int, bars: int, ending: int) -> None:
     control = ControlTrack(TempoMap.constant(120), (8,) * bars, (ControlBeat(0, 2), ControlBeat(63, 3)), n_beat)
     assert control.ending == ending
     ended = control.with_ending()

@@ -44,7 +44,7 @@ def scored(run: Run, mine: Path, model: Path) -> tuple[Path, dict[str, Any]]:
     return mine.with_name("my clip.cmt") / "take 1", json.loads(done.stdout)
 
 
-def test_the_music_is_in_time_and_as_long_as_the_picture(scored: tuple[Path, dict[str, Any]], clip: Path) -> None:
+def test_music_is_in_time_and_as_long_as_picture(scored: tuple[Path, dict[str, Any]], clip: Path) -> None:
     folder, result = scored
     assert sorted(path.name for path in folder.iterdir()) == ["metadata.json", "my clip.mid", "score.json", "take.json"]
     assert (folder / "my clip.mid").read_bytes() == (folder.parents[1] / "my clip.mid").read_bytes()
@@ -85,7 +85,7 @@ def test_the_music_is_in_time_and_as_long_as_the_picture(scored: tuple[Path, dic
     assert any(abs(cut - 5.0) < 0.021 for cut in cuts)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_nothing_is_overwritten(
+def test_equal_seeds_give_equal_bytes_and_overwrite_nothing(
     scored: tuple[Path, dict[str, Any]], run: Run, mine: Path, model: Path
 ) -> None:
     first = scored[0]

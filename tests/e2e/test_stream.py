@@ -119,7 +119,7 @@ def test_whoever_has_enough_ends_it_and_every_note(
     assert not hanging(heard)
 
 
-def test_when_it_is_killed_its_processes_end_every_note_and_themselves(
+def test_a_killed_stream_ends_all_notes_and_processes(
     jack: Server, home: dict[str, str], folder: Path, model: Path
 ) -> None:
     clip = write_metadata(folder / "clip.json", 40.0)
@@ -135,7 +135,7 @@ def test_when_it_is_killed_its_processes_end_every_note_and_themselves(
     assert not hanging(heard)
 
 
-def test_a_terminal_shows_how_it_goes_and_its_keys_control_it(home: dict[str, str], folder: Path, model: Path) -> None:
+def test_a_terminal_shows_progress_and_its_keys_control_it(home: dict[str, str], folder: Path, model: Path) -> None:
     write_metadata(folder / "clip.json", 40.0)
     master, terminal = pty.openpty()
     process = subprocess.Popen(

@@ -194,7 +194,7 @@ def test_kills_cost_nothing(watcher: Watcher, videos: Path, drawer: Callable[...
     assert hidden(videos) == []
 
 
-def test_the_command_line_does_the_same_with_and_without_a_daemon(
+def test_the_command_line_is_alike_without_a_daemon(
     run: Run, watcher: Watcher, videos: Path, drawer: Callable[..., Path], tmp_path: Path
 ) -> None:
     (videos / "cmt-bridge.toml").write_text((videos / "cmt-bridge.toml").read_text() + 'ignore = ["*"]\n')
@@ -316,7 +316,7 @@ def _send(osc: socket.socket, port: int, verb: str, *arguments: Any) -> None:
     osc.sendto(message.build().dgram, ("127.0.0.1", port))
 
 
-def test_one_daemon_watches_a_folder_and_ends_when_it_is_told(
+def test_one_daemon_watches_a_folder_until_told_to_end(
     watcher: Watcher, videos: Path, drawer: Callable[..., Path], environment: dict[str, str]
 ) -> None:
     both = [

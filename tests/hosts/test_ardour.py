@@ -275,7 +275,7 @@ def chosen_film(video: Path) -> str:
 
 
 @pytest.mark.usefixtures("daemon")
-def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
+def test_a_regenerated_section_becomes_another_playlist(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
 ) -> None:
     assert run("score", video).returncode == 0
@@ -330,7 +330,7 @@ def test_a_section_is_regenerated_as_another_playlist_and_takes_are_chosen(
 
 
 @pytest.mark.usefixtures("daemon")
-def test_settings_are_remembered_in_the_session_and_said_with_the_requests(
+def test_session_settings_are_remembered_and_sent(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
 ) -> None:
     assert run("score", video).returncode == 0
@@ -353,7 +353,7 @@ def test_settings_are_remembered_in_the_session_and_said_with_the_requests(
 
 
 @pytest.mark.usefixtures("daemon")
-def test_regions_that_were_cut_moved_and_muted_are_heard_as_they_sound(
+def test_cut_moved_and_muted_regions_read_as_heard(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path, run: Run
 ) -> None:
     assert run("score", video).returncode == 0
@@ -393,7 +393,7 @@ def test_regions_that_were_cut_moved_and_muted_are_heard_as_they_sound(
 
 
 @pytest.mark.usefixtures("daemon")
-def test_a_session_without_our_tracks_gets_a_snapshot_that_has_them(
+def test_a_session_without_our_tracks_gets_a_snapshot(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path
 ) -> None:
     session = build(tmp_path / "x", tempos=((0, 90), (4, 133)), tracks=("Piano", "Mine"))
@@ -434,7 +434,7 @@ def no_daemon(run: Run) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_daemon")
-def test_without_a_daemon_it_is_said_and_one_can_be_started(
+def test_without_a_daemon_starting_one_is_offered(
     tmp_path: Path, scripts: Path, environment: dict[str, str], video: Path
 ) -> None:
     session = build(tmp_path / "x")

@@ -87,7 +87,7 @@ def opened(script: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def test_the_script_loads_the_oldest_api_that_has_all_it_calls(tmp_path: Path) -> None:
+def test_the_script_loads_the_oldest_sufficient_api(tmp_path: Path) -> None:
     done = opened(SCRIPT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -106,7 +106,7 @@ def last(found: Any) -> str:
     return str(found["shown"][-1])
 
 
-def test_a_film_is_scored_into_a_scene_and_takes_go_into_others(bitwig: Bitwig, video: Path) -> None:
+def test_each_take_goes_into_a_scene_of_its_own(bitwig: Bitwig, video: Path) -> None:
     found = bitwig.press("Film")
     assert last(found) == "cmt-bridge: Take 1 is in scene 1."
     assert [track["name"] for track in found["tracks"]] == PARTS

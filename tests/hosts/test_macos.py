@@ -98,9 +98,7 @@ def test_garageband_is_shown_the_file_and_the_steps(
     assert "accepted" in said(mac.run("accept", clip, answers=["OK"]))
 
 
-def test_what_goes_wrong_is_said_in_the_words_of_the_program(
-    node: str, folder: Path, environment: dict[str, str]
-) -> None:
+def test_errors_are_shown_in_the_programs_words(node: str, folder: Path, environment: dict[str, str]) -> None:
     mac = Mac(node, folder, environment, "logic")
     done = mac.run("score", folder / "it's not there.mp4", answers=["OK"])
     assert "it's not there.mp4" in said(done)

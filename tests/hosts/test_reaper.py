@@ -194,7 +194,7 @@ def desk(tmp_path: Path, film: Path, lua: str) -> Desk:
     return Desk(tmp_path, film, lua)
 
 
-def test_the_page_asks_for_the_reaper_whose_functions_the_scripts_are_held_to() -> None:
+def test_the_page_names_the_reaper_version_of_the_api() -> None:
     """The imitation knows what that REAPER has; a newer function would have to be read in a newer list first."""
     version = re.search(r"REAPER (\d+\.\d+)'s own help page", json.loads(API.read_text(encoding="utf-8"))["source"])
     assert version
@@ -261,7 +261,7 @@ def test_who_does_not_want_the_tempo_is_asked_once(desk: Desk) -> None:
     desk.run(INSERT)
 
 
-def test_a_project_with_a_tempo_is_asked_nothing_and_every_note_finds_its_tick_again(desk: Desk) -> None:
+def test_a_project_with_a_tempo_keeps_every_notes_tick(desk: Desk) -> None:
     said = music(tempos=[[0, 250_000]], notes={"Piano": [[n * 7, n * 7 + 5, 0, 60, 1 + n] for n in range(100)]})
     desk.serve(arrangement=said, regenerate=job(), takes={"project": str(desk.project), "current": 1, "takes": []})
     desk.reaper.project["tempos"] = [[0, 47.0, 4, 4], [13.1, 71.3, 4, 4]]
@@ -272,7 +272,7 @@ def test_a_project_with_a_tempo_is_asked_nothing_and_every_note_finds_its_tick_a
     assert notes_of(base_of(done))["Piano"] == [tuple(each) for each in said["parts"][0]["notes"]]
 
 
-def test_inserting_again_shows_the_take_that_is_there_with_what_was_edited(desk: Desk) -> None:
+def test_inserting_again_shows_the_edited_take(desk: Desk) -> None:
     desk.serve(arrangement=music())
     desk.run(INSERT, NO)
     take = desk.reaper.parts["Piano"]["takes"][0]
@@ -318,7 +318,7 @@ def test_music_that_would_begin_before_the_project_is_not_moved(desk: Desk) -> N
     assert desk.reaper.parts["Piano"]["position"] == START
 
 
-def test_what_begins_before_the_project_does_stays_out_and_comes_back_with_the_base(desk: Desk) -> None:
+def test_notes_before_the_project_return_with_the_base(desk: Desk) -> None:
     events = [[0, "c007"], [100, "b00740"], [5 * 480, "b00750"]]
     said = music(events=events)
     desk.serve(arrangement=said, regenerate=job())
@@ -342,7 +342,7 @@ def test_what_begins_before_the_project_does_stays_out_and_comes_back_with_the_b
     ]
 
 
-def test_markers_that_were_moved_renamed_or_numbered_anew_are_still_ours_and_no_others(desk: Desk) -> None:
+def test_moved_renamed_or_renumbered_markers_are_still_ours(desk: Desk) -> None:
     desk.serve(arrangement=[ok(music()), ok(music(2, markers=[[1.0, "cut", "New"]]))])
     desk.run(INSERT, NO)
     for mark in desk.reaper.project["markers"]:
@@ -388,7 +388,7 @@ def test_two_films_in_one_project_keep_what_is_theirs(desk: Desk, film: Path) ->
     assert "several videos" in desk.run(INSERT)["shown"][-1]
 
 
-def test_a_project_that_was_moved_with_its_film_still_knows_its_music(desk: Desk, tmp_path: Path) -> None:
+def test_a_project_moved_with_its_video_keeps_its_music(desk: Desk, tmp_path: Path) -> None:
     desk.serve(arrangement=[ok(music()), ok(music(2))])
     desk.run(INSERT, NO)
     there = tmp_path / "elsewhere"
@@ -547,7 +547,7 @@ def test_what_is_in_the_session_goes_along(desk: Desk) -> None:
     assert done["steps"] == ["cmt-bridge: regenerate, take 2"]
 
 
-def test_a_note_that_nothing_ends_lasts_to_the_next_of_its_pitch(desk: Desk) -> None:
+def test_an_unended_note_lasts_to_its_next_onset(desk: Desk) -> None:
     said = music()
     desk.serve(arrangement=said, regenerate=job())
     desk.run(INSERT, NO)
@@ -564,7 +564,7 @@ def test_a_note_that_nothing_ends_lasts_to_the_next_of_its_pitch(desk: Desk) -> 
     assert [n[1] for n in notes] == following
 
 
-def test_items_that_were_cut_trimmed_or_nudged_are_read_as_they_are_heard(desk: Desk) -> None:
+def test_cut_trimmed_or_nudged_items_are_read_as_heard(desk: Desk) -> None:
     said = music()
     desk.serve(arrangement=said, regenerate=job())
     desk.run(INSERT, NO)
@@ -584,7 +584,7 @@ def test_items_that_were_cut_trimmed_or_nudged_are_read_as_they_are_heard(desk: 
 
 @settings(max_examples=12, deadline=None)
 @given(st.data())
-def test_whatever_the_tempos_are_the_session_gives_back_what_it_was_given(
+def test_a_session_returns_what_it_got_at_any_tempo(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     tempos = [[0, data.draw(st.integers(250_000, 1_500_000))]]
@@ -697,7 +697,7 @@ def test_what_is_done_at_once_opens_no_window(desk: Desk) -> None:
     assert done["drawn"] == []
 
 
-def test_a_daemon_that_was_killed_is_told_from_one_that_lives(desk: Desk, film: Path) -> None:
+def test_a_killed_daemon_is_distinguished_from_a_living_one(desk: Desk, film: Path) -> None:
     desk.daemons.add("killed", film.parent, None)  # of the very folder
     desk.daemons.add("zliving", film.parent.parent, {"accept": [ok({"current": 3})]})
     done = desk.run("Accept the take")
@@ -705,7 +705,7 @@ def test_a_daemon_that_was_killed_is_told_from_one_that_lives(desk: Desk, film: 
     assert 3.0 < done["clock"] < 5.0
 
 
-def test_a_folder_that_the_daemon_knows_by_another_name_is_found(desk: Desk) -> None:
+def test_a_folder_is_found_by_its_other_name(desk: Desk) -> None:
     desk.daemons.add("a", "/another", {"takes": [refused("/x is not in /another.", "Give a path …")]})
     desk.daemons.add("b", r"\\server\share", {"takes": [refused("It has no takes.")], "accept": [ok({"current": 2})]})
     done = desk.run("Accept the take")
@@ -720,7 +720,7 @@ def test_without_a_daemon_one_is_offered(desk: Desk, film: Path) -> None:
     assert done["executed"] == []
 
 
-def test_a_daemon_that_is_started_is_found_though_reaper_remembers_folders(desk: Desk, film: Path) -> None:
+def test_a_new_daemon_is_found_despite_reapers_folder_cache(desk: Desk, film: Path) -> None:
     state = desk.tmp_path / "state"
     says = {"status": [ok({})], "accept": [ok({"current": 1})]}
     desk.daemons.all.append({"folder": str(state / "late"), "says": says, "starts": str(film.parent)})
@@ -746,7 +746,7 @@ def test_a_daemon_that_falls_silent_is_said(desk: Desk) -> None:
 # What the person does meanwhile
 
 
-def test_the_music_goes_where_the_video_was_moved_while_it_was_made(desk: Desk) -> None:
+def test_music_follows_a_video_moved_meanwhile(desk: Desk) -> None:
     said = music()
     desk.serve(arrangement=said, score=job("running"), job=[ok(job("running"))] * 5 + [ok(job())])
     desk.run(SCORE, NO, person=[{"at": 1.5, "drag": 4.0}])
@@ -790,7 +790,7 @@ def test_a_video_that_plays_otherwise_is_refused(desk: Desk) -> None:
         assert sentence in desk.run(SCORE)["shown"][-1]
 
 
-def test_a_section_of_a_video_is_placed_by_where_it_begins(desk: Desk) -> None:
+def test_a_section_is_placed_by_its_start(desk: Desk) -> None:
     said = music()
     desk.serve(arrangement=said)
     desk.reaper.film["takes"][0]["section"] = [2.0, False]
@@ -878,12 +878,12 @@ def test_the_linter_has_nothing_to_say() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_every_function_that_is_used_is_listed_and_every_listed_one_is_used() -> None:
+def test_used_and_listed_functions_are_the_same() -> None:
     used = {name for path in SCRIPTS.rglob("*.lua") for name in re.findall(r"reaper\.(\w+)\(", path.read_text())}
     assert used == json.loads(API.read_text())["functions"].keys()
 
 
-def test_every_action_says_what_it_is_and_can_be_a_file_on_windows() -> None:
+def test_every_action_has_a_description_and_valid_name() -> None:
     actions = sorted(SCRIPTS.glob("*.lua"))
     assert len(actions) == 10
     for path in actions:
@@ -1089,7 +1089,7 @@ def test_an_exported_project_goes_on_where_it_was_exported(watched: Reaper, vide
 
 
 @pytest.mark.slow
-def test_the_project_takes_over_the_tempo_if_the_person_wants_that(watched: Reaper, video: Path) -> None:
+def test_the_project_takes_the_tempo_on_request(watched: Reaper, video: Path) -> None:
     watched.run(SETTINGS, ["0.9\n\npiano bass\n\n\n90\n\n\n\n\n"])
     done = watched.run(SCORE, [YES])
     assert done["project"]["tempos"] == [[pytest.approx(START), pytest.approx(90, abs=1e-3), 4, 4]]
@@ -1114,7 +1114,7 @@ def test_without_a_daemon_one_is_offered_and_started(reaper: Reaper, video: Path
 
 
 @pytest.mark.slow
-def test_a_daemon_that_is_killed_meanwhile_and_started_again_carries_it_out_once(watched: Reaper, run: Run) -> None:
+def test_a_killed_and_restarted_daemon_runs_the_request_once(watched: Reaper, run: Run) -> None:
     done = watched.run(SCORE, [NO])
     assert done["steps"]
     status = json.loads(run("daemon", "status", "--json").stdout)["daemons"][0]

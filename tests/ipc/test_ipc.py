@@ -265,7 +265,7 @@ def test_a_parent_without_a_loop_has_a_child_too() -> None:
 
 
 @posix
-def test_a_stopped_child_of_a_parent_without_a_loop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_child_is_killed_without_a_loop_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cmt_bridge.ipc.child.GRACE", 0.2)
     messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
     child = BlockingChild(ECHO, messages.put)

@@ -158,7 +158,7 @@ def test_bars_come_before_the_picture_is_measured_to_its_end(composer: Composer,
     assert sorted(composer.sheet.bars) == list(range(17))
 
 
-def test_a_change_is_heard_from_its_bar_on_and_told_of(composer: Composer, clip: Path) -> None:
+def test_a_change_sounds_from_its_bar_and_is_reported(composer: Composer, clip: Path) -> None:
     composer.tell("open", path=str(clip), settings={"control": "1", "tempo": "120"})
     first = take_of(composer.until()).score()
     before = dict(composer.sheet.bars)

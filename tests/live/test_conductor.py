@@ -85,7 +85,7 @@ def test_an_edited_take_is_played_with_all_it_says(jack: Server, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("jack")
-def test_more_is_composed_after_an_edited_take_on_the_channels_that_it_has(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_edited_take_is_continued_on_its_channels(tmp_path: Path, tiny_model: Path) -> None:
     clip = write_metadata(tmp_path / "clip.json", 12.0)
     file = edited(tempos=((0, 250_000),), bars=12)
     for message in file.tracks[2]:
@@ -113,7 +113,7 @@ def test_more_is_composed_after_an_edited_take_on_the_channels_that_it_has(tmp_p
     run(test)
 
 
-def test_without_a_take_it_is_composed_as_it_plays_and_kept(jack: Server, tmp_path: Path, tiny_model: Path) -> None:
+def test_without_a_take_music_is_composed_and_kept(jack: Server, tmp_path: Path, tiny_model: Path) -> None:
     clip = write_metadata(tmp_path / "clip.json", 6.0)
     request = StreamRequest(clip, {"model": str(tiny_model), "tempo": "240"})
 
@@ -167,9 +167,7 @@ def test_another_take_enters_at_the_next_pass_of_a_loop(jack: Server, tmp_path: 
 
 
 @pytest.mark.parametrize("victim", ["player", "composer"])
-def test_a_process_that_is_killed_is_started_again_where_it_was(
-    jack: Server, tmp_path: Path, tiny_model: Path, victim: str
-) -> None:
+def test_a_killed_process_restarts_where_it_was(jack: Server, tmp_path: Path, tiny_model: Path, victim: str) -> None:
     clip = write_metadata(tmp_path / "clip.json", 16.0)
     request = StreamRequest(clip, {"model": str(tiny_model), "tempo": "120"})
 
@@ -206,7 +204,7 @@ def begun(sheet: Sheet) -> dict[int, list[tuple[int, ...]]]:
 
 
 @pytest.mark.usefixtures("jack")
-def test_a_change_is_not_lost_with_the_composer_that_was_told_of_it(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_change_survives_the_composer_that_received_it(tmp_path: Path, tiny_model: Path) -> None:
     clip = write_metadata(tmp_path / "clip.json", 24.0)
     request = StreamRequest(clip, {"model": str(tiny_model), "control": "1"}, wait=True)
 
@@ -228,7 +226,7 @@ def test_a_change_is_not_lost_with_the_composer_that_was_told_of_it(tmp_path: Pa
     run(test)
 
 
-def test_a_player_that_is_killed_in_a_loop_joins_in_the_loop(jack: Server, tmp_path: Path) -> None:
+def test_a_player_killed_in_a_loop_rejoins_it(jack: Server, tmp_path: Path) -> None:
     project(tmp_path, piece(8, length=8))
 
     async def test() -> None:

@@ -64,7 +64,7 @@ def test_the_control_api_knows_the_same_controls() -> None:
             assert (schema[control.name]["minimum"], schema[control.name]["maximum"]) == control.kind.bounds
 
 
-def test_the_control_api_knows_whom_to_follow_and_how_to_lead() -> None:
+def test_the_control_api_sets_follow_and_lead() -> None:
     schema = document()["components"]["schemas"]["StreamRequest"]["properties"]
     assert schema["follow"]["enum"] == ["", *FOLLOWS]
     assert schema["lead"]["items"]["enum"] == list(LEADS)
@@ -114,7 +114,7 @@ def test_a_controller_that_is_moved_is_learned_and_remembered(tmp_path: Path) ->
     assert Learned(path).knobs == {(0, 21): "mute.drums", (15, 7): "density"}
 
 
-def test_a_press_turns_a_switch_over_and_a_knob_has_its_range(tmp_path: Path) -> None:
+def test_a_press_toggles_a_switch_and_a_knob_is_scaled(tmp_path: Path) -> None:
     learned = Learned(tmp_path / "live.toml", ["mute.drums", "density", "control", "play"])
     for number in range(4):
         learned.bind((0, number))

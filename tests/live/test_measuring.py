@@ -34,7 +34,7 @@ def clip(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "clip.mp4", pulsing(10, 10, 100), 10)
 
 
-def test_more_and_more_is_known_at_the_tempo_of_the_beginning(clip: Path) -> None:
+def test_analysis_grows_at_the_initial_tempo(clip: Path) -> None:
     seen = list(looks(clip, AnalysisOptions(), patience=0.0))
     assert [look.whole for look in seen] == [*(False for _ in seen[1:]), True]
     assert len(seen) > 3
@@ -46,7 +46,7 @@ def test_more_and_more_is_known_at_the_tempo_of_the_beginning(clip: Path) -> Non
         assert after.metadata.flow_per_bar[: known - 1] == pytest.approx(before.metadata.flow_per_bar[:-1])
 
 
-def test_with_time_the_tempo_is_taken_from_enough_of_the_picture(tmp_path: Path) -> None:
+def test_the_tempo_waits_for_enough_picture(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", pulsing(12, 25, 100), 25)
     first = next(looks(clip, AnalysisOptions(), patience=PATIENCE))
     assert 10.0 <= first.seconds < 12.0
@@ -114,7 +114,7 @@ def test_it_ends_with_its_input(tmp_path: Path, process: subprocess.Popen[str]) 
     assert process.wait(PATIENCE) == 0
 
 
-def test_it_measures_one_after_the_other_and_leaves_what_is_not_wanted(
+def test_videos_are_measured_in_turn_and_unwanted_ones_dropped(
     tmp_path: Path, clip: Path, process: subprocess.Popen[str]
 ) -> None:
     long = write_clip(tmp_path / "long.mp4", panning(60, 10, 30), 10)

@@ -62,7 +62,7 @@ TEMPOS = (
 
 
 @pytest.mark.parametrize("tempos", TEMPOS)
-def test_a_dry_run_sends_each_event_of_the_file_at_its_time(run: Run, tmp_path: Path, tempos: tuple) -> None:  # type: ignore[type-arg]
+def test_a_dry_run_sends_each_event_on_time(run: Run, tmp_path: Path, tempos: tuple) -> None:  # type: ignore[type-arg]
     file = edited(tempos=tempos)
     project = made(tmp_path, file)
     code, out, err = run("stream", project.folder, "--dry-run", "--json")
@@ -75,7 +75,7 @@ def test_a_dry_run_sends_each_event_of_the_file_at_its_time(run: Run, tmp_path: 
     assert {line["track"] for line in lines if line["bytes"][0] == 0xF0} == {"all"}
 
 
-def test_a_take_that_nobody_has_edited_is_played_as_its_file_is_too(project: TakeFolder) -> None:
+def test_an_unedited_take_plays_as_its_file(project: TakeFolder) -> None:
     heard = rehearsed(project, take=1)
     meant = timed(mido.MidiFile(project.take(1).midi))
     same(without_end(heard, BARS * BAR), meant, BAR / 4 / DIVISION)
@@ -87,7 +87,7 @@ def rehearsed(project: TakeFolder, *, take: int = 2, **wanted: object) -> list[t
     return [(each.seconds, each.data) for each in found]
 
 
-def test_where_the_music_is_entered_all_is_set_as_it_is_there(project: TakeFolder) -> None:
+def test_entering_the_music_sets_all_controllers(project: TakeFolder) -> None:
     heard = rehearsed(project, loop=(4, 6))
     begin = [data for time, data in heard if time == 0 and data[0] & 0xF0 not in (NOTE_ON, NOTE_OFF)]
     assert begin.index(b"\xc0\x13") < begin.index(b"\xb0\x40\x00")  # the program of bar 4, the pedal up
@@ -124,7 +124,7 @@ def test_instruments_are_muted_where_the_file_has_them(tmp_path: Path) -> None:
     assert len({track.channel for track in music.tracks}) == len(music.tracks)
 
 
-def test_a_port_for_each_track_has_one_for_each_of_the_file(project: TakeFolder) -> None:
+def test_each_track_of_the_file_has_a_port(project: TakeFolder) -> None:
     music = Music.of_take(project.current())
     order = StreamRequest(CLIP, split=True).order(music.tempo_map, music.picture, tracks=music.tracks)
     assert order.music == ("piano", "guitar", "bass", "strings", "SFX", "drums")
@@ -140,7 +140,7 @@ def test_the_composer_hears_the_five_on_the_grid(project: TakeFolder) -> None:
     assert all(bar * 16 <= note[0] < bar * 16 + 16 for bar, notes in bars for note in notes)
 
 
-def test_system_exclusives_in_packets_go_out_whole_and_escapes_not_at_all(tmp_path: Path) -> None:
+def test_packet_exclusives_go_out_whole_and_escapes_never(tmp_path: Path) -> None:
     data = saved(edited())
     packets = b"\x00\xf0\x03\x43\x12\x00\x0a\xf7\x02\x05\xf7\x00\xf7\x01\xf8"
     head, _, rest = data.rpartition(b"MTrk")
@@ -153,13 +153,13 @@ def test_system_exclusives_in_packets_go_out_whole_and_escapes_not_at_all(tmp_pa
     assert all(data[-1] == 0xF7 for data in whole)
 
 
-def test_what_lies_beyond_the_bars_of_the_picture_is_played_too(tmp_path: Path) -> None:
+def test_music_beyond_the_pictures_bars_plays_too(tmp_path: Path) -> None:
     file = edited(bars=BARS + 3)
     heard = rehearsed(made(tmp_path, file))
     same(without_end(heard, (BARS + 3) * BAR), timed(file), BAR / 4 / DIVISION)
 
 
-def test_what_is_off_the_grid_is_shown_where_a_daw_shows_it(project: TakeFolder) -> None:
+def test_off_grid_events_are_shown_where_daws_do(project: TakeFolder) -> None:
     found: list[Rehearsed] = list(rehearse(Music.of_take(project.current()), StreamRequest(CLIP)))
     drums = [each.position for each in found if each.kind == "note on" and each.track == "drums"]
     assert drums[:4] == ["1|1|000", "1|1|160", "1|1|320", "1|2|000"]

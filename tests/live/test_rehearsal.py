@@ -43,7 +43,7 @@ def test_who_leads_is_heard_too() -> None:
     assert clocks[:25:24] == pytest.approx([0.0, 0.5])
 
 
-def test_a_loop_is_shown_once_and_what_is_silent_not_at_all() -> None:
+def test_a_loop_is_shown_once_and_silence_never() -> None:
     found = list(
         rehearse(Music.of_score(piece(4, bpm=120.0)), StreamRequest(CLIP, loop=(1, 3), mute=("drums", "bass")))
     )

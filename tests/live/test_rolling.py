@@ -57,7 +57,7 @@ def notes_of(score: Score) -> list[list[int]]:
     return sorted(notes)
 
 
-def test_what_is_known_from_the_start_is_the_music_of_score(engine: PaperEngine | EventEngine) -> None:
+def test_a_fully_known_stream_equals_score(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, WHOLE, OPTIONS)
     bars = grown(rolling)
     (rows,) = compose(Decoding(engine, CONTROL, OPTIONS))
@@ -100,7 +100,7 @@ def test_music_goes_on_as_the_picture_becomes_known(engine: PaperEngine | EventE
     assert together(bars) == notes_of(rolling.score("clip", Provenance()))
 
 
-def test_a_picture_that_ends_early_takes_bars_away_and_has_an_ending(engine: PaperEngine | EventEngine) -> None:
+def test_a_shorter_picture_drops_bars_and_gets_an_ending(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, Plan(CONTROL, 8, whole=False), OPTIONS)
     bars = grown(rolling)
     assert sorted(bars) == list(range(8))
@@ -127,7 +127,7 @@ def test_a_change_composes_what_comes_anew(engine: PaperEngine | EventEngine) ->
     assert together(bars) == notes_of(rolling.score("clip", Provenance()))
 
 
-def test_a_change_in_the_middle_holds_from_the_bar_in_work(engine: PaperEngine | EventEngine) -> None:
+def test_a_change_midway_holds_from_the_bar_in_work(engine: PaperEngine | EventEngine) -> None:
     rolling = Rolling(engine, WHOLE, OPTIONS)
     bars: Bars = {}
     changed = 0

@@ -29,7 +29,7 @@ def test_bars_in_hand_end_at_a_gap() -> None:
     assert [bar for bar, _ in sheet.before(1)] == [0]
 
 
-def test_bars_that_are_out_of_date_count_only_once_they_came_again() -> None:
+def test_outdated_bars_count_once_they_come_again() -> None:
     sheet = Sheet()
     sheet.put((bar, []) for bar in range(8))
     sheet.outdate(3)
@@ -45,7 +45,7 @@ def test_bars_that_are_out_of_date_count_only_once_they_came_again() -> None:
     assert sheet.ahead(0) == 8
 
 
-def test_of_a_piece_without_an_end_the_last_bars_are_kept() -> None:
+def test_an_endless_piece_keeps_its_last_bars() -> None:
     sheet = Sheet()
     sheet.put((bar, []) for bar in range(MOST_BARS + 10))
     assert [bar for bar, _ in sheet.before()] == list(range(10, MOST_BARS + 10))

@@ -108,7 +108,7 @@ def test_transport_streams_are_joined_up_where_their_clock_jumps(
         assert stream.joints == pytest.approx([2.0 * k for k in range(1, len(begins))], abs=0.05)
 
 
-def test_a_gap_is_time_where_the_sound_goes_on_through_it(tmp_path: Path) -> None:
+def test_a_gap_counts_as_time_where_sound_continues(tmp_path: Path) -> None:
     path = tmp_path / "slides.ts"
     with av.open(str(path), "w") as container:
         picture = container.add_stream("mpeg2video", rate=RATE)
@@ -157,7 +157,7 @@ def test_a_sound_that_is_longer_says_nothing_of_the_picture(tmp_path: Path, name
     assert read(clip)[1].damage == ""
 
 
-def test_a_length_in_the_head_is_not_believed_against_what_is_there(tmp_path: Path) -> None:
+def test_the_actual_length_wins_over_the_header(tmp_path: Path) -> None:
     clip = write(tmp_path / "a.avi")
     data = bytearray(clip.read_bytes())
     for chunk, at in ((b"avih", 24), (b"strh", 40)):
@@ -218,7 +218,7 @@ def test_pictures_numbered_as_they_are_decoded_are_all_kept(tmp_path: Path, name
     assert length(clip) == pytest.approx(2.0, abs=0.01)
 
 
-def test_a_recording_begins_with_the_first_picture_that_can_be_shown(tmp_path: Path) -> None:
+def test_a_recording_begins_with_the_first_decodable_picture(tmp_path: Path) -> None:
     options = {"g": "20", "bf": "2", "threads": "1", "sc_threshold": "0"}
     clip = write(tmp_path / "a.ts", count=60, codec="libx264", sound=(0.0, 2.4), options=options)
     with av.open(str(clip)) as container:

@@ -135,9 +135,7 @@ def test_no_track_is_lost_behind_one_of_a_wrong_length(stated: int) -> None:
         (b"\xf8", (), ()),
     ],
 )
-def test_odd_events_are_read_as_far_as_they_say_something_and_kept(
-    event: bytes, metres: tuple[object, ...], tempos: tuple[object, ...]
-) -> None:
+def test_odd_events_are_read_and_kept(event: bytes, metres: tuple[object, ...], tempos: tuple[object, ...]) -> None:
     file = parsed(midi(chunk([(5, event), *NOTES])), NAME)
     assert (5, event) in file.tracks[0].events
     assert (metres_of(file), tempos_of(file)) == (metres, tempos)

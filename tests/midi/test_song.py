@@ -33,7 +33,7 @@ def test_channels_and_programs_of_a_track_come_apart() -> None:
     ]
 
 
-def test_a_program_that_changes_while_a_note_sounds_is_that_of_the_next() -> None:
+def test_a_program_change_under_a_note_holds_for_the_next() -> None:
     events = [programmed(33), *played(0, 960), programmed(48, tick=480), *played(960, 970)]
     song = song_of(parsed(midi(chunk(events)), NAME), NAME)
     assert [(track.program, track.notes[0, 0]) for track in song.tracks] == [(33, 0), (48, 960)]

@@ -176,9 +176,7 @@ def test_a_composer_that_lacks_a_tensor_is_refused(composer: EventTransformer, t
         {},
     ],
 )
-def test_a_shape_that_is_not_that_of_the_tensors_is_refused_before_it_costs_anything(
-    tmp_path: Path, kind: str, shape: object
-) -> None:
+def test_a_wrong_tensor_shape_is_refused_before_allocation(tmp_path: Path, kind: str, shape: object) -> None:
     head = json.dumps({"__metadata__": {"network": kind, "config": json.dumps(shape)}}).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(head).to_bytes(8, "little") + head)

@@ -150,7 +150,7 @@ def test_candidates_of_a_batch_are_those_decoded_alone(engine: PaperEngine, cont
         assert (words_of(engine, control, ComposeOptions(), [seed]) == rows).all()
 
 
-def test_a_snapshot_at_any_bar_line_goes_on_as_if_nothing_happened(engine: PaperEngine, control: ControlTrack) -> None:
+def test_a_snapshot_at_any_bar_line_continues_exactly(engine: PaperEngine, control: ControlTrack) -> None:
     options = ComposeOptions(seed=9)
     whole = words_of(engine, control, options, [9])
     taken: list[Snapshot] = []
@@ -168,7 +168,7 @@ def drawn(logits: np.ndarray, allowed: np.ndarray, temperature: float, nucleus: 
     return draw(np.tile(logits, (times, 1)), np.tile(allowed, (times, 1)), temperature, nucleus, [rng] * times)
 
 
-def test_a_draw_takes_the_nucleus_and_the_class_that_passes_it() -> None:
+def test_the_nucleus_includes_the_class_that_passes_it() -> None:
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
     every = np.ones(4, bool)
     assert set(drawn(logits, every, 1.0, 0.7, 300)) == {0, 1}

@@ -54,7 +54,7 @@ def test_an_event_at_a_time_gives_the_parallel_form(composer: EventTransformer) 
     torch.testing.assert_close(heard(EventEngine(composer), rows), parallel, atol=TOLERANCE, rtol=0)
 
 
-def test_beyond_the_window_it_hears_the_start_and_the_last_events() -> None:
+def test_beyond_the_window_start_and_last_events_remain() -> None:
     """With one layer, that is the parallel form of the start word and what is left in the window."""
     torch.manual_seed(0)
     config = EventConfig(layers=1, heads=2, head_size=16, width=32, feed_forward=64, speech_width=16, window=20)
@@ -151,7 +151,7 @@ def test_a_candidate_taken_out_has_heard_all_that_was_common(composer: EventTran
         torch.testing.assert_close(taken.hidden, together.hidden.flip(0), atol=TOLERANCE, rtol=0)
 
 
-def test_what_versions_have_in_common_is_heard_once_and_changes_nothing(composer: EventTransformer) -> None:
+def test_the_shared_beginning_is_fed_once_without_change(composer: EventTransformer) -> None:
     versions = []
     for seed in (0, 1, 2):
         rows = events(80)

@@ -42,7 +42,7 @@ def test_onsets_lean_on_those_of_the_bars_before() -> None:
     assert leaning.sum() == pytest.approx(ONSET * 1.25)
 
 
-def test_pitches_lean_on_the_same_instrument_and_half_bar_of_the_phrase_before() -> None:
+def test_pitches_are_biased_to_the_phrase_before() -> None:
     leaning = RepetitionBias(0.5).bias(Column.PITCH, after_a_phrase())
     assert leaning is not None
     assert np.flatnonzero(leaning).tolist() == [61]

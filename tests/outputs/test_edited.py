@@ -70,7 +70,7 @@ def test_programs_count_from_their_tick(edit: Edit) -> None:
     assert [track.program for track in edited.tracks()] == [0, 0, 24, 33, 48]
 
 
-def test_channel_ten_is_drums_and_names_decide_where_programs_do_not(edit: Edit) -> None:
+def test_channel_ten_is_drums_and_names_decide_else(edit: Edit) -> None:
     kit = chunk(played(0, 10, 36, channel=9))
     fretless = chunk([named("Fretless Bass Guitar"), *played(0, 480, 40)])
     guitar = chunk([named("GUITAR "), programmed(48), *played(0, 480, 50)])
@@ -79,7 +79,7 @@ def test_channel_ten_is_drums_and_names_decide_where_programs_do_not(edit: Edit)
     assert heard(edited) == {DRUMS: [(0, 1, 36, 64)], BASS: [(0, 4, 40, 64)], GUITAR: [(0, 4, 50, 64)]}
 
 
-def test_the_name_of_type_0_is_the_instrument_of_a_lone_channel_only(edit: Edit) -> None:
+def test_a_type_0_name_is_a_lone_channels_instrument(edit: Edit) -> None:
     alone = [named("Guitar"), *played(0, 480, 50, channel=3)]
     assert list(heard(edit(midi(chunk(alone), kind=0)))) == [GUITAR]
     two = [*alone, programmed(33, 4), *played(0, 480, 40, channel=4)]
@@ -92,12 +92,12 @@ def test_channels_may_have_names_of_their_own(edit: Edit) -> None:
     assert list(heard(edit(midi(chunk([*names, *notes]), kind=0)))) == [PIANO, STRINGS]
 
 
-def test_a_note_that_never_ends_sounds_to_the_end_of_its_track(edit: Edit) -> None:
+def test_an_endless_note_lasts_to_the_end_of_track(edit: Edit) -> None:
     events = [(480, b"\x90\x3c\x40"), *played(0, 480, 70)]
     assert heard(edit(midi(chunk(events, end=1920)))) == {PIANO: [(0, 4, 70, 64), (4, 12, 60, 64)]}
 
 
-def test_notes_of_one_pitch_end_in_the_order_in_which_they_began(edit: Edit) -> None:
+def test_notes_of_one_pitch_end_first_in_first_out(edit: Edit) -> None:
     events = [(0, b"\x90\x3c\x40"), (480, b"\x90\x3c\x41"), (960, b"\x90\x3c\x00"), (1440, b"\x80\x3c\x00")]
     assert heard(edit(midi(chunk(events, running=True)))) == {PIANO: [(0, 8, 60, 64), (4, 8, 60, 65)]}
 

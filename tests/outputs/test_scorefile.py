@@ -75,7 +75,7 @@ def test_a_damaged_score_is_named(tmp_path: Path, data: bytes, message: str) -> 
     assert str(path) in str(caught.value)
 
 
-def test_a_folder_without_a_score_and_a_missing_file_are_named(tmp_path: Path) -> None:
+def test_a_missing_score_or_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScoreError, match=r"holds no score\.json"):
         read_score(tmp_path)
     with pytest.raises(ScoreError, match="Cannot read"):

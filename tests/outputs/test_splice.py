@@ -106,7 +106,7 @@ def test_our_own_file_comes_back_with_new_bars(edit: Edit) -> None:
         assert track.notes == ((*sorted([*kept, new[track.instrument - 1][1]]),) if composed else before.notes)
 
 
-def test_of_tracks_of_one_instrument_the_one_of_its_name_is_composed(edit: Edit) -> None:
+def test_the_track_named_like_its_instrument_is_composed(edit: Edit) -> None:
     much = chunk([named("Violins"), programmed(40), *(e for t in range(8) for e in played(t * 480, t * 480 + 400, 70))])
     named_ = chunk([named("strings"), programmed(48, 1), *played(1920, 2000, 60, channel=1)])
     few = chunk([named("Flute"), programmed(73, 2), *played(1920, 2000, 80, channel=2)])
@@ -133,7 +133,7 @@ def test_all_channels_of_a_track_of_its_name_are_composed(edit: Edit) -> None:
     }
 
 
-def test_what_no_track_plays_comes_in_a_track_of_its_own(edit: Edit) -> None:
+def test_an_unplayed_instrument_gets_its_own_track(edit: Edit) -> None:
     edited = edit(midi(chunk([named("Violins"), programmed(40), *played(0, 4000)])))
     new = [(PIANO, Note(16, 60, 4)), (DRUMS, Note(18, 36, 1)), (BASS, Note(20, 40, 60))]
     data = spliced(edited, new, [(1, 2)])
@@ -191,7 +191,7 @@ def test_type_0_without_a_free_channel_is_refused(edit: Edit) -> None:
     assert heard(edit(data))[BASS] == [(0, 1, 40, 80)]
 
 
-def test_where_a_part_has_become_another_instrument_a_track_is_added(edit: Edit) -> None:
+def test_a_changed_instrument_adds_a_track(edit: Edit) -> None:
     events = [programmed(33), *played(0, 480, 40), programmed(48, tick=2400), *played(2400, 2800, 70)]
     edited = edit(midi(chunk(events)))
     again = edit(spliced(edited, [(BASS, Note(16, 41, 2)), (BASS, Note(20, 42, 2))], [(1, 2)], [BASS]))
@@ -206,7 +206,7 @@ def test_early_notes_stay_at_both_seams(edit: Edit) -> None:
     assert [(note.start, note.end, note.pitch) for note in again.notes] == [(1900, 2400, 60), (3839, 4000, 62)]
 
 
-def test_the_end_of_a_replaced_note_goes_with_it_from_behind_the_section(edit: Edit) -> None:
+def test_a_replaced_notes_end_goes_with_it(edit: Edit) -> None:
     data = spliced(edit(midi(chunk([*played(3000, 9000), *played(0, 480)]))), [], [(1, 2)])
     assert [tick for tick, _ in messages(data)[0]] == [0, 480]
     assert ends(data) == [9000]
@@ -231,7 +231,7 @@ def test_no_new_note_strikes_what_still_sounds(edit: Edit) -> None:
     assert edited_notes < found
 
 
-def test_a_note_that_never_ends_is_not_struck_behind_the_end_of_its_track_either(edit: Edit) -> None:
+def test_an_endless_note_stays_within_its_track(edit: Edit) -> None:
     edited = edit(midi(chunk([(0, b"\x90\x3c\x40")], end=480)))
     again = edit(spliced(edited, [(PIANO, Note(17, 60, 1)), (PIANO, Note(17, 61, 1))], [(1, 2)]))
     assert [(note.start, note.end, note.pitch) for note in again.notes] == [(0, 2160, 60), (2040, 2160, 61)]
@@ -268,7 +268,7 @@ def test_bars_in_another_metre_are_refused(edit: Edit) -> None:
         spliced(edited, [], [(1, 3)])
 
 
-def test_where_no_track_is_left_for_an_instrument_it_is_refused(edit: Edit) -> None:
+def test_an_instrument_without_a_track_is_refused(edit: Edit) -> None:
     edited = edit(midi(chunk(played(0, 480)), *[chunk([])] * 4_095))
     with pytest.raises(MidiError, match=r"no track left for Bass\. Export it with fewer tracks"):
         spliced(edited, [(BASS, Note(0, 40, 1))], [(0, 1)], [BASS])
@@ -368,7 +368,7 @@ def test_everything_else_survives_in_any_file(
 
 @settings(max_examples=150, deadline=None)
 @given(data=files(), bars=SECTIONS, instruments=SOME, wishes=WISHES)
-def test_new_notes_are_heard_as_they_were_given_in_any_file(
+def test_new_notes_read_back_the_same_from_any_file(
     edit: Edit, data: bytes, bars: list[Bars], instruments: list[Instrument], wishes: list[tuple[Instrument, Note]]
 ) -> None:
     """Where nothing of their pitch sounds."""

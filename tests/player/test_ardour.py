@@ -50,7 +50,7 @@ def test_ardour_records_every_note_on_its_tick(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_session_that_was_exported_plays_every_note_at_its_sample(tmp_path: Path) -> None:
+def test_an_exported_session_plays_every_note_at_its_sample(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path)
     folder = tmp_path / "Der Film"
     folder.mkdir()

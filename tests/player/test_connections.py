@@ -7,7 +7,7 @@ from cmt_bridge.player.connections import LOOKS, Connections
 DAW = {"daw:in": ["alsa_pcm:hw:0"], "synth:in": []}
 
 
-def test_what_was_asked_for_is_connected_by_any_of_its_names_or_a_part() -> None:
+def test_requested_ports_connect_by_any_name_or_part() -> None:
     assert Connections({"music": ["daw:in"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
     assert Connections({"music": ["alsa_pcm:hw:0"]}).look({"music": DAW}, {}) == [("music", "daw:in")]
     assert Connections({"music": ["SYNTH"]}).look({"music": DAW}, {}) == [("music", "synth:in")]
@@ -29,7 +29,7 @@ def test_what_somebody_connected_comes_again_with_its_port() -> None:
     assert cables.look({"music": DAW}, {"music": []}) == [("music", "daw:in")]
 
 
-def test_a_program_that_ended_and_came_again_between_two_looks_is_connected_again() -> None:
+def test_a_quickly_restarted_program_is_reconnected() -> None:
     cables = Connections({})
     cables.look({"music": DAW}, {"music": ["daw:in", "synth:in"]})
     assert cables.look({"music": DAW}, {"music": ["synth:in"]}) == []

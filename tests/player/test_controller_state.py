@@ -16,7 +16,7 @@ def hexes(messages: list[bytes]) -> list[str]:
     return [message.hex() for message in messages]
 
 
-def test_the_last_of_each_is_told_a_bank_before_its_program() -> None:
+def test_the_last_settings_are_sent_bank_before_program() -> None:
     found = setting("c005", "b04005", "b0000a", "e00040", "b04007", "b02001", "d011", "b10109")
     assert hexes(found.messages()) == ["b0000a", "b02001", "c005", "e00040", "b04007", "d011", "b10109"]
     assert found.sets(0)
@@ -40,7 +40,7 @@ def test_a_reset_of_all_controllers_leaves_programs_banks_and_volume() -> None:
     assert hexes(found.messages()) == ["b07900", "c005", "b0070a", "b1407f", "b00b40"]
 
 
-def test_what_is_set_here_and_nowhere_else_is_brought_back_to_what_is_usual() -> None:
+def test_settings_made_only_here_are_reset() -> None:
     here = setting("c005", "b0070a", "b0017f", "b0407f", "b00b40", "e00000", "d010", "b1407f")
     assert hexes(here.resets(setting("b14000"))) == ["b00100", "b00b7f", "b04000", "d000", "e00040"]
     assert here.resets(here) == []

@@ -50,7 +50,7 @@ def test_each_track_has_a_port_of_its_own(jack: Server) -> None:
     assert {(each.port, each.data[0] & 0xF) for each in heard} == {(n, t["channel"]) for n, t in enumerate(TRACKS)}
 
 
-def test_a_port_that_is_asked_for_is_connected_as_soon_as_it_is_there(jack: Server) -> None:
+def test_a_requested_port_is_connected_when_it_appears(jack: Server) -> None:
     with stage(jack, to=["daw:in 1"]) as player:
         assert player.wait_for("ready")["missing"] == ["daw:in 1"]
         with recorder(jack, "daw") as ear:
@@ -60,7 +60,7 @@ def test_a_port_that_is_asked_for_is_connected_as_soon_as_it_is_there(jack: Serv
             assert ear.stop()
 
 
-def test_a_daw_that_starts_again_is_connected_again_but_not_one_that_was_taken_off(jack: Server) -> None:
+def test_a_restarted_daw_reconnects_unless_it_was_disconnected(jack: Server) -> None:
     def connected() -> bool:
         return "daw:in 1" in jack.run("jack_lsp", "-c", "cmt-bridge:music")
 
@@ -84,7 +84,7 @@ def test_a_daw_that_starts_again_is_connected_again_but_not_one_that_was_taken_o
             assert not connected()
 
 
-def test_after_a_kill_the_next_start_ends_what_hangs_at_whom_it_was_connected_to(jack: Server, tmp_path: Path) -> None:
+def test_the_next_start_ends_notes_left_by_a_kill(jack: Server, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     memory = ledger.with_suffix(".json")
     with recorder(jack) as ear:

@@ -71,7 +71,7 @@ def test_it_opens_the_port_that_is_named(jack: Server) -> None:
     assert not hanging(heard)
 
 
-def test_a_port_that_is_not_there_is_refused_with_those_that_are(jack: Server) -> None:
+def test_a_missing_port_is_refused_with_the_known_ones(jack: Server) -> None:
     with recorder(jack, "daw"), stage(jack, **BY_JACK, to=["organ"]) as player:
         error = player.wait_for("error")
     assert error["code"] == 2
@@ -107,7 +107,7 @@ def test_a_loop_and_a_locate_leave_nothing_hanging(jack: Server) -> None:
     assert not hanging(heard)
 
 
-def test_without_a_server_of_jacks_it_is_said_how_to_start_one() -> None:
+def test_without_jack_starting_it_is_explained() -> None:
     with stage(None, **BY_JACK) as player:
         error = player.wait_for("error")
     assert error["code"] == 4
@@ -115,7 +115,7 @@ def test_without_a_server_of_jacks_it_is_said_how_to_start_one() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux" or SEQUENCER.exists(), reason="there is an ALSA sequencer")
-def test_without_an_alsa_sequencer_it_is_said_how_to_load_it() -> None:
+def test_without_alsa_seq_loading_it_is_explained() -> None:
     with stage(None, backend="rtmidi") as player:
         error = player.wait_for("error")
     assert error["code"] == 4

@@ -40,7 +40,7 @@ def hear(told: list[tuple[int, bytes]]) -> tuple[Monitor, int]:
     return found, told[-1][0]
 
 
-def test_an_even_clock_has_its_tempo_its_place_and_no_jitter() -> None:
+def test_an_even_clock_shows_tempo_place_and_no_jitter() -> None:
     found, now = hear(led("clock", 5))
     clock = found.to_json(now)["clock"]
     assert clock["tempo"] == 120
@@ -83,7 +83,7 @@ def test_half_the_tempo_is_no_gap() -> None:
     assert clock["jitter_ms"]["max"] < 0.03
 
 
-def test_timecode_has_its_rate_its_position_its_drift_and_its_jitter() -> None:
+def test_timecode_shows_rate_position_drift_and_jitter() -> None:
     found, now = hear(led("mtc", 20))
     mtc = found.to_json(now)["mtc"]
     assert mtc["rate"] == "25"
@@ -102,7 +102,7 @@ def test_a_lost_quarter_frame_is_a_break() -> None:
     assert found.to_json(now)["mtc"]["breaks"] == 1
 
 
-def test_notes_are_counted_by_channel_and_those_that_hang_are_named() -> None:
+def test_notes_are_counted_and_hanging_ones_named() -> None:
     on, off = bytes((0x90, 60, 80)), bytes((0x80, 60, 64))
     told = [(0, bytes((0xC0, 24))), (0, on), (100, off), (200, on), (200, bytes((0x99, 36, 80))), (300, on)]
     found, _ = hear(told)
@@ -169,7 +169,7 @@ def test_what_a_player_sends_is_heard_at_its_sample(tmp_path: Path) -> None:
     assert [each["said"] for each in found["transport"]] == ["start", "full frame 01:00:00:00"]
 
 
-def test_without_a_port_others_connect_to_it_and_an_interrupt_ends_it(jack: Server) -> None:
+def test_without_a_port_it_waits_until_interrupted(jack: Server) -> None:
     with subprocess.Popen(
         [*COMMAND, "--raw", "--json"], env=jack.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -200,7 +200,7 @@ def test_what_is_not_there_is_told_with_what_is(jack: Server, monkeypatch: pytes
         JackListener()
 
 
-def test_where_there_is_no_port_at_all_the_command_says_what_to_do() -> None:
+def test_without_any_port_the_command_says_what_to_do() -> None:
     environment = {**os.environ, "JACK_DEFAULT_SERVER": "cmt-test-none", "JACK_NO_START_SERVER": "1"}
     done = subprocess.run(
         [*COMMAND, "nobody", "--backend", "jack"], env=environment, capture_output=True, text=True, timeout=PATIENCE

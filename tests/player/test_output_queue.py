@@ -133,7 +133,7 @@ def test_a_loop_turns_for_each_track_at_its_own_time(latency: int) -> None:
     assert played.late == 0
 
 
-def test_a_stop_takes_back_a_turn_that_one_track_has_taken_already() -> None:
+def test_a_stop_takes_back_a_half_taken_loop_turn() -> None:
     notes: list[Note] = [(0, 40, 0, 60, 80), (0, 40, 9, 36, 80)]
     played = outlet([notes], latency={9: 100 * MS})
     played.sequencer.loop((0, 1))
@@ -162,7 +162,7 @@ def test_a_mute_ends_what_sounds_at_once_and_only_there() -> None:
     assert {channel for _, channel, _ in offs(messages)} == {0}
 
 
-def test_after_a_short_pause_what_is_late_by_little_comes_and_what_is_late_by_much_does_not() -> None:
+def test_only_slightly_late_notes_play_after_a_pause() -> None:
     notes: list[Note] = [(1, 4, 0, 60, 80), (2, 4, 0, 61, 80), (3, 1, 0, 62, 80)]
     played = outlet([notes])
     roll(played.sequencer)
@@ -205,7 +205,7 @@ def test_silence_ends_every_note_explicitly_and_then_by_controller() -> None:
 # The active notes
 
 
-def test_what_sounds_is_in_the_ledger_from_before_it_is_sent_until_its_end_has_left(tmp_path: Path) -> None:
+def test_active_notes_are_recorded_until_their_end_has_left(tmp_path: Path) -> None:
     ledger = ActiveNotes(tmp_path / "ledger")
     played = outlet([[(0, 1, 1, 60, 80)]], ledger=ledger)
     roll(played.sequencer)
@@ -341,7 +341,7 @@ def settings_of(messages: Iterable[Due]) -> list[tuple[int, str]]:
     return [(time, data.hex()) for time, data in said if not (data[0] < 0xC0 and data[1] == 123)]
 
 
-def test_where_it_stops_a_pedal_that_is_down_is_lifted_and_where_it_goes_on_it_is_down_again() -> None:
+def test_a_stop_lifts_pedals_and_resuming_presses_them() -> None:
     played = outlet([[[0, "b0407f"], [0, "b00101"]], []])
     roll(played.sequencer)
     play(played, 0, TICK)

@@ -16,7 +16,7 @@ def ports(server: Server | None, *options: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def test_a_server_that_runs_is_used_and_its_ports_are_listed(jack: Server) -> None:
+def test_a_running_server_is_used_and_its_ports_listed(jack: Server) -> None:
     with recorder(jack, "daw"):
         found = json.loads(ports(jack, "--json"))
         text = ports(jack)

@@ -57,7 +57,7 @@ def test_ctrl_c_is_left_to_who_started_it(jack: Server) -> None:
         player.wait_for("state", rolling=True)
 
 
-def test_a_bar_that_is_not_there_in_time_is_told_and_filled(jack: Server) -> None:
+def test_a_missing_bar_is_reported_and_filled(jack: Server) -> None:
     with recorder(jack) as ear, stage(jack) as player:
         ear.listen(player.wait_for("ready")["ports"]["music"][0])
         player.say(do="bar", bar=0, notes=bar(0)[1])
@@ -71,7 +71,7 @@ def test_a_bar_that_is_not_there_in_time_is_told_and_filled(jack: Server) -> Non
     assert not hanging(heard)
 
 
-def test_a_loop_goes_on_without_a_gap_and_takes_what_is_new(jack: Server) -> None:
+def test_a_loop_has_no_gap_and_takes_new_bars(jack: Server) -> None:
     with recorder(jack) as ear, stage(jack) as player:
         ear.listen(player.wait_for("ready")["ports"]["music"][0])
         player.say(do="bars", bars=[bar(0), bar(1), bar(2)])
@@ -145,7 +145,7 @@ def led(jack: Server) -> tuple[list[Heard], bool]:
     return heard, not ear.xruns and not ear.missed
 
 
-def test_whoever_is_led_gets_clock_and_timecode_in_step_with_the_music(jack: Server) -> None:
+def test_followers_get_clock_and_timecode_in_step(jack: Server) -> None:
     for _ in range(TRIES):
         heard, is_calm = led(jack)
         if is_calm:

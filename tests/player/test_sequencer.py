@@ -74,7 +74,7 @@ def test_halves_are_rounded_as_the_score_rounds_them(rate: int) -> None:
 
 
 @pytest.mark.parametrize("place", [1, 29_999, 30_000, 30_001, 1_234_567])
-def test_where_a_frame_is_followed_every_note_is_on_its_own_frame(place: int) -> None:
+def test_followed_frames_put_every_note_on_its_frame(place: int) -> None:
     """A frame is no whole number of nanoseconds."""
     rate, start = 44_100, 1000
     bars = [[(tick, 1, 0, 60, 80) for tick in range(bar * 16, bar * 16 + 16)] for bar in range(20)]
@@ -86,7 +86,7 @@ def test_where_a_frame_is_followed_every_note_is_on_its_own_frame(place: int) ->
     assert times == [time for time in due if start <= time < start + 10 * rate]
 
 
-def test_a_note_on_the_very_frame_where_the_music_is_entered_is_played_once_and_in_time() -> None:
+def test_a_note_on_the_entry_frame_plays_once() -> None:
     for tick in range(160):
         played = sequencer([[(t, 1, 9, 60, 80) for t in range(b * 16, b * 16 + 16)] for b in range(11)], tempo_map=BENT)
         played.change(Change(Motion(77, frame(BENT, tick) * NANOSECONDS / RATE, NANOSECONDS / RATE)))
@@ -155,7 +155,7 @@ def test_what_midi_cannot_say_is_left_out() -> None:
     assert bar.notes == ((0, 1, 0, 60, 1), (3, 1, 0, 60, 127))
 
 
-def test_of_notes_that_begin_together_on_a_pitch_the_longest_stays() -> None:
+def test_the_longest_of_equal_onsets_stays() -> None:
     bar = prepare(sequencer().timebase, 0, [(0, 2, 0, 60, 80), (0, 9, 0, 60, 81), (0, 4, 0, 60, 82)])
     assert bar.notes == ((0, 9, 0, 60, 81),)
 
@@ -172,7 +172,7 @@ def test_a_new_take_enters_at_the_next_bar_line() -> None:
     assert ons(play(played, TICK, 2 * BAR)) == [(8 * TICK, 0, 61), (BAR, 0, 72)]
 
 
-def test_in_a_loop_a_new_take_enters_at_the_next_pass() -> None:
+def test_a_new_take_enters_a_loop_at_its_next_pass() -> None:
     played = sequencer([one(0, 60, duration=16)])
     played.loop((0, 1))
     roll(played)
@@ -183,7 +183,7 @@ def test_in_a_loop_a_new_take_enters_at_the_next_pass() -> None:
 
 
 @pytest.mark.parametrize(("duration", "end"), [(2, 5 * TICK), (6, 6 * TICK), (30, 30 * TICK)])
-def test_the_end_of_a_note_that_sounds_follows_a_new_take(duration: int, end: int) -> None:
+def test_a_sounding_notes_end_follows_a_new_take(duration: int, end: int) -> None:
     played = sequencer([one(0, 60, duration=8), []])
     roll(played)
     play(played, 0, 5 * TICK)
@@ -191,7 +191,7 @@ def test_the_end_of_a_note_that_sounds_follows_a_new_take(duration: int, end: in
     assert offs(play(played, 5 * TICK, 2 * BAR)) == [(end, 0, 60)]
 
 
-def test_a_note_that_a_new_take_does_not_have_keeps_its_end() -> None:
+def test_a_note_missing_from_the_new_take_still_ends() -> None:
     played = sequencer([one(0, 60, duration=8), []])
     roll(played)
     play(played, 0, 5 * TICK)
@@ -202,7 +202,7 @@ def test_a_note_that_a_new_take_does_not_have_keeps_its_end() -> None:
 # Underruns
 
 
-def test_a_missing_bar_is_filled_by_its_like_in_the_phrase() -> None:
+def test_a_missing_bar_repeats_its_counterpart_in_the_phrase() -> None:
     played = sequencer([one(bar, 60 + bar) for bar in range(6)])
     roll(played)
     events = play(played, 0, 10 * BAR)
@@ -217,7 +217,7 @@ def test_without_its_like_the_latest_bar_is_played() -> None:
     assert [pitch for _, _, pitch in ons(play(played, 0, 4 * BAR))] == [60, 61, 61, 61]
 
 
-def test_without_any_bar_there_is_silence_until_the_line_of_one() -> None:
+def test_without_bars_there_is_silence_until_one_comes() -> None:
     played = sequencer()
     roll(played)
     assert not ons(play(played, 0, TICK))
@@ -283,7 +283,7 @@ def test_programs_go_out_before_the_first_note() -> None:
 
 
 @pytest.mark.parametrize("chase", [True, False])
-def test_what_should_be_sounding_is_struck_where_the_music_is_entered(chase: bool) -> None:
+def test_sounding_notes_are_chased_on_entry(chase: bool) -> None:
     bars: list[list[Note]] = [
         [(0, 60, 3, 48, 70), (0, 32, 3, 52, 70), (4, 60, 9, 36, 90), (8, 40, 0, 60, 80)],
         [(16, 2, 0, 60, 80), (30, 4, 0, 64, 80)],
@@ -299,7 +299,7 @@ def test_what_should_be_sounding_is_struck_where_the_music_is_entered(chase: boo
     assert sorted(offs(events)) == sorted([*ended, (100 + 4 * TICK, 1, 40)])
 
 
-def test_a_locate_while_it_rolls_takes_back_what_was_looked_at_ahead() -> None:
+def test_a_locate_while_rolling_takes_back_the_lookahead() -> None:
     played = sequencer([one(bar, 60 + bar) for bar in range(4)])
     roll(played)
     played.render(2 * BAR)
@@ -413,7 +413,7 @@ def test_a_loop_does_not_drift_in_ten_thousand_rounds() -> None:
     assert not hold(events) - {(0, 61)}
 
 
-def test_notes_that_sound_over_the_end_of_a_loop_are_ended_there() -> None:
+def test_notes_over_the_loop_end_are_ended_there() -> None:
     played = sequencer([one(0, 60), one(1, 61, 8, 30), one(2, 62)])
     played.loop((0, 2))
     roll(played)
@@ -440,7 +440,7 @@ def test_a_loop_that_is_left_goes_on() -> None:
     assert [pitch for *_, pitch in ons(events)] == [60, 61, 61, 61, 62, 63]
 
 
-def test_whoever_looks_ahead_over_a_turn_still_knows_where_the_music_is() -> None:
+def test_looking_past_a_loop_turn_keeps_the_position() -> None:
     played = sequencer([one(0, 60), one(1, 61)])
     played.loop((0, 1))
     roll(played)
@@ -455,7 +455,7 @@ def test_what_is_no_stretch_is_no_loop(bars: tuple[int, int]) -> None:
         sequencer().loop(bars)
 
 
-def test_after_a_pause_of_the_device_the_music_goes_on_where_it_would_be() -> None:
+def test_after_a_device_pause_music_resumes_in_time() -> None:
     played = sequencer([one(0, 60, duration=4), one(1, 61, duration=16)])
     played.loop((0, 2))
     roll(played)
@@ -471,7 +471,7 @@ def test_after_a_pause_of_the_device_the_music_goes_on_where_it_would_be() -> No
 # Long pieces
 
 
-def test_of_a_piece_without_an_end_the_last_1024_bars_are_kept() -> None:
+def test_an_endless_piece_keeps_1024_bars() -> None:
     played = sequencer([one(bar, 60) for bar in range(1500)])
     assert [played.bars_after(bar) for bar in (0, 475, 476, 1499)] == [0, 0, 1024, 1]
 
@@ -592,7 +592,7 @@ def said(events: Sequence[Event]) -> list[tuple[int, str]]:
     return [(time, data.hex()) for time, data in events if data not in (FLUSH, STOP) and data[0] & 0xE0 != 0x80]
 
 
-def test_each_message_comes_at_its_time_between_the_ticks_too_and_in_its_order() -> None:
+def test_each_message_comes_in_order_between_ticks_too() -> None:
     bar = [[0, "b0407f"], [0, 1, 0, 60, 80], [16 / 3, "e00050"], [16 / 3, 1 / 3, 0, 61, 80, 17], [16 / 3, "b04000"]]
     played = sequencer([bar])
     played.end(1)
@@ -610,7 +610,7 @@ def test_each_message_comes_at_its_time_between_the_ticks_too_and_in_its_order()
     ]
 
 
-def test_where_the_music_is_entered_it_is_set_as_if_it_had_been_played() -> None:
+def test_entering_the_music_sets_it_as_if_played() -> None:
     bars = [[message(0, "c005"), message(2, "b0407f"), message(9, "e00050")], [message(20, "b04000")], []]
     played = sequencer(bars, programs=[Program(0, 1), Program(1, 2)])
     roll(played, 17, 0)
@@ -619,7 +619,7 @@ def test_where_the_music_is_entered_it_is_set_as_if_it_had_been_played() -> None
     assert said(play(played, TICK, 2 * TICK)) == [(TICK, "c102"), (TICK, "c005"), (TICK, "e00050"), (TICK, "b04000")]
 
 
-def test_what_is_not_set_yet_where_the_music_goes_is_brought_back() -> None:
+def test_settings_not_yet_made_are_reset_on_a_jump() -> None:
     played = sequencer([[message(1, "b0407f"), message(1, "e00050"), message(1, "b00740"), message(3, "d009")], []])
     roll(played, 16, 0)
     play(played, 0, TICK)
@@ -627,7 +627,7 @@ def test_what_is_not_set_yet_where_the_music_goes_is_brought_back() -> None:
     assert said(play(played, TICK, TICK + 100)) == [(TICK, "b04000"), (TICK, "d000"), (TICK, "e00040")]
 
 
-def test_a_loop_begins_each_time_as_it_begins_the_first_time() -> None:
+def test_every_pass_of_a_loop_begins_alike() -> None:
     played = sequencer([[message(0, "c005")], [message(20, "b0407f"), message(28, "c006")], []])
     played.loop((1, 2))
     roll(played, 16, 0)
@@ -666,7 +666,7 @@ def test_bars_that_come_while_it_plays_repeat_nothing() -> None:
     ]
 
 
-def test_a_correction_of_the_course_leaves_out_notes_and_no_message() -> None:
+def test_a_correction_drops_notes_but_no_other_message() -> None:
     played = sequencer([[message(tick, f"b0{tick:02x}01") for tick in range(16)]])
     roll(played)
     events = play(played, 0, TICK)

@@ -44,7 +44,7 @@ def test_by_beats_it_goes_at_the_tempo_of_the_place() -> None:
     assert started.motion.speed * RATE == float(4 / Fraction(722_221, 10**6))
 
 
-def test_a_stop_before_a_start_that_is_to_come_leaves_it_where_it_stands() -> None:
+def test_a_stop_before_a_pending_start_stays_in_place() -> None:
     played = sequencer([[(8, 1, 0, 60, 80)]])
     transport = Transport(played.timebase, RATE)
     played.change(transport.locate(played.motion_at(0), 8, 0))

@@ -275,7 +275,7 @@ def test_the_window_shows_all_notes(tmp_path: Path) -> None:
     assert len(new) == 5
 
 
-def test_all_ids_are_different_and_none_is_of_those_that_ardour_makes_itself(tmp_path: Path) -> None:
+def test_all_ids_are_distinct_and_not_ardours_own(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
     write_session(arrangement_of(tmp_path), folder, name="x", synth=REASONABLE)
@@ -289,7 +289,7 @@ def test_all_ids_are_different_and_none_is_of_those_that_ardour_makes_itself(tmp
     assert max(again.values()) == 1
 
 
-def test_takes_are_groups_of_playlists_and_parts_of_other_takes_are_there_too(tmp_path: Path) -> None:
+def test_takes_are_playlist_groups_with_all_parts(tmp_path: Path) -> None:
     full = arrangement_of(tmp_path)
     fewer = tuple(replace(version, parts=version.parts[number:]) for number, version in enumerate(full.versions))
     arrangement = replace(full, versions=(fewer[2], fewer[1], fewer[0]), current=1)
@@ -308,7 +308,7 @@ def test_takes_are_groups_of_playlists_and_parts_of_other_takes_are_there_too(tm
 
 
 @pytest.mark.parametrize("synth", [REASONABLE, GENERAL_MIDI])
-def test_an_instrument_is_on_every_track_and_its_place_stays_where_it_is_missing(tmp_path: Path, synth: Any) -> None:
+def test_every_track_has_an_instrument_or_its_place(tmp_path: Path, synth: Any) -> None:
     arrangement = arrangement_of(tmp_path, takes=1, current=0)
     folder = tmp_path / "x"
     folder.mkdir()
@@ -433,7 +433,7 @@ def test_ardour_reads_on_behind_what_it_stumbles_over(tmp_path: Path) -> None:
     assert sorted(note[3] for note in written_) == sorted(note[3] for note in taken) == list(range(50, 74))
 
 
-def test_a_bar_that_is_cut_short_has_a_metre_of_its_own(tmp_path: Path) -> None:
+def test_a_bar_cut_short_has_its_own_metre(tmp_path: Path) -> None:
     metres = [(0, 4, 4), (720, 3, 4), (720 + 3 * 1440 + 480, 6, 8), (720 + 4 * 1440, 4, 4), (720 + 4 * 1440 + 1, 2, 4)]
     heads = [(tick, meta_event(0x58, bytes((n, d.bit_length() - 1, 24, 8)))) for tick, n, d in metres]
     end = (16 * 480, meta_event(END_OF_TRACK))
@@ -480,7 +480,7 @@ def test_names_as_long_as_they_get(tmp_path: Path) -> None:
     )
 
 
-def test_with_an_instrument_a_session_sounds_as_soon_as_it_is_opened(tmp_path: Path) -> None:
+def test_a_session_with_an_instrument_sounds_at_once(tmp_path: Path) -> None:
     loudest = dict.fromkeys((None, REASONABLE), 0.0)
     for synth in loudest:
         folder = tmp_path / str(synth and "synth") / "session"
@@ -520,7 +520,7 @@ def heard_from(server: Server, ardour: Hardour) -> float:
     return loud[0]
 
 
-def test_ardour_plays_what_was_edited_elsewhere_and_its_timecode_is_the_films(tmp_path: Path) -> None:
+def test_ardour_plays_an_edited_take_at_the_videos_timecode(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path, edited=True, start="01:00:00:00")
     folder = tmp_path / "session"
     folder.mkdir()
@@ -573,7 +573,7 @@ def test_ardour_plays_what_was_edited_elsewhere_and_its_timecode_is_the_films(tm
     assert [frame for frame, _ in found[: len(expected)]] == [pytest.approx(frame, abs=2) for frame, _ in expected]
 
 
-def test_what_ardour_saved_is_still_the_same_and_may_be_moved(tmp_path: Path) -> None:
+def test_ardours_saved_session_is_equal_and_movable(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path)
     folder = tmp_path / "Der Film"
     folder.mkdir()
@@ -672,7 +672,7 @@ quit()
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_added_to_a_session_the_music_keeps_to_the_film_and_all_else_stays(tmp_path: Path, edited: bool) -> None:
+def test_music_added_to_a_session_leaves_all_else(tmp_path: Path, edited: bool) -> None:
     home, folder = tmp_path / "home", tmp_path / "Their session"
     home.mkdir()
     session = Session(folder, home, 48000)

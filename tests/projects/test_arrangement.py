@@ -86,7 +86,7 @@ def test_takes_of_another_tempo_keep_their_times(score: Score, tmp_path: Path) -
     assert len(moved.parts[1].notes) == len(NOTES)
 
 
-def test_a_take_that_another_daw_wrote_in_other_ticks_at_the_same_tempo_is_not_moved(tmp_path: Path) -> None:
+def test_a_take_in_other_ticks_is_not_moved(tmp_path: Path) -> None:
     def written(division: int, name: str) -> Path:
         head = [(0, meta_event(0x51, (500_000).to_bytes(3))), (4 * division, meta_event(0x51, (431_655).to_bytes(3)))]
         part = [(0, b"\x90\x3c\x50"), (division // 4, b"\x80\x3c\x00"), (6 * division, b"\x90\x3c\x50")]
@@ -160,7 +160,7 @@ def test_names_are_apart_though_one_has_the_others_number(tmp_path: Path) -> Non
     assert found == ["Piano", "Piano (2)", "Piano (2) (2)", "Piano (3)", "Track 5"]
 
 
-def test_an_exclusive_before_all_notes_makes_no_part_of_its_own(tmp_path: Path) -> None:
+def test_an_early_exclusive_makes_no_part(tmp_path: Path) -> None:
     (tmp_path / "a.mid").write_bytes(midi(chunk([(0, b"\xf0\x05\x7e\x7f\x09\x01\xf7"), *played(9, 99, channel=9)])))
     (part,) = version_of(tmp_path / "a.mid", "").parts
     assert (part.channel, len(part.events)) == (9, 3)

@@ -172,13 +172,13 @@ def test_the_film_is_played_from_its_first_picture_on(tmp_path: Path, offset: fl
 @pytest.mark.parametrize(
     "name", ["Screen 3.15.22\u202fPM.mov", "\U0001f468\u200d\U0001f467 a\xa0b\u3000c.mp4", "a\nb\tc.mp4"]
 )
-def test_the_path_of_the_film_is_that_of_the_file_to_the_letter(tmp_path: Path, name: str) -> None:
+def test_the_videos_path_is_exact(tmp_path: Path, name: str) -> None:
     root = project(arrangement_of(tmp_path), f"Filme/{name}")
     (file,) = root.iter("File")
     assert file.attrib["path"] == f"Filme/{name}"
 
 
-def test_releases_are_as_they_were_played_and_a_note_of_no_length_sounds(tmp_path: Path) -> None:
+def test_releases_are_kept_and_zero_length_notes_sound(tmp_path: Path) -> None:
     events = [
         (0, b"\x90\x3c\x40"),
         (0, b"\x90\x40\x40"),

@@ -46,7 +46,7 @@ def test_bars_are_counted_by_the_metres_of_the_session(tmp_path: Path) -> None:
             assert (int(row["bar"]), int(row["beat"]), int(row["tick"])) == (bar + 2, rest // 480 + 1, rest % 480)
 
 
-def test_without_a_frame_rate_the_table_has_seconds_and_the_list_says_why_it_cannot_be(tmp_path: Path) -> None:
+def test_without_a_frame_rate_seconds_are_used(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path, frame_rate=(0, 1))
     rows = list(csv.DictReader(io.StringIO(hits_csv(arrangement))))
     assert {(row["timecode"], row["frame"]) for row in rows} == {("", "")}
@@ -103,7 +103,7 @@ def test_faster_films_are_counted_in_frames_of_two_digits(
 @pytest.mark.parametrize(
     "name", ["Screen 3.15.22\u202fPM.mov", "\U0001f468\u200d\U0001f467.mp4", "a\nb\u2028c\x85d\udce9.mp4"]
 )
-def test_a_line_names_the_clip_as_its_file_unless_that_would_break_it(tmp_path: Path, name: str) -> None:
+def test_an_edl_line_names_the_file_where_it_fits(tmp_path: Path, name: str) -> None:
     lines = hits_edl(arrangement_of(tmp_path), f"Filme/{name}").splitlines()
     broken = "a b c d .mp4"
     wanted = f"* FROM CLIP NAME: {broken if name.startswith('a') else name}"
@@ -112,7 +112,7 @@ def test_a_line_names_the_clip_as_its_file_unless_that_would_break_it(tmp_path: 
     "\n".join(lines).encode()
 
 
-def test_sources_count_from_the_beginning_of_the_file_and_records_from_the_picture(tmp_path: Path) -> None:
+def test_sources_count_from_file_and_records_from_picture(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path, frame_rate=(25, 1), offset=2.0)
     (_, first, last, begin, _), *others = (found for found in EVENT.findall(hits_edl(arrangement, "clip.mp4")))
     assert (first, last, begin) == ("00:00:02:00", "00:00:03:06", "00:00:00:00")
@@ -200,7 +200,7 @@ def test_film_and_session_may_count_differently(tmp_path: Path) -> None:
     assert "FCM: NON-DROP FRAME" in text
 
 
-def test_a_picture_that_begins_late_in_its_file_has_its_label_there(tmp_path: Path) -> None:
+def test_a_late_picture_has_its_label_at_its_start(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path, frame_rate=(25, 1), own="10:00:02:00", offset=2.0)
     timeline = otio.adapters.read_from_string(timeline_text(arrangement, "clip.mp4"), "otio_json")
     first = next(iter(timeline.find_clips()))

@@ -41,7 +41,7 @@ def test_only_the_start_changes_in_a_file_that_states_another() -> None:
     assert (now.type, now.frame_rate, now.hours, now.frames) == ("smpte_offset", 25, 1, 7)
 
 
-def test_a_file_from_a_daw_gets_one_and_keeps_the_rest() -> None:
+def test_a_daw_file_gets_provenance_and_keeps_the_rest() -> None:
     data = edited_midi()
     stated = stated_in(data, counting_of((25, 1), "10:20:30:12"))
     (first, *others), (was, *rest) = messages(stated), messages(data)

@@ -11,7 +11,7 @@ from tests.projects.films import arrangement_of, renamed
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_each_part_is_a_file_with_all_its_events_and_the_tempo_map(tmp_path: Path, edited: bool) -> None:
+def test_each_part_is_a_complete_file(tmp_path: Path, edited: bool) -> None:
     arrangement = arrangement_of(tmp_path, edited=edited)
     version = arrangement.version
     files = part_files(arrangement)
@@ -27,7 +27,7 @@ def test_each_part_is_a_file_with_all_its_events_and_the_tempo_map(tmp_path: Pat
         assert [m.tempo for m in file.tracks[0] if m.type == "set_tempo"] == [uspq for _, uspq in version.tempos]
 
 
-def test_names_that_no_file_can_have_or_that_are_the_same(tmp_path: Path) -> None:
+def test_impossible_or_equal_names_are_made_distinct(tmp_path: Path) -> None:
     names = ["a/b: c?", "Piano", "PIANO", "日" * 200, " . "]
     arrangement = renamed(arrangement_of(tmp_path, takes=1, current=0), names)
     assert list(part_files(arrangement)) == [

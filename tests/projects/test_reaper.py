@@ -125,7 +125,7 @@ def seconds_at(project: Any, quarters: float) -> float:
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_every_note_of_every_take_is_there_and_all_that_goes_with_it(tmp_path: Path, edited: bool) -> None:
+def test_every_event_of_every_take_is_there(tmp_path: Path, edited: bool) -> None:
     arrangement = arrangement_of(tmp_path, edited=edited)
     project = read(reaper_text(arrangement, "clip.mp4"))
     _, *tracks = blocks(project, "TRACK")
@@ -202,7 +202,7 @@ def test_a_long_piece_does_not_drift(tmp_path: Path) -> None:
     assert seconds_at(project, 2000) == pytest.approx(float(tempos.seconds(8000)), abs=SAMPLE)
 
 
-def test_the_film_is_on_a_track_of_its_own_on_time(tmp_path: Path) -> None:
+def test_the_video_has_its_own_track_on_time(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path, start="01:00:00")
     project = read(reaper_text(arrangement, "../Film & Ton/clip – 1.mp4"))
     track = blocks(project, "TRACK")[0]
@@ -243,7 +243,7 @@ def test_the_film_is_played_from_its_first_picture_on(tmp_path: Path) -> None:
         ((12, 1), ["24", "0"], 3600),
     ],
 )
-def test_frames_are_counted_as_the_film_does_from_an_hour_on(
+def test_frames_count_with_the_video_from_an_hour(
     tmp_path: Path, rate: tuple[int, int], wanted: list[str], start: float
 ) -> None:
     arrangement = arrangement_of(tmp_path, frame_rate=rate, takes=1, current=0, start="01:00:00")
@@ -254,7 +254,7 @@ def test_frames_are_counted_as_the_film_does_from_an_hour_on(
     assert rest == ["0", "0"]
 
 
-def test_a_part_that_some_takes_lack_is_there_and_silent_where_the_current_one_lacks_it(tmp_path: Path) -> None:
+def test_a_part_missing_from_the_current_take_is_silent(tmp_path: Path) -> None:
     arrangement = arrangement_of(tmp_path)
     first, current, last = arrangement.versions
     versions = (first, without(current, "Guitar"), without(last, "Bass"))
@@ -292,7 +292,7 @@ def events_of(text: str) -> list[tuple[int, bytes]]:
     return list(item.events(0))[:-1]
 
 
-def test_a_system_exclusive_is_whole_however_long_and_in_how_many_pieces(tmp_path: Path) -> None:
+def test_a_split_system_exclusive_is_joined(tmp_path: Path) -> None:
     dump = bytes(index % 128 for index in range(1_000)) + b"\xf7"
     arrangement = with_events(
         arrangement_of(tmp_path),
@@ -340,7 +340,7 @@ def test_each_track_has_its_colour(tmp_path: Path) -> None:
         assert colour_of(word(track, "PEAKCOL")) == part.colour
 
 
-def test_the_same_music_gives_the_same_bytes_and_every_id_is_another(tmp_path: Path) -> None:
+def test_equal_music_gives_equal_bytes_and_distinct_ids(tmp_path: Path) -> None:
     arrangement = renamed(arrangement_of(tmp_path), ["Video", "Video 0", "take 1", "Bass", "0"])
     text = reaper_text(arrangement, "clip.mp4")
     assert text == reaper_text(arrangement, "clip.mp4")
@@ -389,7 +389,7 @@ def test_any_name_can_be_written_and_is_read_again(music: Arrangement, names: li
         ("no\udce9name.mp4", "no?name.mp4"),
     ],
 )
-def test_a_path_is_the_files_own_as_far_as_a_line_can_hold_it(music: Arrangement, film: str, wanted: str) -> None:
+def test_an_edl_path_is_exact_where_a_line_holds_it(music: Arrangement, film: str, wanted: str) -> None:
     text = reaper_text(music, film)
     text.encode()
     item = Takes(blocks(blocks(read(text), "TRACK")[0], "ITEM")[0])
@@ -549,7 +549,7 @@ def test_what_was_in_a_project_stays_byte_by_byte(music: Arrangement, name: str,
     assert (film.position, film.length) == (7.625, 8)
 
 
-def test_music_that_is_added_twice_is_there_twice_with_other_ids(music: Arrangement) -> None:
+def test_music_added_twice_has_distinct_ids(music: Arrangement) -> None:
     once = added(THEIRS, music, None, at=Fraction(0))
     assert once == added(THEIRS, music, None, at=Fraction(0))
     twice = added(once, music, None, at=Fraction(0))
@@ -575,7 +575,7 @@ def test_what_has_one_tempo_is_added_as_one_item(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_added_music_keeps_to_the_film_through_its_changes_of_tempo(tmp_path: Path, edited: bool) -> None:
+def test_added_music_keeps_to_the_video_through_tempo_changes(tmp_path: Path, edited: bool) -> None:
     arrangement = arrangement_of(tmp_path, edited=edited)
     project = read(added(THEIRS, arrangement, "clip.mp4", at=Fraction(61, 8)))
     starts = [tick for tick, _ in arrangement.version.tempos]

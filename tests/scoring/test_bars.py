@@ -41,6 +41,6 @@ def test_names_of_older_scores_are_understood() -> None:
 
 
 @pytest.mark.parametrize("name", ["Hit", "Hit 31", "3", ""])
-def test_what_names_none_or_several_is_refused_with_the_names_that_there_are(name: str) -> None:
+def test_unknown_or_ambiguous_names_are_refused_with_choices(name: str) -> None:
     with pytest.raises(UsageError, match="Hit 3 · very strong"):
         first_bar(NEW, name)

@@ -69,7 +69,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def test_every_format_is_written_beside_the_video_and_nothing_else_is_touched(clip: Path) -> None:
+def test_every_format_is_written_beside_the_video(clip: Path) -> None:
     before = files(clip.parent)
     made = export(clip, FORMATS)
     assert {each.format for each in made} == FORMATS.keys()
@@ -98,7 +98,7 @@ def test_every_format_is_written_beside_the_video_and_nothing_else_is_touched(cl
     assert (clip.parent / "Der Film ardour" / "Der Film.ardour").is_file()
 
 
-def test_what_is_there_stays_and_the_same_is_not_written_again(clip: Path) -> None:
+def test_existing_files_stay_and_equals_are_not_rewritten(clip: Path) -> None:
     (first,) = export(clip, ["reaper"])
     (again,) = export(clip, ["reaper"])
     assert (again.path, again.fresh) == (first.path, False)
@@ -305,7 +305,7 @@ def test_music_is_added_to_a_project_that_is_there(run: Run, clip: Path, tmp_pat
     assert not [each for each in tmp_path.iterdir() if "with" in each.name]
 
 
-def test_music_is_added_to_a_session_as_a_snapshot_of_it(run: Run, clip: Path, tmp_path: Path) -> None:
+def test_music_is_added_to_a_session_as_a_snapshot(run: Run, clip: Path, tmp_path: Path) -> None:
     (made,) = export(clip, ["ardour"], folder=tmp_path)
     session = made.path / "Der Film.ardour"
     text = session.read_text()
@@ -336,7 +336,7 @@ def test_parts_are_written_once_and_what_was_edited_stays(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts", ".m2ts"])
-def test_a_clip_of_the_longest_name_has_its_project_and_every_file_for_a_session(tmp_path: Path, suffix: str) -> None:
+def test_a_clip_of_the_longest_name_gets_all_its_files(tmp_path: Path, suffix: str) -> None:
     names = [("日" * 90).encode()[: 254 - len(suffix)].decode(errors="ignore") + letter + suffix for letter in "ab"]
     for number, name in enumerate(names):
         clip = tmp_path / name

@@ -96,7 +96,7 @@ def test_a_damaged_receipt_takes_nothing_along(tmp_path: Path, text: str) -> Non
     assert (tmp_path / "mine.js").exists()
 
 
-def test_a_receipt_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+def test_a_receipt_leading_outside_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("")
     place = tmp_path / "place"

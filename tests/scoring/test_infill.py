@@ -163,9 +163,7 @@ def test_the_best_candidate_comes_first(engine: PaperEngine | EventEngine, score
     assert [each.surprise for each in last] == [None, None]  # nothing follows
 
 
-def test_what_sounds_into_the_bars_is_left_and_not_struck_again(
-    engine: PaperEngine | EventEngine, score: Score
-) -> None:
+def test_notes_sounding_into_the_bars_are_left(engine: PaperEngine | EventEngine, score: Score) -> None:
     """Every pitch but a few is held by the strings, from before."""
     free = {60, 64, 67}
     low, high = OPTIONS.pitches[Instrument.STRINGS]
@@ -273,7 +271,7 @@ def test_provenance_tells_what_was_done(engine: PaperEngine | EventEngine, score
     assert "regenerated" not in score.provenance.options
 
 
-def test_a_long_piece_is_heard_as_far_as_a_network_remembers(engine: PaperEngine | EventEngine) -> None:
+def test_a_long_piece_is_fed_as_far_as_memory_reaches(engine: PaperEngine | EventEngine) -> None:
     """Sections late in a piece of many notes are composed too, and remember no more than the network can."""
     rng = np.random.default_rng(0)
     bars = 60

@@ -94,7 +94,7 @@ def test_the_films_own_sound_is_kept_with_the_music(film: Path) -> None:
     assert music[0] == pytest.approx(music[1] / 2, rel=0.2)  # 6 dB under
 
 
-def test_previews_lie_beside_the_film_and_are_named_after_their_take(film: Path, tmp_path: Path) -> None:
+def test_previews_lie_beside_the_video_named_by_take(film: Path, tmp_path: Path) -> None:
     inside = sorted(film.with_suffix(".cmt").rglob("*"))
     assert [each.path for each in preview(film, PLAIN)] == [tmp_path / "my film take 1.preview.mp4"]
     assert [each.path.name for each in preview(film.with_suffix(".cmt"), PLAIN, take=2)] == [

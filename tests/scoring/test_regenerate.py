@@ -373,7 +373,7 @@ def test_a_folder_with_an_edited_file_goes_on_from_that(model: str, tmp_path: Pa
     assert after[:3] == before[:3]
 
 
-def test_what_is_told_of_a_take_is_what_its_file_has(project: TakeFolder, model: str, tmp_path: Path) -> None:
+def test_a_takes_figures_are_those_of_its_file(project: TakeFolder, model: str, tmp_path: Path) -> None:
     file = edited(bars=BARS, tempos=((0, 500_000), (480 * 4, 400_000)))
     base = tmp_path / "edited.mid"
     base.write_bytes(saved(file))

@@ -83,7 +83,7 @@ def test_a_request_that_was_begun_goes_on_with_its_seeds(film: Path, tiny_model:
     assert seeds(run(film, tiny_model, key="b", variations="3")) == [1, 2, 3]
 
 
-def test_what_a_folder_is_watched_for_is_the_first_seed_and_once(film: Path, tiny_model: Path) -> None:
+def test_watching_scores_once_with_the_first_seed(film: Path, tiny_model: Path) -> None:
     request = ScoreRequest(film, {"model": str(tiny_model)}, key="watch", again=False)
     assert seeds(score(request, lambda *_: None)) == [0]
     assert seeds(score(ScoreRequest(film, {"model": str(tiny_model)}, again=False), lambda *_: None)) == [0]

@@ -179,7 +179,7 @@ def test_every_operation_reaches_the_desk(served: Served) -> None:
     assert {name for name, _ in asked} == OPERATIONS.keys()
 
 
-def test_every_operation_of_the_document_has_a_handler_and_no_other() -> None:
+def test_operations_and_handlers_are_the_same() -> None:
     assert OPERATIONS.keys() | {"events"} == operations().keys()
 
 
@@ -360,7 +360,7 @@ def test_half_of_a_character_is_refused_wherever_it_stands(served: Served) -> No
     assert served.desk.asked == []
 
 
-def test_a_video_may_be_called_by_a_number_or_at_length(served: Served) -> None:
+def test_a_video_name_may_be_a_number_or_long(served: Served) -> None:
     assert _ask(served, "GET", "/v1/takes?path=12")[2]["path"] == "12"
     assert _ask(served, "GET", "/v1/takes?path=a%20b%2B%C3%A4+c.mp4")[2]["path"] == "a b+ä c.mp4"
     long = "/".join(["🎬" * 60] * 67)
@@ -368,7 +368,7 @@ def test_a_video_may_be_called_by_a_number_or_at_length(served: Served) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "GET"])
-def test_a_method_that_a_path_has_not_is_refused_with_those_it_has(served: Served, method: str) -> None:
+def test_a_wrong_method_is_refused_with_the_allowed_ones(served: Served, method: str) -> None:
     status, headers, _ = _ask(served, method, "/v1/score")
     assert (status, headers["Allow"]) == (405, "POST")
 
@@ -573,7 +573,7 @@ def test_what_is_no_socket_is_told_so(served: Served) -> None:
     assert _ask(served, "GET", "/v1/events", Upgrade="websocket", Connection="Upgrade")[0] == 426
 
 
-def test_a_client_that_says_too_much_at_once_is_let_go(served: Served) -> None:
+def test_a_client_that_sends_too_much_is_dropped(served: Served) -> None:
     async def scene(session: aiohttp.ClientSession) -> None:
         async with session.ws_connect(f"{served.url}/v1/events", headers=served.headers) as socket_:
             await socket_.receive_json()
@@ -585,7 +585,7 @@ def test_a_client_that_says_too_much_at_once_is_let_go(served: Served) -> None:
 
 
 @pytest.mark.parametrize("text", [b"\xed\xa0\x80", b"\xff"])
-def test_a_socket_on_which_half_of_a_character_is_said_is_closed(
+def test_a_socket_with_half_a_character_is_closed(
     served: Served, caplog: pytest.LogCaptureFixture, text: bytes
 ) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
@@ -621,9 +621,7 @@ def test_sockets_have_a_limit_and_become_free_again(served: Served) -> None:
     _with_session(scene)
 
 
-def test_a_client_that_reads_nothing_holds_up_nobody_and_is_let_go(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_client_that_reads_nothing_is_dropped(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_module, "PATIENCE", 1.0)
     with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -827,7 +825,7 @@ def test_strangers_take_no_room_from_who_has_the_token(
                 stranger.close()
 
 
-def test_a_stranger_has_some_seconds_and_who_has_the_token_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_times_out_and_a_token_holder_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "STRANGER_PATIENCE", 0.5)
     with serve(folder) as served, socket.create_connection(("127.0.0.1", served.port), timeout=30) as owner:
         owner.sendall(_head(served, "GET /v1/status HTTP/1.1"))
@@ -947,7 +945,7 @@ def test_the_checker_knows_every_word_that_requests_are_described_with() -> None
 
 
 @pytest.mark.slow
-def test_thousands_of_requests_out_of_the_document_meet_what_it_says(served: Served) -> None:
+def test_generated_requests_meet_the_api_document(served: Served) -> None:
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.specs.openapi.checks import negative_data_rejection

@@ -308,7 +308,7 @@ def test_a_daemon_starts_with_a_configuration_that_is_broken(home: Path) -> None
     run(test)
 
 
-def test_a_table_that_cannot_be_written_for_a_while_costs_nothing(
+def test_an_unwritable_table_costs_nothing(
     home: Path, tiny_model: Path, drawer: Drawer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(home, tiny_model)
@@ -336,7 +336,7 @@ def test_a_table_that_cannot_be_written_for_a_while_costs_nothing(
     run(test)
 
 
-def test_a_state_folder_that_is_deleted_comes_back_with_all_that_was_in_it(
+def test_a_deleted_state_folder_is_restored(
     home: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cmt_bridge.service.daemon.MEND_EVERY", 0.05)

@@ -46,7 +46,7 @@ def test_one_who_waits_is_woken() -> None:
     asyncio.run(scene())
 
 
-def test_the_oldest_progress_is_lost_first_and_no_state_of_a_job() -> None:
+def test_old_progress_is_lost_before_job_states() -> None:
     async def scene() -> None:
         events = Events()
         with events.subscribe() as subscription:
@@ -64,7 +64,7 @@ def test_the_oldest_progress_is_lost_first_and_no_state_of_a_job() -> None:
     asyncio.run(scene())
 
 
-def test_one_who_would_miss_a_state_is_let_go_and_told_so() -> None:
+def test_a_subscriber_missing_a_state_is_dropped_and_told() -> None:
     async def scene() -> None:
         events = Events()
         with events.subscribe() as slow, events.subscribe() as quick:

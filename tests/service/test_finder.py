@@ -98,7 +98,7 @@ def test_what_has_a_project_is_scored(folder: Path) -> None:
     run(test)
 
 
-def test_a_content_that_was_not_scored_after_all_is_found_again(folder: Path) -> None:
+def test_unscored_content_is_found_again(folder: Path) -> None:
     (folder / "a.mp4").write_bytes(b"1")
 
     async def test() -> None:

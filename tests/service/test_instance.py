@@ -76,7 +76,7 @@ def _say(process: Process) -> None:
     process.stdin.flush()
 
 
-def test_a_folder_that_is_held_can_be_found_from_any_path_in_it(folder: Path, tmp_path: Path) -> None:
+def test_a_locked_folder_is_found_from_inside(folder: Path, tmp_path: Path) -> None:
     with hold(folder) as held:
         held.announce(4711)
         (found,) = instances()
@@ -105,7 +105,7 @@ def test_a_link_to_a_folder_is_that_folder(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("other", [".", "sub", ".."])
-def test_a_folder_is_watched_once_and_so_are_those_around_and_in_it(folder: Path, other: str) -> None:
+def test_nested_folders_are_watched_once(folder: Path, other: str) -> None:
     (folder / "sub").mkdir()
     with hold(folder), pytest.raises(UsageError, match=f"process {os.getpid()}") as caught, hold(folder / other):
         pass
@@ -136,7 +136,7 @@ def test_another_process_is_seen_and_refused(folder: Path, processes: list[Proce
     assert instances() == []
 
 
-def test_after_a_kill_the_folder_is_taken_over_and_that_is_said(folder: Path, processes: list[Process]) -> None:
+def test_after_a_kill_the_folder_is_taken_over(folder: Path, processes: list[Process]) -> None:
     process = _start(processes, folder)
     assert _line(process) == "held"
     token = (state_folder(folder) / "token").read_text()
@@ -152,7 +152,7 @@ def test_after_a_kill_the_folder_is_taken_over_and_that_is_said(folder: Path, pr
         assert [found.pid for found in instances()] == [os.getpid()]
 
 
-def test_a_process_number_that_is_another_program_now_is_no_daemon(folder: Path) -> None:
+def test_a_reused_process_id_is_no_daemon(folder: Path) -> None:
     (state_folder(folder) / "instance.json").write_text(
         f'{{"folder": "{folder}", "pid": {os.getpid()}, "port": 1, "version": "0", "started": ""}}'
     )
@@ -228,7 +228,7 @@ def test_a_state_folder_that_is_a_link_is_refused(folder: Path, tmp_path: Path) 
         state_folder(folder)
 
 
-def test_the_state_lies_where_the_system_has_it_unless_said_otherwise(
+def test_state_lies_in_the_systems_place_by_default(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert state_folder(folder).parent == tmp_path / "state"
@@ -271,9 +271,7 @@ def test_what_is_deleted_of_the_state_comes_back(folder: Path, processes: list[P
     assert _line(_start(processes, folder)) == "held"
 
 
-def test_who_lost_the_state_to_another_ends_and_leaves_that_one_alone(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_daemon_that_lost_its_state_ends(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Claim, "acquire", lambda _: True)  # as on systems that have no such thing
     with hold(folder) as held:
         held.announce(4711)
@@ -286,7 +284,7 @@ def test_who_lost_the_state_to_another_ends_and_leaves_that_one_alone(
             assert [found.folder for found in instances()] == [folder]
 
 
-def test_a_folder_around_that_began_meanwhile_ends_who_lost_the_state(folder: Path) -> None:
+def test_a_parent_folders_daemon_ends_one_without_state(folder: Path) -> None:
     with hold(folder) as held:
         shutil.rmtree(held.state)
         with hold(folder.parent), pytest.raises(UsageError, match="is being watched already"):
@@ -313,7 +311,7 @@ def test_a_claim_is_held_once_and_ends_with_its_process(processes: list[Process]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="claims are those of Linux")
-def test_a_name_that_nobody_of_ours_answers_for_is_no_claim() -> None:
+def test_a_name_without_a_living_owner_is_free() -> None:
     with socket.socket(socket.AF_UNIX) as squatter:
         squatter.bind(f"\0cmt-bridge {os.getuid()} c")
         assert Claim("c").acquire()

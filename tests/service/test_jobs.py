@@ -385,7 +385,7 @@ def test_nothing_and_nonsense_beside_it_are_no_damage(place: Path, companion: st
     table.close()
 
 
-def test_a_table_that_is_in_use_is_left_alone_and_that_is_said(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_in_use_is_left_and_reported(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
     JobTable(place).close()
     with closing(sqlite3.connect(place, isolation_level=None)) as other:
@@ -422,7 +422,7 @@ def test_a_table_that_is_in_use_is_left_alone_and_that_is_said(place: Path, monk
         "created = x'00'",
     ],
 )
-def test_a_damaged_job_is_set_aside_and_its_clip_is_looked_at_again(place: Path, damage: str) -> None:
+def test_a_damaged_job_is_set_aside_and_its_clip_rescanned(place: Path, damage: str) -> None:
     table = JobTable(place)
     jobs = [_added(table, f"{name}.mp4", name * 2) for name in "abc"]
     table.claim("batch")
@@ -446,7 +446,7 @@ def test_a_damaged_job_is_set_aside_and_its_clip_is_looked_at_again(place: Path,
     table.close()
 
 
-def test_a_content_whose_job_had_ended_is_not_scored_again_for_its_damage(place: Path) -> None:
+def test_finished_content_is_not_scored_again_after_damage(place: Path) -> None:
     table = JobTable(place)
     for name in "abc":
         _added(table, f"{name}.mp4", name * 2)

@@ -161,7 +161,7 @@ def test_what_cannot_be_used_is_answered_by_a_sentence(
     assert said in text
 
 
-def test_an_error_of_the_desk_is_told_and_a_surprise_is_not(
+def test_known_errors_are_reported_and_unforeseen_ones_hidden(
     served: Served, sender: Sender, caplog: pytest.LogCaptureFixture
 ) -> None:
     served.desk.error = InputError("A.", hint="B.")
@@ -280,9 +280,7 @@ def test_after_the_end_nothing_is_answered(served: Served) -> None:
 
 
 @pytest.mark.parametrize("text", [b"\xff.mp4", b"\xed\xa0\x80.mp4"])
-def test_a_text_that_is_no_unicode_is_refused_to_whoever_has_the_token(
-    served: Served, sender: Sender, text: bytes
-) -> None:
+def test_invalid_unicode_is_refused_with_the_token(served: Served, sender: Sender, text: bytes) -> None:
     for verb in (b"/cmt-bridge/score\0\0\0", b"/cmt-bridge/stop\0\0\0\0", b"/cmt-bridge/\xff\0\0\0\0"[:16]):
         for token in (served.token, "x" * 43):
             sender.raw(verb + b",ss\0" + token.encode() + b"\0" + text.ljust(12, b"\0"))

@@ -68,7 +68,7 @@ def run(house: House, test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(body())
 
 
-def test_a_clip_that_is_gone_is_no_failure_of_its_content(house: House) -> None:
+def test_a_missing_clip_does_not_fail_its_content(house: House) -> None:
     number = house.add("a.mp4")
     (house.folder / "a.mp4").rename(house.folder / "a.txt")
 
@@ -81,7 +81,7 @@ def test_a_clip_that_is_gone_is_no_failure_of_its_content(house: House) -> None:
     run(house, test)
 
 
-def test_nothing_that_was_found_is_tried_while_the_folder_is_away(house: House) -> None:
+def test_found_videos_wait_while_the_folder_is_away(house: House) -> None:
     house.there = False
     number = house.add("a.mp4")
     (house.folder / "a.mp4").rename(house.folder / "a.txt")
@@ -124,9 +124,7 @@ def test_a_job_that_waits_can_be_cancelled(house: House) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_a_file_that_changes_meanwhile_is_not_said(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_a_changing_file_are_not_reported(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     (changed, broken) = (house.add("changed.mp4"), house.add("broken.mp4"))
 
@@ -169,7 +167,7 @@ class RecordingLane(Lane):
         return await super().ask(message, told)
 
 
-def test_the_worker_is_told_the_state_of_a_file_that_did_not_change(house: House) -> None:
+def test_the_worker_gets_an_unchanged_files_signature(house: House) -> None:
     lane = RecordingLane("batch", 60.0)
     lane.messages = []
     house.runner.lanes["batch"] = lane

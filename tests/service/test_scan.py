@@ -246,7 +246,7 @@ def locked(folder: Path) -> Iterator[Path]:
 
 
 @posix
-def test_a_folder_that_cannot_be_read_is_told_once_and_kept_in_mind(folder: Path, locked: Path) -> None:
+def test_an_unreadable_folder_is_reported_once_and_remembered(folder: Path, locked: Path) -> None:
     _put(folder, "a.mp4", "locked/b.mp4", "locked/b.cmt/project.json")
     scanner = Scanner(folder)
     assert _names(scanner) == ["a.mp4", "locked/b.mp4"]
@@ -351,7 +351,7 @@ CLIPS = [
 
 
 @pytest.mark.parametrize("name", PASSED_OVER)
-def test_what_other_programs_keep_for_themselves_is_passed_over_and_told_when_it_stays(folder: Path, name: str) -> None:
+def test_other_programs_files_are_skipped_and_reported_if_staying(folder: Path, name: str) -> None:
     _put(folder, name, "other.mp4")
     scanner = Scanner(folder)
     assert scanner.scan(0).problems == scanner.scan(599).problems == ()
@@ -409,9 +409,7 @@ def test_trash_and_versions_are_passed_over_at_any_depth(folder: Path, trash: st
     ],
 )
 @pytest.mark.parametrize("content", [b"half", b""])
-def test_a_clip_waits_while_a_file_beside_it_says_that_it_is_not_complete(
-    folder: Path, sign: str, content: bytes
-) -> None:
+def test_a_clip_waits_while_a_sibling_marks_it_incomplete(folder: Path, sign: str, content: bytes) -> None:
     (folder / "clip.mp4").write_bytes(content)
     _put(folder, sign, "other.mp4", "sub/clip.mp4")
     scanner = Scanner(folder)
@@ -427,7 +425,7 @@ def test_a_clip_waits_while_a_file_beside_it_says_that_it_is_not_complete(
 
 
 @linux
-def test_a_change_in_place_that_keeps_size_and_time_is_one(folder: Path) -> None:
+def test_an_in_place_change_of_equal_size_is_seen(folder: Path) -> None:
     _put(folder, "a.mp4")
     scanner = Scanner(folder)
     scanner.scan(0)

@@ -161,7 +161,7 @@ def test_an_id_is_good_for_one_request(desk: MemoryDesk, folder: Path) -> None:
     run(test)
 
 
-def test_a_request_that_a_killed_daemon_had_taken_is_not_done_twice(desk: MemoryDesk, folder: Path) -> None:
+def test_a_killed_daemons_request_is_not_done_twice(desk: MemoryDesk, folder: Path) -> None:
     async def test() -> None:
         ask(folder, "look", {"do": "takes", "with": {"path": "clip.mp4"}}, to="taken")
         ask(folder, "job", {"do": "regenerate", "with": {"path": "clip.mp4", "bars": "4-8"}}, to="taken")
@@ -235,7 +235,7 @@ def _bind(path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["requests", "taken", "answers"])
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_no_file_is_passed_over_told_once_and_holds_up_nothing(
+def test_non_files_are_skipped_and_reported_once(
     desk: MemoryDesk, folder: Path, caplog: pytest.LogCaptureFixture, kind: str, where: str
 ) -> None:
     (folder.parent / "secret.json").write_text('{"do": "stop"}')
@@ -257,7 +257,7 @@ def test_what_is_no_file_is_passed_over_told_once_and_holds_up_nothing(
 
 
 @pytest.mark.parametrize("name", ["requests", "taken", "answers"])
-def test_a_folder_that_is_none_is_told_once_and_used_when_it_is_one_again(
+def test_a_missing_folder_is_reported_once_and_used_later(
     desk: MemoryDesk, folder: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     (folder / name).rmdir()
@@ -288,7 +288,7 @@ def test_a_spool_that_is_deleted_comes_back(desk: MemoryDesk, folder: Path) -> N
     run(test)
 
 
-def test_thousands_of_things_out_of_place_are_told_in_a_few_lines(
+def test_many_misplaced_files_are_reported_in_few_lines(
     desk: MemoryDesk, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(3000):

@@ -108,9 +108,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_what_runs_is_stopped_before_a_unit_goes_and_nothing_stays(
-    home: Path, system: Callable[..., list[str]], code: int
-) -> None:
+def test_a_service_stops_before_its_unit_is_removed(home: Path, system: Callable[..., list[str]], code: int) -> None:
     (home / "videos").mkdir()
     unit = unit_for(home / "videos", platform="linux")
     unit.install()
@@ -152,7 +150,7 @@ def test_a_unit_whose_daemon_does_not_end_stays(home: Path, system: Callable[...
     assert unit.path.exists()
 
 
-def test_what_a_person_added_to_a_unit_or_linked_elsewhere_is_left(home: Path) -> None:
+def test_a_persons_changes_to_a_unit_are_left(home: Path) -> None:
     unit = unit_for(home, platform="linux")
     unit.install()
     added = unit.path.with_name(f"{unit.path.name}.d")
@@ -167,7 +165,7 @@ def test_what_a_person_added_to_a_unit_or_linked_elsewhere_is_left(home: Path) -
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a systemd unit")
-def test_a_daemon_that_the_system_cannot_stop_is_asked_to_end(
+def test_a_daemon_the_system_cannot_stop_is_asked_to(
     home: Path,
     system: Callable[..., list[str]],
     monkeypatch: pytest.MonkeyPatch,

@@ -74,7 +74,7 @@ def test_progress_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_ends_with_its_input_in_the_middle_of_its_work(tmp_path: Path) -> None:
+def test_a_worker_ends_with_its_input(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "cmt_bridge.service.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

@@ -152,7 +152,7 @@ def test_what_is_not_there_cannot_be_chosen(project: TakeFolder) -> None:
     assert project.current().number == 1
 
 
-def test_the_take_of_a_killed_process_becomes_the_current_one_once(project: TakeFolder) -> None:
+def test_a_killed_processs_take_becomes_current_once(project: TakeFolder) -> None:
     before = contents(project.folder)
     project.add([draft(61, key="k")])
     for name, data in before.items():  # all but the take itself is as it was
@@ -270,7 +270,7 @@ def test_a_folder_that_cannot_be_written_is_named(project: TakeFolder) -> None:
 # Which project a path means
 
 
-def test_a_project_is_found_by_its_folder_its_video_and_all_in_it(project: TakeFolder) -> None:
+def test_a_take_folder_is_found_from_video_and_contents(project: TakeFolder) -> None:
     video = project.folder.with_name("clip.mp4")
     for path in (project.folder, video, project.folder / "take 1", project.folder / "take 1" / "clip.mid"):
         found = find_take_folder(path)
@@ -337,7 +337,7 @@ def compared(project: TakeFolder, first: bytes, second: bytes) -> Diff:
 NOTES = ((160, "903c50"), (220, "803c00"), (2000, "903e50"), (2400, "803e00"))
 
 
-def test_takes_that_say_the_same_in_other_ticks_do_not_differ(project: TakeFolder) -> None:
+def test_takes_equal_in_other_ticks_do_not_differ(project: TakeFolder) -> None:
     finer = tuple((2 * tick, data) for tick, data in NOTES)
     found = compared(project, midi(*NOTES), midi(*finer, division=960))
     assert (found.tracks, found.also) == ((), {})

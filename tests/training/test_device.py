@@ -51,7 +51,7 @@ def test_bfloat16_is_for_gpus_that_can_unless_wished_otherwise(monkeypatch: pyte
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is kind
 
 
-def test_the_limit_is_of_this_device_and_not_less_than_nothing() -> None:
+def test_the_limit_is_per_device_and_never_negative() -> None:
     network = nn.Sequential(nn.Embedding(100, 64), nn.Linear(64, 256), nn.LayerNorm(256), nn.Linear(256, 64))
     assert multiplied_weights(network) == 2 * 64 * 256
     assert product_speed(network, 256, CPU, bf16=False) > 1e8

@@ -89,7 +89,7 @@ def test_every_cue_is_given_and_left_open(sampler: EventSampler) -> None:
         assert 0 < int(open_.sum()) < len(events)
 
 
-def test_what_follows_a_middle_does_not_say_where_its_harmony_was_heard(sampler: EventSampler) -> None:
+def test_after_a_middle_no_return_is_given(sampler: EventSampler) -> None:
     events = torch.cat([sampler.draw().events for _ in range(6)]).flatten(0, 1)
     after = events[:, Field.PART] == Part.AFTER
     assert (events[after, Field.BARS_BACK] == 0).all()

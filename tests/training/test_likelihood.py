@@ -37,9 +37,7 @@ def test_windows_fit_the_papers_words(dataset: Dataset) -> None:
         assert window.bars >= 2
 
 
-def test_networks_that_know_nothing_are_as_surprised_as_they_should_be(
-    dataset: Dataset, composer: EventTransformer
-) -> None:
+def test_untrained_networks_have_the_expected_loss(dataset: Dataset, composer: EventTransformer) -> None:
     """A loss per word is the share of words that say an attribute, times the log of its classes."""
     windows = windows_of(dataset.held_out, words=200)[:3]
     words = sum(len(encode(w.notes, w.bars)) + w.ends for w in windows)

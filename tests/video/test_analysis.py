@@ -37,7 +37,7 @@ def made(
 
 
 @pytest.mark.parametrize("bpm", [90, 128])
-def test_the_tempo_of_a_rhythm_is_found_finer_than_a_frame(tmp_path: Path, bpm: float) -> None:
+def test_tempo_is_found_finer_than_a_frame(tmp_path: Path, bpm: float) -> None:
     metadata = analyze(measure(write_clip(tmp_path / "pulse.mp4", pulsing(8, 25, bpm), 25)))
     assert metadata.tempo_source == "estimated"
     assert metadata.tempo == pytest.approx(bpm, rel=0.01)
@@ -112,7 +112,7 @@ def test_more_sensitivity_finds_more_cuts(tmp_path: Path) -> None:
     assert counts[8] >= 2
 
 
-def test_weak_visual_beats_must_fit_the_rhythm_and_strong_ones_need_not() -> None:
+def test_only_weak_visual_beats_must_fit_the_rhythm() -> None:
     def chosen(seconds: float, weight: float) -> bool:
         beats = [VisualBeat(k * 0.5, 0.8) for k in range(8)]
         odd = VisualBeat(seconds, weight)

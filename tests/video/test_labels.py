@@ -62,7 +62,7 @@ def left_out(every: int) -> Times:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("every", [3, 5])
-def test_a_film_that_leaves_out_pictures_counts_as_if_none_were(tmp_path: Path, suffix: str, every: int) -> None:
+def test_dropped_pictures_do_not_change_the_count(tmp_path: Path, suffix: str, every: int) -> None:
     path = write_clip(
         tmp_path / f"film.{suffix}", panning(3, 20, 20), NTSC, times=left_out(every), time_base=Fraction(1, 30_000)
     )
@@ -73,7 +73,7 @@ def test_a_film_that_leaves_out_pictures_counts_as_if_none_were(tmp_path: Path, 
     assert counts(path) == "29.97 drop"
 
 
-def test_a_film_of_single_pictures_counts_at_the_rate_that_it_states(tmp_path: Path) -> None:
+def test_single_pictures_count_at_the_stated_rate(tmp_path: Path) -> None:
     def times(k: int) -> Fraction:
         return Fraction(k if k < 20 else 20 + 50 * (k - 20), 25)
 

@@ -24,7 +24,7 @@ def test_times_are_exact_at_film_rate(tmp_path: Path) -> None:
     assert times(clip) == [k / rate for k in range(24)]
 
 
-def test_times_are_those_of_the_file_where_the_frame_rate_varies(tmp_path: Path) -> None:
+def test_variable_frame_rates_keep_the_files_times(tmp_path: Path) -> None:
     def held(k: int) -> Fraction:
         return Fraction(k, 20) + Fraction(k * k, 400)
 
@@ -126,7 +126,7 @@ def test_what_is_no_video_is_refused_in_a_sentence(tmp_path: Path) -> None:
         assert caught.value.exit_code == 3
 
 
-def test_a_video_that_breaks_off_is_measured_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_a_truncated_video_is_measured_to_its_end(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "whole.mkv", [noise(k) for k in range(60)], 10)
     part = tmp_path / "part.mkv"
     part.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -154,7 +154,7 @@ def test_a_tempo_that_changes_during_stalls_makes_no_clock(first: float, last: f
 
 @pytest.mark.parametrize("period", [256, 1024])
 @pytest.mark.parametrize("bpm", [96, 117.19, 140])
-def test_a_sender_that_waits_for_its_periods_and_stalls_is_counted_once(bpm: float, period: int) -> None:
+def test_a_stalled_periodic_sender_is_counted_once(bpm: float, period: int) -> None:
     sent = steady(bpm, 30)
     arrivals = stalled((time // period * period + period for time in sent), every(2.9, 0.15, 28))
     heard = followed(sent, arrivals)
@@ -171,7 +171,7 @@ def test_what_is_late_comes_bit_by_bit() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 30])
-def test_clocks_that_got_lost_are_told_by_the_old_pace_and_nothing_made_up(count: int) -> None:
+def test_lost_clocks_are_inferred_from_the_old_pace(count: int) -> None:
     sent = steady(121.7, 20)
     there = [int(time) for number, time in enumerate(sent) if not 400 <= number < 400 + count]
     heard = followed(sent, there)
@@ -187,7 +187,7 @@ def test_lost_clocks_that_come_after_all_are_not_counted_twice() -> None:
 
 
 @pytest.mark.parametrize("pause", [0.0333, 0.1, 0.777, 2.5013])
-def test_a_sender_that_pauses_without_a_word_goes_on_with_its_next_clock(pause: float) -> None:
+def test_a_silent_pause_ends_with_the_next_clock(pause: float) -> None:
     sent = steady(121.7, 20)
     arrivals = [int(time + pause * RATE * (number >= 400)) for number, time in enumerate(sent)]
     heard = followed(arrivals, arrivals)
@@ -246,7 +246,7 @@ def test_quarter_frames_that_overtake_each_other_do_not_stop_it() -> None:
 
 @pytest.mark.parametrize("kind", ["clock", "mtc"])
 @pytest.mark.parametrize("away", [0.0, 0.1, 0.2, 0.6])
-def test_who_leads_from_a_device_that_was_away_is_followed_to_where_it_is(kind: str, away: float) -> None:
+def test_a_returning_leader_is_followed_to_its_place(kind: str, away: float) -> None:
     piano, tempo = Track("piano", 0, 0), TempoMap.constant(96)
     ours = Player(Order(lead=(kind,), tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, ActiveNotes())
     theirs = Player(Order(follow=kind, tracks=(piano,), tempo_map=tempo, picture=Picture((25, 1))), RATE, ActiveNotes())

@@ -60,7 +60,7 @@ class Sender:
         return errors
 
 
-def test_the_first_clock_after_start_is_the_downbeat_and_follows_at_once() -> None:
+def test_the_first_clock_after_start_is_the_downbeat() -> None:
     sender = Sender(follower(100))
     assert sender.say(START) == []
     sender.time += 5000
@@ -69,7 +69,7 @@ def test_the_first_clock_after_start_is_the_downbeat_and_follows_at_once() -> No
 
 
 @pytest.mark.parametrize("bpm", [40, 61.7, 120, 155.5, 240])
-def test_a_steady_clock_is_met_exactly_whatever_the_scores_own_tempo(bpm: float) -> None:
+def test_a_steady_clock_is_met_exactly_at_any_tempo(bpm: float) -> None:
     sender = Sender(follower(97))
     sender.say(START)
     errors = sender.clocks(200, bpm)
@@ -79,7 +79,7 @@ def test_a_steady_clock_is_met_exactly_whatever_the_scores_own_tempo(bpm: float)
 
 
 @pytest.mark.parametrize("bpm", [80, 120, 171])
-def test_a_clock_that_comes_at_the_start_of_periods_is_smoothed(bpm: float) -> None:
+def test_a_clock_quantized_to_periods_is_smoothed(bpm: float) -> None:
     sender = Sender(follower(), at_period_start)
     sender.say(START)
     errors = sender.clocks(480, bpm)
@@ -158,7 +158,7 @@ def test_reaper_begins_elsewhere_by_song_position_and_continue() -> None:
     assert change.jump
 
 
-def test_stop_then_the_position_of_the_cursor_as_reaper_sends_it() -> None:
+def test_reapers_stop_and_cursor_position_is_followed() -> None:
     sender = Sender(follower())
     sender.say(START)
     sender.clocks(96, 120)
@@ -209,7 +209,7 @@ def test_clocks_while_it_stands_tell_the_tempo_and_move_nothing() -> None:
     assert change.motion.speed == pytest.approx(90 * 4 / 60 / RATE, rel=1e-3)
 
 
-def test_a_clock_that_ends_is_noticed_waited_for_and_joined_where_time_has_brought_it() -> None:
+def test_a_clock_that_ends_is_rejoined_where_time_has_moved() -> None:
     sender = Sender(follower())
     sender.say(START)
     sender.clocks(96, 120)

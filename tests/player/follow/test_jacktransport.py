@@ -45,7 +45,7 @@ class JackTimebase:
         return int(bar) + 1, int(rest) + 1, int(rest % 1 * TICKS), TICKS, 4.0, self.tempo
 
 
-def test_a_frame_is_a_time_of_the_picture_to_the_sample() -> None:
+def test_a_frame_is_sample_accurate_picture_time() -> None:
     jack = JackTimebase(by_bars=False)
     jack.frame = 12_345
     (change,) = jack.periods(50)
@@ -56,7 +56,7 @@ def test_a_frame_is_a_time_of_the_picture_to_the_sample() -> None:
     assert change == Change(Motion(time, 12_345 * 1e9 / RATE, 1e9 / RATE))
 
 
-def test_who_goes_elsewhere_or_stops_is_followed_in_that_very_period() -> None:
+def test_jumps_and_stops_are_followed_within_the_period() -> None:
     jack = JackTimebase(by_bars=False)
     jack.rolls = True
     jack.periods(10)
@@ -71,7 +71,7 @@ def test_who_goes_elsewhere_or_stops_is_followed_in_that_very_period() -> None:
     assert change.motion == Motion(change.motion.time, 2e9)
 
 
-def test_where_jack_was_late_the_music_is_moved_and_not_cut() -> None:
+def test_a_late_jack_period_moves_music_without_cuts() -> None:
     jack = JackTimebase(by_bars=False)
     jack.rolls = True
     jack.periods(10)
@@ -97,7 +97,7 @@ def test_bars_and_beats_are_sixteenths_and_their_tempo_is_followed() -> None:
     assert changes[-1].motion.position_at(jack.time) == pytest.approx(4 * jack.beats, abs=0.02)
 
 
-def test_a_tempo_that_rises_all_the_time_is_followed_without_a_jump() -> None:
+def test_a_rising_tempo_is_followed_without_a_jump() -> None:
     jack = JackTimebase(by_bars=True)
     jack.rolls = True
     jack.periods(1)

@@ -64,7 +64,7 @@ print("met")
 
 
 @pytest.mark.realtime
-def test_a_session_of_two_is_followed_in_a_network_of_its_own() -> None:
+def test_a_link_session_of_two_is_followed() -> None:
     if shutil.which("unshare") is None:
         pytest.skip("needs a network of its own, which Linux makes with unshare")
     script = 'ip link set lo up && exec "$0" -c "$1"'

@@ -27,9 +27,7 @@ def test_clocks_that_are_exact_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize("period", [256, 1024, 2048])
 @pytest.mark.parametrize("interval", [500, 870, 1150, 1333.3])
-def test_a_sender_that_waits_for_its_next_period_is_late_by_half_of_one_and_steady(
-    period: int, interval: float
-) -> None:
+def test_a_sender_waiting_for_periods_is_half_a_period_late(period: int, interval: float) -> None:
     pace = Pace(RATE, 1000.0)
     pace.begin(0)
     off = []
@@ -51,7 +49,7 @@ def test_another_tempo_is_believed_when_two_clocks_say_so() -> None:
     assert two.meant == pytest.approx(97_800)
 
 
-def test_a_first_interval_that_is_other_than_the_known_one_is_believed_unless_that_is_sure() -> None:
+def test_a_new_first_interval_wins_unless_the_tempo_is_certain() -> None:
     assert paced([0, 1500]).interval == 1500
     assert paced([0, 1010]).interval == 1000
     sure = Pace(RATE, 400.0, sure=True)
@@ -60,7 +58,7 @@ def test_a_first_interval_that_is_other_than_the_known_one_is_believed_unless_th
     assert sure.interval == 400
 
 
-def test_clocks_that_are_carried_over_take_the_place_of_all_before() -> None:
+def test_carried_over_clocks_replace_all_before() -> None:
     pace = paced(range(0, 20_000, 1000))
     pace.carry([20_300, 21_600])
     assert pace.count == 2

@@ -144,7 +144,7 @@ def test_where_ardour_stands_the_player_stands(name: str, kind: str, streams: li
             assert not at(found, frame).is_rolling
 
 
-def test_the_rate_that_timecode_does_not_tell_is_told_by_its_speed() -> None:
+def test_speed_decides_the_rate_timecode_leaves_open() -> None:
     for name, rate in (("rate_29.97", "29.97"), ("rate_23.976", "23.976"), ("rate_24", "24"), ("rate_25", "25")):
         _, _, followed = follow(name, "mtc", ["mtc"])
         assert followed.state["rate"] == rate

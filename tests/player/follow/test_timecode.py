@@ -72,14 +72,14 @@ def test_after_a_full_frame_the_first_quarter_frame_is_believed(kind: Rate, fram
     assert sum(change.jump for change in sender.changes) == 2
 
 
-def test_without_a_full_frame_it_joins_as_soon_as_eight_have_said_where() -> None:
+def test_eight_quarter_frames_suffice_to_join() -> None:
     sender = Sender(RATES[1])
     errors = sender.run(40, 8 * 100 + 3)
     assert 24 <= len(errors) <= 32  # five of a torn set, then eight
     assert max(map(abs, errors)) < 0.02 * MS
 
 
-def test_who_was_never_heard_begins_at_the_beginning_of_an_hour() -> None:
+def test_an_unknown_sender_begins_on_the_hour() -> None:
     sender = Sender(RATES[3])
     errors = sender.run(80, 30 * 3600 * 4)
     assert len(errors) == 80
@@ -89,7 +89,7 @@ def test_who_was_never_heard_begins_at_the_beginning_of_an_hour() -> None:
 
 @pytest.mark.parametrize("start", ["", "01:00:00:00"])
 @pytest.mark.parametrize("frames", [2, 4])
-def test_who_was_never_heard_may_have_begun_a_little_before_his_first_quarter_frame(frames: int, start: str) -> None:
+def test_an_unknown_sender_may_have_begun_slightly_earlier(frames: int, start: str) -> None:
     sender = Sender(RATES[3], start)  # as Ardour does
     errors = sender.run(80, (30 * 3600 + frames) * 4)
     assert len(errors) == 80
@@ -106,7 +106,7 @@ def test_a_wrong_guess_is_put_right_by_the_eight() -> None:
 
 
 @pytest.mark.parametrize("pairs", range(7))
-def test_who_sends_the_first_quarter_frame_some_frames_after_it_has_begun_to_roll_is_understood(pairs: int) -> None:
+def test_a_late_first_quarter_frame_is_understood(pairs: int) -> None:
     sender = Sender(RATES[3])  # as Ardour does, which begins with the first piece of a later pair
     sender.turn(301)
     errors = sender.run(40, 8 * (151 + pairs))
@@ -149,7 +149,7 @@ def test_it_stops_where_quarter_frames_end() -> None:
     assert max(map(abs, errors)) < 0.02 * MS
 
 
-def test_a_full_frame_in_the_middle_of_a_run_is_a_jump() -> None:
+def test_a_full_frame_within_a_run_is_a_jump() -> None:
     sender = Sender(RATES[1])
     sender.turn(0)
     sender.run(33, 0)
@@ -171,7 +171,7 @@ def test_mmc_stops_and_locates() -> None:
     assert change.motion.position == pytest.approx((2 + 10 / 30) * SECOND)
 
 
-def test_mmc_that_leaves_out_the_rate_is_read_in_that_of_the_timecode() -> None:
+def test_mmc_without_a_rate_uses_the_timecodes() -> None:
     sender = Sender(RATES[3])  # as Ardour does
     sender.turn(104)
     (change,) = sender.say(bytes.fromhex("f07f000644060100 00030e40 f7"))
@@ -203,7 +203,7 @@ def test_who_tells_odd_frames_is_believed_too(odd: int) -> None:
 
 
 @pytest.mark.parametrize("period", [1024, 2048])
-def test_quarter_frames_that_come_several_at_once_do_not_cut_the_music(period: int) -> None:
+def test_bunched_quarter_frames_do_not_cut_the_music(period: int) -> None:
     sender = Sender(RATES[3], late=lambda time: int(time // period) * period + period)
     sender.turn(0)
     errors = sender.run(1200, 0)
@@ -212,7 +212,7 @@ def test_quarter_frames_that_come_several_at_once_do_not_cut_the_music(period: i
 
 
 @pytest.mark.parametrize(("code", "rate"), [(3, "29.97"), (0, "23.976")])
-def test_timecode_a_thousandth_too_slow_is_of_the_rate_that_has_the_same_number(code: int, rate: str) -> None:
+def test_pulled_down_timecode_has_the_ntsc_rate(code: int, rate: str) -> None:
     kind = RATES[code]
     sender = Sender(kind)
     sender.turn(60 * kind.base)
@@ -225,7 +225,7 @@ def test_timecode_a_thousandth_too_slow_is_of_the_rate_that_has_the_same_number(
     assert sender.turn(600 * kind.base)[0].motion.position == pytest.approx(600.6 * SECOND)
 
 
-def test_a_picture_of_23_976_frames_a_second_says_what_24_means() -> None:
+def test_a_23_976_fps_picture_decides_what_24_means() -> None:
     follower = TimecodeFollower(RATE, picture=Picture((24000, 1001)))
     (change,) = follower.receive(full_frame(RATES[0].label(24_000)), 0)
     assert change.motion.position == 1001 * SECOND
@@ -234,7 +234,7 @@ def test_a_picture_of_23_976_frames_a_second_says_what_24_means() -> None:
     assert change.motion.position == 1000 * SECOND
 
 
-def test_who_begins_a_little_before_the_hour_or_at_the_end_of_the_day_has_the_music_before_him() -> None:
+def test_a_start_just_before_the_hour_precedes_the_music() -> None:
     hour = 25 * 3600
     assert Sender(RATES[1]).turn(hour - 50)[0].motion.position == -2 * SECOND
     assert Sender(RATES[1]).turn(24 * hour - 50)[0].motion.position == -2 * SECOND
@@ -267,7 +267,7 @@ def test_hours_before_the_first_bar_are_taken_off_or_said() -> None:
         ("10:30:00:00", 30 * 60 * SECOND),
     ],
 )
-def test_the_films_own_timecode_is_where_it_begins_if_the_session_is_there(heard: str, position: int) -> None:
+def test_the_videos_timecode_places_it_in_the_session(heard: str, position: int) -> None:
     follower = TimecodeFollower(RATE, picture=Picture((25, 1), "10:20:30:12", 100.0))
     (change,) = follower.receive(full_frame(read_label(heard, RATES[1])), 0)
     assert change.motion.position == position

@@ -49,7 +49,7 @@ def spoken(told: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
     return [each for each in told if each[1] != CLOCK]
 
 
-def test_from_the_beginning_it_says_start_and_the_first_clock_at_once(leader: ClockLeader, timebase: Timebase) -> None:
+def test_from_the_beginning_start_and_clock_come_together(leader: ClockLeader, timebase: Timebase) -> None:
     assert leader.change(rolling(timebase, 0, 500), "start") == []
     assert leader.render(256) == []
     assert leader.render(1501) == [(500, START), (500, CLOCK), (1500, CLOCK)]
@@ -109,7 +109,7 @@ def test_a_locate_while_it_stands_says_the_position_only(leader: ClockLeader, ti
     assert leader.render(256) == [(40, song_position(130))]
 
 
-def test_a_locate_while_it_rolls_stops_tells_and_continues_at_once(leader: ClockLeader, timebase: Timebase) -> None:
+def test_a_locate_while_rolling_stops_and_continues(leader: ClockLeader, timebase: Timebase) -> None:
     leader.change(rolling(timebase, 0, 0), "start")
     leader.render(3 * TICK)
     leader.change(rolling(timebase, 40, 3 * TICK + 100), "locate")
@@ -152,7 +152,7 @@ def test_it_starts_late_rather_than_in_the_past(leader: ClockLeader, timebase: T
     assert leader.render(12_000) == [(10_000, START), (10_000, CLOCK), (10_900, CLOCK), (11_900, CLOCK)]
 
 
-def test_beyond_what_a_song_position_holds_only_the_clock_is_heard(leader: ClockLeader, timebase: Timebase) -> None:
+def test_beyond_song_position_only_the_clock_counts(leader: ClockLeader, timebase: Timebase) -> None:
     leader.change(rolling(timebase, 16384, 0), "start")
     told = leader.render(TICK)
     assert spoken(told) == []
@@ -174,7 +174,7 @@ def test_beyond_it_goes_on_from_where_others_stand(leader: ClockLeader, timebase
     assert leader.render(3 * TICK + 1) == [(3 * TICK, CONTINUE), (3 * TICK, CLOCK)]
 
 
-def test_beats_that_are_followed_are_passed_on_through_changes_of_tempo() -> None:
+def test_followed_beats_are_passed_on_through_tempo_changes() -> None:
     leader = ClockLeader(Timebase("beats", STEADY), RATE)
     leader.change(Change(Motion(0, 0.0, 1 / TICK)), "start")
     told = leader.render(2 * TICK)

@@ -54,7 +54,7 @@ def journey(led: Leader, heard: Follower, seed: int) -> Iterator[tuple[int, Moti
 
 @pytest.mark.parametrize("frame_rate", [(24000, 1001), (24, 1), (25, 1), (30000, 1001), (30, 1), (50, 1)])
 @pytest.mark.parametrize("seed", range(4))
-def test_by_mtc_he_is_there_in_50_ms_to_the_sample(seed: int, frame_rate: tuple[int, int]) -> None:
+def test_an_mtc_follower_locks_within_50_ms(seed: int, frame_rate: tuple[int, int]) -> None:
     timebase = Timebase("time", TEMPOS)
     led = leader("mtc", rate=RATE, timebase=timebase, start="01:00:00:00", picture=Picture(frame_rate))
     heard = follower("mtc", rate=RATE, timebase=timebase, start="01:00:00:00", picture=Picture(frame_rate))

@@ -25,7 +25,7 @@ def bars(first: int, last: int) -> list[list[object]]:
     return [[bar, [[bar * 16 + tick, *rest] for tick, *rest in BEAT]] for bar in range(first, last)]
 
 
-def test_clock_timecode_and_notes_agree_to_the_sample_through_a_loop_and_a_locate(tmp_path: Path) -> None:
+def test_clock_timecode_and_notes_agree_through_jumps(tmp_path: Path) -> None:
     with (
         server(tmp_path, patient=True) as jack,
         stage(jack, lead=["clock", "mtc", "mmc"], frame_rate=[25, 1], start="01:00:00:00") as player,
@@ -70,7 +70,7 @@ def test_clock_timecode_and_notes_agree_to_the_sample_through_a_loop_and_a_locat
     assert [each.data[4] for each in sync if each.data[3:4] == b"\x06"] == [0x44, 3, 0x44, 3, 0x44, 3, 1, 0x44]
 
 
-def test_sync_is_not_early_where_music_is_sent_ahead_of_its_latency(tmp_path: Path) -> None:
+def test_latency_compensation_does_not_move_sync(tmp_path: Path) -> None:
     with (
         server(tmp_path, patient=True) as jack,
         stage(jack, lead=["clock"], latency={"": LATE}) as player,

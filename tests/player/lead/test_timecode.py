@@ -72,7 +72,7 @@ def test_periods_change_nothing() -> None:
     assert told == [event for until in periods(0, 5 * RATE, (64, 256, 1024)) for event in parted.render(until)]
 
 
-def test_a_start_says_a_full_frame_and_the_first_quarter_at_once() -> None:
+def test_a_start_sends_full_frame_and_first_quarter() -> None:
     led = leader(1, "01:00:00:00")
     led.change(Change(Motion(500, 0, SPEED)), "start")
     (full_at, full), (first_at, first) = led.render(501)
@@ -107,7 +107,7 @@ def test_stop_and_locate_say_where_the_music_stands() -> None:
     assert len(quarters(told)) == 1  # that of the moment up to which it was asked last
 
 
-def test_a_locate_while_it_rolls_says_a_full_frame_and_rolls_on() -> None:
+def test_a_locate_while_rolling_sends_a_full_frame() -> None:
     led = leader(1)
     led.change(Change(Motion(0, 0, SPEED)), "start")
     led.render(RATE)
@@ -119,7 +119,7 @@ def test_a_locate_while_it_rolls_says_a_full_frame_and_rolls_on() -> None:
     assert (time, label) == (RATE + 100, (0, 1, 0, 0))
 
 
-def test_before_the_first_bar_it_counts_on_from_the_day_before() -> None:
+def test_before_bar_one_timecode_wraps_to_yesterday() -> None:
     led = leader(1)
     led.change(Change(Motion(0, -(10**9), SPEED)), "start")
     told = led.render(2 * RATE)

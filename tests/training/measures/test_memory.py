@@ -98,7 +98,7 @@ def test_durations_and_velocities_do_not_hide_a_copy() -> None:
     assert INDEX.longest_run(notes).notes == len(notes)
 
 
-def test_a_window_must_lie_on_bar_lines_with_the_same_drums_and_one_transposition() -> None:
+def test_a_window_needs_bar_lines_same_drums_one_transposition() -> None:
     notes = PIECES[3][0]
     late = notes + np.array([2, 0, 0, 0, 0])
     assert INDEX.copied_share(late, BARS + 1) == 0

@@ -11,7 +11,7 @@ from tests.training.measures.notes import NO_NOTES, band, grid, transposed
 DRUMS, PIANO = Instrument.DRUMS, Instrument.PIANO
 
 
-def test_two_bars_differ_on_the_ticks_that_one_of_them_has() -> None:
+def test_bars_differ_on_ticks_of_only_one() -> None:
     notes = grid((0, DRUMS, 36), (0, PIANO, 60), (4, DRUMS, 38), (16, PIANO, 60), (24, PIANO, 62))
     # Ticks {0, 4} and {0, 8}: two of 16 differ, or two of 64.
     assert grooving(notes, 2) == 1 - 2 / 16
