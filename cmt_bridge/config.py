@@ -92,7 +92,7 @@ class Outputs:
     within: tuple[Path, ...] | None = field(default=None, compare=False)
 
     def folder_from(self, home: Path) -> Path:
-        """Give the folder where files are dropped for a clip in the folder `home`, by whatever links it is reached.
+        """Return the folder where files are dropped for a clip in the folder `home`, by whatever links it is reached.
 
         Raises `UsageError` where the file that names it may not name that place.
         """
@@ -142,12 +142,12 @@ def _expanded(folder: str) -> str:
 
 
 def _is_closed(name: str) -> bool:
-    """Tell whether no file for a session goes into a folder of that name: hidden ones, and those that keep takes."""
+    """Return whether no file for a session goes into a folder of that name: hidden ones, and those that keep takes."""
     return name.startswith(".") or name.lower().endswith(PROJECT_SUFFIX)
 
 
 def person_file() -> Path:
-    """Give the person's own file of settings: in `CMT_BRIDGE_CONFIG`, or in the person's configuration folder."""
+    """Return the person's own file of settings: in `CMT_BRIDGE_CONFIG`, or in the person's configuration folder."""
     import platformdirs
 
     said = os.environ.get(CONFIG_VARIABLE)
@@ -156,7 +156,7 @@ def person_file() -> Path:
 
 
 def state_root() -> Path:
-    """Give the folder of all that is remembered from run to run: `CMT_BRIDGE_STATE`, or the person's state folder."""
+    """Return the folder of all that is remembered from run to run: `CMT_BRIDGE_STATE`, or the person's state folder."""
     import platformdirs
 
     said = os.environ.get(STATE_VARIABLE)

@@ -57,6 +57,6 @@ class Request:
             raise UsageError("All tracks are locked.", hint="Leave one to be composed anew.")
 
     def has(self, instrument: Instrument, onset: int) -> bool:
-        """Tell whether a note is of what is composed anew."""
+        """Return whether a note is of what is composed anew."""
         bar = onset // TICKS_PER_BAR
         return instrument in self.instruments and any(first <= bar < last for first, last in self.bars)

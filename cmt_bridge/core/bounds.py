@@ -80,20 +80,20 @@ class Bound:
     hint: str = ""
 
     def fault(self, value: float) -> str:
-        """Say what is wrong with a number, or nothing. NaN is always wrong."""
+        """Return what is wrong with a number, or nothing. NaN is always wrong."""
         if self.least <= value <= self.most:
             return ""
         return f"{_shown(value)} {self.what}, where {_shown(self.least)} to {_shown(self.most)} can be"
 
     def of(self, value: float) -> float:
-        """Give the number. Raises `BoundsError` where it is out of bounds."""
+        """Return the number. Raises `BoundsError` where it is out of bounds."""
         fault = self.fault(value)
         if fault:
             raise BoundsError(fault)
         return value
 
     def whole(self, value: Any) -> int:
-        """Give a value as a whole number. Raises `BoundsError`, `TypeError` or `ValueError` where it is none."""
+        """Return a value as a whole number. Raises `BoundsError`, `TypeError` or `ValueError` where it is none."""
         number = int(value)
         self.of(number)
         return number
@@ -171,12 +171,12 @@ def check_bars(name: str, seconds: float, bpm: float, error: type[CmtBridgeError
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """Give a text as it is quoted in a sentence: all of it, or its beginning where it is long."""
+    """Return a text as it is quoted in a sentence: all of it, or its beginning where it is long."""
     return repr(text if len(text) <= most else f"{text[:most]}…")
 
 
 def fault_of(error: Exception, most: int = 160) -> str:
-    """Give an error of Python as it is told in a sentence about a file; it may quote any length of it."""
+    """Return an error of Python as it is told in a sentence about a file; it may quote any length of it."""
     text = str(error) if isinstance(error, BoundsError) else repr(error)
     return text if len(text) <= most else f"{text[:most]}…"
 
@@ -251,7 +251,7 @@ def read_toml_bytes(data: bytes) -> dict[str, Any]:
 
 
 def plain(data: Any) -> dict[str, Any]:
-    """Give an object that has no form of its own, such as what was asked for, as far as it is within bounds.
+    """Return an object that has no form of its own, such as what was asked for, as far as it is within bounds.
 
     Raises `BoundsError` or `TypeError` where it is not, or is no object.
     """
@@ -285,6 +285,6 @@ def _check_plain(data: Any, most: int, *, finite: bool = True) -> None:
 
 
 def listed(values: Iterable[float], most: int = 5) -> str:
-    """Give some numbers as they are told in a sentence: the first of them where there are many."""
+    """Return some numbers as they are told in a sentence: the first of them where there are many."""
     texts = [f"{value:g}" for value in values]
     return ", ".join(texts[:most]) + (" …" if len(texts) > most else "") or "nothing"

@@ -48,7 +48,7 @@ class ControlTrack:
         return self.bars - 1 if left >= LEAST_ENDING or self.bars <= 2 else self.bars - 2
 
     def with_ending(self) -> ControlTrack:
-        """Give the control that leaves the last chord alone: one onset on the downbeat of its bar, none after."""
+        """Return the control that leaves the last chord alone: one onset on the downbeat of its bar, none after."""
         last = self.ending
         return replace(
             self,
@@ -57,6 +57,6 @@ class ControlTrack:
         )
 
     def beats_of(self, bar: int) -> tuple[ControlBeat, ...]:
-        """Give the visual beats of a bar, from 0."""
+        """Return the visual beats of a bar, from 0."""
         low = bar * TICKS_PER_BAR
         return tuple(beat for beat in self.beats if low <= beat.tick < low + TICKS_PER_BAR)

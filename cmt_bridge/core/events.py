@@ -110,15 +110,15 @@ _EDGES = np.array([(a + b) / 2 for a, b in pairwise(DURATIONS[1:])])
 
 
 def duration_class(ticks: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Give the class of the duration that is nearest to `ticks`, one or more."""
+    """Return the class of the duration that is nearest to `ticks`, one or more."""
     return np.searchsorted(_EDGES, np.asarray(ticks), "left") + 2
 
 
 def velocity_class(velocity: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Give the class (1..16) of MIDI velocities 0..127."""
+    """Return the class (1..16) of MIDI velocities 0..127."""
     return np.asarray(velocity, np.int64) // VELOCITY_STEP + 1
 
 
 def players_mask(instruments: npt.ArrayLike) -> int:
-    """Give the class of the players field for a set of instruments."""
+    """Return the class of the players field for a set of instruments."""
     return 1 + int(sum(1 << (int(instrument) - 1) for instrument in np.unique(instruments)))

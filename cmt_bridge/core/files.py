@@ -120,22 +120,23 @@ def read_regular(path: Path, most: int, *, follow: bool = False) -> bytes:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether something goes by that name, be it a link that leads nowhere."""
+    """Return whether something goes by that name, be it a link that leads nowhere."""
     return os.path.lexists(path)
 
 
 def is_plain_name(name: str) -> bool:
-    """Tell whether a text that data states is the name of a file, and no way to another folder, on any system."""
+    """Return whether a text that data states is the name of a file, and no way to another folder, on any system."""
     return bool(name) and name not in (".", "..") and not any(letter in "/\\\0" for letter in name)
 
 
 def inside(path: Path, folder: Path) -> bool:
-    """Tell whether a path leads to somewhere in a folder or below it, by whatever links it does."""
+    """Return whether a path leads to somewhere in a folder or below it, by whatever links it does."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _beneath(path: Path) -> tuple[Path, tuple[str, ...]]:
-    """Give the folder that holds the outermost project folder of a path, and the names from there on, if there is one.
+    """Return the folder that holds the outermost project folder of a path, and the names from there on, if there is
+    one.
 
     >>> _beneath(Path("/films/clip.cmt/take 1/clip.mid"))
     (PosixPath('/films'), ('clip.cmt', 'take 1', 'clip.mid'))
@@ -186,7 +187,7 @@ def _open_checked(root: Path, names: tuple[str, ...]) -> int:
 
 
 def _check_beneath(root: Path, names: tuple[str, ...]) -> os.stat_result | None:
-    """Give how the last of some names beneath a folder is; None where it is missing. Raises `OSError` for a link."""
+    """Return how the last of some names beneath a folder is; None where it is missing. Raises `OSError` for a link."""
     path, found = root, None
     for name in names:
         path = path / name
@@ -200,7 +201,7 @@ def _check_beneath(root: Path, names: tuple[str, ...]) -> os.stat_result | None:
 
 
 def of_one_file(containers: Iterable[str]) -> dict[str, str]:
-    """Give the options with which FFmpeg opens a film and nothing but it, of the names of the containers it knows.
+    """Return the options with which FFmpeg opens a film and nothing but it, of the names of the containers it knows.
 
     A playlist goes by any name, and may name any file of the person's, or an address on the net.
     """
@@ -211,7 +212,7 @@ def of_one_file(containers: Iterable[str]) -> dict[str, str]:
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a file or folder is called as what was being written when a process was killed."""
+    """Return whether a file or folder is called as what was being written when a process was killed."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -222,7 +223,7 @@ def _refuse(path: Path, error: OSError) -> OutputError:
 
 @contextmanager
 def complete_path(path: Path, *, parents: bool = True) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; at the end it is synced and renamed into place.
+    """Return a temporary path beside `path` to write to; at the end it is synced and renamed into place.
 
     The folder it is in is made where it is missing, unless `parents` says that it must be there. Where the body fails
     nothing stays behind and what was at `path` before is untouched. An `OSError` of the body or of the renaming becomes
@@ -240,7 +241,7 @@ def complete_path(path: Path, *, parents: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def complete_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
-    """Give a temporary folder beside `path` to fill; at the end all in it is synced and it is renamed into place.
+    """Return a temporary folder beside `path` to fill; at the end all in it is synced and it is renamed into place.
 
     `path` must not exist yet, or be an empty folder; the folder it is in is made where it is missing, unless `parents`
     says that it must be there. Where the body fails nothing stays behind.
@@ -255,7 +256,7 @@ def complete_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
 
 
 def new_file(names: Iterable[Path], write: Callable[[Path], object], *, parents: bool = True) -> Path:
-    """Write a file under the first of some names in a folder that nobody has, and give it; complete or not at all.
+    """Write a file under the first of some names in a folder that nobody has, and return it; complete or not at all.
 
     Of several processes that do so at once each gets a name of its own. `write` gets the path to write to; `parents` is
     as in `complete_path`. Raises `OutputError`.
@@ -306,7 +307,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 @contextmanager
 def _temporary_file(path: Path, *, parents: bool) -> Iterator[Path]:
-    """Give a path to write to that is gone afterwards, if it was not renamed; held, so that nobody sweeps it away."""
+    """Return a path to write to that is gone afterwards, if it was not renamed; held, so that nobody sweeps it away."""
     suffix = path.suffix if _SHORT_SUFFIX.fullmatch(path.suffix) else ""
     temporary = path.with_name(f".{short(path.stem, LONGEST_NAME)}.{secrets.token_hex(4)}.part{suffix}")
     _check_place(path)
@@ -323,7 +324,7 @@ def _temporary_file(path: Path, *, parents: bool) -> Iterator[Path]:
 
 @contextmanager
 def _temporary_folder(path: Path, *, parents: bool) -> Iterator[Path]:
-    """Give a folder to fill that is gone afterwards, if it was not renamed, with those above it that were made."""
+    """Return a folder to fill that is gone afterwards, if it was not renamed, with those above it that were made."""
     temporary = path.with_name(f".{short(path.name, LONGEST_NAME)}.{secrets.token_hex(4)}.part")
     _check_place(path)
     made = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
@@ -347,7 +348,7 @@ def _check_place(path: Path) -> None:
 
 
 def _put_file(temporary: Path, path: Path) -> bool:
-    """Give a file its name unless somebody has it; tell whether it has it now."""
+    """Return a file its name unless somebody has it; return whether it has it now."""
     try:
         os.link(temporary, path, follow_symlinks=False)
     except FileExistsError:
@@ -401,7 +402,7 @@ if sys.platform == "win32":
         yield
 
     def _is_held(path: Path) -> bool:  # noqa: ARG001
-        """Tell whether a living process writes it; False where that cannot be known."""
+        """Return whether a living process writes it; False where that cannot be known."""
         return False
 
 else:
@@ -418,7 +419,7 @@ else:
             os.close(handle)
 
     def _is_held(path: Path) -> bool:
-        """Tell whether a living process writes it; False where that cannot be known."""
+        """Return whether a living process writes it; False where that cannot be known."""
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -454,25 +455,25 @@ def sweep(folder: Path) -> None:
 
 
 def numbered(path: Path) -> Iterator[Path]:
-    """Give `path`, then `NAME (2)`, `NAME (3)`, …, without end."""
+    """Yield `path`, then `NAME (2)`, `NAME (3)`, …, without end."""
     yield path
     for number in count(2):
         yield with_addition(path, f" ({number})")
 
 
 def fresh_path(path: Path) -> Path:
-    """Give `path` where nothing is there yet, else the first of `NAME (2)`, `NAME (3)`, … that is free."""
+    """Return `path` where nothing is there yet, else the first of `NAME (2)`, `NAME (3)`, … that is free."""
     return next(candidate for candidate in numbered(path) if not is_there(candidate))
 
 
 def with_addition(path: Path, addition: str) -> Path:
-    """Give a path whose name says something more before its suffix; a name that gets too long is shortened."""
+    """Return a path whose name says something more before its suffix; a name that gets too long is shortened."""
     room = MOST_BYTES - len(os.fsencode(addition + path.suffix))
     return path.with_name(f"{short(path.stem, room)}{addition}{path.suffix}")
 
 
 def short(text: str, longest: int = LONGEST_TITLE) -> str:
-    """Give a name of up to so many bytes: as it is, or its beginning with a mark that tells it from others like it.
+    """Return a name of up to so many bytes: as it is, or its beginning with a mark that tells it from others like it.
 
     The same name is always shortened to the same. What is left of the usual length is enough for all that is added
     where names of other files begin with it.
@@ -485,17 +486,17 @@ def short(text: str, longest: int = LONGEST_TITLE) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """Give a text without its end where it has more bytes in UTF-8 than that."""
+    """Return a text without its end where it has more bytes in UTF-8 than that."""
     return text.encode(errors="replace")[:longest].decode(errors="ignore").rstrip()
 
 
 def file_name(text: str) -> str:
-    """Give a text as a part of a file's name that every system takes, of up to 100 bytes."""
+    """Return a text as a part of a file's name that every system takes, of up to 100 bytes."""
     kept = "".join(letter if letter.isprintable() and letter not in UNNAMEABLE else "_" for letter in text)
     return cut(kept.strip(" ."), LONGEST_NAME).rstrip(".") or "_"
 
 
 def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -43,7 +43,7 @@ def returns(bars: int) -> list[int | None]:
 
 
 def sections(density: Sequence[int]) -> list[tuple[int, str]]:
-    """Give the first bar (from 0) and the name of every section of bars with these densities.
+    """Return the first bar (from 0) and the name of every section of bars with these densities.
 
     A section lasts four bars or more; a new one begins where the following four bars move clearly more or less than it
     does on average. Names say which it is and how it moves: `A (calm)`, `B (lively)`.
@@ -60,7 +60,7 @@ def sections(density: Sequence[int]) -> list[tuple[int, str]]:
 
 
 def _change(density: Sequence[int], start: int, bar: int) -> float:
-    """Give how much the four bars from `bar` on differ from those since `start`; 0 where there are no four."""
+    """Return how much the four bars from `bar` on differ from those since `start`; 0 where there are no four."""
     if bar + LEAST_BARS > len(density):
         return 0.0
     return float(abs(np.mean(density[bar : bar + LEAST_BARS]) - np.mean(density[start:bar])))

@@ -84,7 +84,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def instrument_of(program: int, *, is_drum: bool, name: str = "") -> Instrument | None:
-    """Give the instrument that plays a track, or None where none of the five can.
+    """Return the instrument that plays a track, or None where none of the five can.
 
     A track named after one of the five plays that one whatever its program; then channel 10 means drums; then the
     program decides (`PROGRAMS`). Program 0, which a track has that states none, leaves it to the words of the name

@@ -80,7 +80,7 @@ def key_title(key: str) -> str:
 
 
 def key_of(pitch_classes: npt.NDArray[np.float64]) -> tuple[int, int]:
-    """Give tonic (0..11) and mode (0 major, 1 minor) of durations per pitch class: the best correlated profile."""
+    """Return tonic (0..11) and mode (0 major, 1 minor) of durations per pitch class: the best correlated profile."""
     rotated = np.stack([np.roll(profile, tonic) for profile in KEY_PROFILES for tonic in range(12)])
     rotated = rotated - rotated.mean(1, keepdims=True)
     heard = pitch_classes - pitch_classes.mean()

@@ -14,7 +14,7 @@ JOINS: Final = re.compile(rf"\s*[{DOT}-]\s*|\s+")
 
 
 def hit_name(number: int, strength: int) -> str:
-    """Give the name of a hit, by its number in the film from 1 and its strength class.
+    """Return the name of a hit, by its number in the film from 1 and its strength class.
 
     >>> hit_name(3, 4), hit_name(12, 8)
     ('Hit 3 · strong', 'Hit 12 · very strong')
@@ -23,12 +23,12 @@ def hit_name(number: int, strength: int) -> str:
 
 
 def plain(name: str) -> str:
-    """Give a name for those who read ASCII only, as far as it is ours."""
+    """Return a name for those who read ASCII only, as far as it is ours."""
     return name.replace(DOT, "-")
 
 
 def is_called(name: str, said: str) -> bool:
-    """Tell whether a marker is meant by all of its name or by what stands before the dot: `hit 3` and not Hit 30.
+    """Return whether a marker is meant by all of its name or by what stands before the dot: `hit 3` and not Hit 30.
 
     >>> [is_called("Hit 3 · strong", said) for said in ("hit 3", "Hit 3 - strong", "Hit 30")]
     [True, True, False]

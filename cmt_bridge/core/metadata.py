@@ -103,7 +103,7 @@ class VideoMetadata:
     transitions: tuple[Transition, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
+        """Return the JSON form: the original's four keys (`bar` and `tick` count from 0), then ours."""
         tempo_map = TempoMap.constant(self.tempo)
         vbeats = []
         for beat in self.beats:
@@ -189,7 +189,7 @@ class VideoMetadata:
         return found
 
     def _fault(self) -> str:
-        """Say what no video can have, or nothing. JSON may hold NaN and Infinity."""
+        """Return what no video can have, or nothing. JSON may hold NaN and Infinity."""
         if FILM.fault(self.duration) or not self.duration:
             return f"impossible times (a duration of {self.duration:g} s)"
         if not SLOWEST <= self.tempo <= FASTEST:

@@ -130,15 +130,15 @@ class ComposeOptions:
         return KEYS.index(self.key) + 1 if self.key else 0
 
     def density_control_of(self, bar: int) -> float:
-        """Give C for the density of a bar, from 0."""
+        """Return C for the density of a bar, from 0."""
         return self.density_control[min(bar, len(self.density_control) - 1)]
 
     def beat_control_of(self, bar: int) -> float:
-        """Give C for the visual beats of a bar, from 0."""
+        """Return C for the visual beats of a bar, from 0."""
         return self.beat_control[min(bar, len(self.beat_control) - 1)]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form that provenance keeps; the seed stands beside it."""
+        """Return the form that provenance keeps; the seed stands beside it."""
         return {
             "style": self.style,
             "key": self.key,

@@ -74,7 +74,7 @@ class Provenance:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Give the provenance as one line, for a MIDI text event."""
+        """Return the provenance as one line, for a MIDI text event."""
         return json.dumps(self.to_json(), separators=(",", ":"), sort_keys=True)
 
     def to_json(self) -> dict[str, Any]:
@@ -123,11 +123,11 @@ class Score:
         return self.bars * TICKS_PER_BAR
 
     def notes(self) -> Iterable[tuple[Instrument, Note]]:
-        """Give every note with its instrument, track by track."""
+        """Return every note with its instrument, track by track."""
         return ((track.instrument, note) for track in self.tracks for note in track.notes)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the versioned JSON form; notes are [onset, pitch, duration, velocity]."""
+        """Return the versioned JSON form; notes are [onset, pitch, duration, velocity]."""
         return {
             "format": FORMAT,
             "format_version": VERSION,

@@ -30,7 +30,7 @@ MAX_USPQ = 0xFFFFFF  # a MIDI set-tempo event holds 24 bits
 
 
 def bpm_to_uspq(bpm: float | Fraction) -> int:
-    """Give the whole microseconds per quarter nearest to a tempo in BPM, as a MIDI file stores it.
+    """Return the whole microseconds per quarter nearest to a tempo in BPM, as a MIDI file stores it.
 
     >>> bpm_to_uspq(120)
     500000
@@ -44,7 +44,7 @@ def bpm_to_uspq(bpm: float | Fraction) -> int:
 
 
 def uspq_to_bpm(uspq: int) -> float:
-    """Give the tempo in BPM of a number of microseconds per quarter."""
+    """Return the tempo in BPM of a number of microseconds per quarter."""
     return 60 * MICROSECONDS / uspq
 
 
@@ -77,12 +77,12 @@ class TempoMap:
 
     @classmethod
     def constant(cls, bpm: float | Fraction) -> TempoMap:
-        """Give the map of one tempo, rounded to whole microseconds per quarter."""
+        """Return the map of one tempo, rounded to whole microseconds per quarter."""
         return cls((TempoChange(0, bpm_to_uspq(bpm)),))
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, int]]) -> TempoMap:
-        """Give the map of (tick, microseconds per quarter) pairs."""
+        """Return the map of (tick, microseconds per quarter) pairs."""
         return cls(tuple(TempoChange(tick, uspq) for tick, uspq in pairs))
 
     @cached_property
@@ -103,26 +103,28 @@ class TempoMap:
         return Fraction(change.uspq, MICROSECONDS * TICKS_PER_QUARTER)
 
     def seconds(self, tick: int | Fraction) -> Fraction:
-        """Give the exact time in seconds of a tick; ticks before 0 run at the first tempo."""
+        """Return the exact time in seconds of a tick; ticks before 0 run at the first tempo."""
         index = max(0, bisect_right(self._ticks, tick) - 1)
         change = self.changes[index]
         return self._starts[index] + (Fraction(tick) - change.tick) * self._tick_seconds(change)
 
     def ticks(self, seconds: float | Fraction) -> Fraction:
-        """Give the exact position in ticks of a time in seconds."""
+        """Return the exact position in ticks of a time in seconds."""
         index = max(0, bisect_right(self._starts, seconds) - 1)
         change = self.changes[index]
         return change.tick + (Fraction(seconds) - self._starts[index]) / self._tick_seconds(change)
 
     def tick_at(self, seconds: float | Fraction) -> int:
-        """Give the tick nearest to a time in seconds; halves go to the even tick. The rounding rule of the project."""
+        """Return the tick nearest to a time in seconds; halves go to the even tick. The rounding rule of the
+        project.
+        """
         return round(self.ticks(seconds))
 
     def bar_seconds(self, bar: int) -> Fraction:
-        """Give the time in seconds at which bar `bar` (from 0) begins."""
+        """Return the time in seconds at which bar `bar` (from 0) begins."""
         return self.seconds(bar * TICKS_PER_BAR)
 
     def bpm_at(self, tick: int) -> float:
-        """Give the tempo in BPM that holds at a tick."""
+        """Return the tempo in BPM that holds at a tick."""
         index = max(0, bisect_right(self._ticks, tick) - 1)
         return self.changes[index].bpm

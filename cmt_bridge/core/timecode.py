@@ -87,15 +87,15 @@ class Rate:
         return 6 * self._tenth
 
     def counting(self, *, drops: bool) -> Rate:
-        """Give this rate with drop frame, where there is any, or without."""
+        """Return this rate with drop frame, where there is any, or without."""
         return Rate(self.frames, self.base, self.base // 15 if drops and self.can_drop else 0)
 
     def number(self, seconds: float | Fraction) -> int:
-        """Give the number of the frame nearest to a time, from 0."""
+        """Return the number of the frame nearest to a time, from 0."""
         return round(Fraction(seconds) * self.frames)
 
     def label(self, count: int) -> Timecode:
-        """Give the label of a count of frames since 00:00:00:00, which begins anew with each day."""
+        """Return the label of a count of frames since 00:00:00:00, which begins anew with each day."""
         tenths, rest = divmod(count % self.day, self._tenth)
         if self.drop:
             rest += self.drop * (max(0, rest - self.drop) // self._minute)
@@ -139,7 +139,7 @@ class Timecode:
         return fits and not is_dropped
 
     def at(self, rate: Rate) -> Timecode:
-        """Give the label that says the same at another rate, with the share of a frame that it leaves over."""
+        """Return the label that says the same at another rate, with the share of a frame that it leaves over."""
         frame, left = divmod(self.frame * rate.base, self.rate.base)
         part = (Fraction(left) + self.part * rate.base) / self.rate.base
         found = Timecode(rate, self.hours, self.minutes, self.seconds, frame, part)
@@ -172,7 +172,7 @@ RATE_NAMES: Final = tuple(dict.fromkeys(rate.name.removesuffix(" drop") for rate
 
 
 def counted(frame_rate: tuple[int, int]) -> Rate | None:
-    """Give the rate in which a film counts, by its stream's (numerator, denominator); None where that is unknown."""
+    """Return the rate in which a film counts, by its stream's (numerator, denominator); None where that is unknown."""
     stated = _stated(frame_rate)
     if not stated:
         return None
@@ -185,7 +185,7 @@ def counted(frame_rate: tuple[int, int]) -> Rate | None:
 
 
 def _stated(frame_rate: tuple[int, int]) -> Fraction:
-    """Give a rate, 0 for one that no film has."""
+    """Return a rate, 0 for one that no film has."""
     numerator, denominator = frame_rate
     rate = Fraction(numerator, denominator) if numerator > 0 and denominator > 0 else Fraction(0)
     return rate if 1 / MOST_RATE <= rate <= MOST_RATE else Fraction(0)
@@ -206,7 +206,7 @@ def named_rate(text: str) -> Rate:
 
 
 def is_rate(text: str) -> bool:
-    """Say whether a text is a rate in which films count."""
+    """Return whether a text is a rate in which films count."""
     return _meant(text) is not None
 
 
@@ -218,7 +218,7 @@ def _meant(text: str) -> Rate | None:
 
 
 def fitted(rate: Rate, known: Iterable[Rate]) -> Rate:
-    """Give the rate among those that a format knows in which a film of a rate counts: the same, or a part of it.
+    """Return the rate among those that a format knows in which a film of a rate counts: the same, or a part of it.
 
     >>> fitted(Rate(Fraction(50), 50), MIDI).name, fitted(Rate(60 * SLOWED, 60, 4), MIDI).name
     ('25', '29.97 drop')
@@ -233,7 +233,7 @@ def fitted(rate: Rate, known: Iterable[Rate]) -> Rate:
 
 
 def is_label(text: str) -> bool:
-    """Say whether a text is a label, of whatever rate."""
+    """Return whether a text is a label, of whatever rate."""
     return LABEL.fullmatch(text.strip()) is not None
 
 
@@ -299,7 +299,7 @@ class Counting:
         return self.nominal if several > 1 and self.nominal == several * self.rate.frames else self.rate.frames
 
     def told(self, what: str, known: Iterable[Rate]) -> tuple[str, ...]:
-        """Give sentences about how a format, `what`, counts a film whose rate is none of those it knows.
+        """Return sentences about how a format, `what`, counts a film whose rate is none of those it knows.
 
         >>> counting_of((50, 1)).told("MTC", MIDI)
         ('MTC does not count 50 frames a second, but 25: a label for every 2 pictures.',)
@@ -316,7 +316,7 @@ class Counting:
         return tuple(found)
 
     def fitted(self, known: Iterable[Rate]) -> Counting:
-        """Give it at the rate that a format knows."""
+        """Return it at the rate that a format knows."""
         rates = tuple(known)
         start, own = fitted(self.start.rate, rates), fitted(self.own.rate, rates)
         return replace(self, start=self.start.at(start), own=self.own.at(own))
@@ -325,7 +325,8 @@ class Counting:
 def counting_of(
     frame_rate: tuple[int, int], own: str = "", *, offset: float | Fraction = 0, start: str = "", rate: str = ""
 ) -> Counting:
-    """Give the timecode of a film whose stream has a rate, and whose first picture has the label `own`, empty for none.
+    """Return the timecode of a film whose stream has a rate, and whose first picture has the label `own`, empty for
+    none.
 
     That picture is `offset` seconds after the beginning of its file. `start` and `rate` are what a person says instead,
     empty for nothing. Raises `UsageError` where they cannot be.
@@ -343,7 +344,7 @@ def counting_of(
 
 
 def _own(text: str, natural: Rate, rate: Rate) -> Timecode | None:
-    """Give the film's own label, read at its natural rate or at twice or four times that, as some cameras count;
+    """Return the film's own label, read at its natural rate or at twice or four times that, as some cameras count;
     what is no label there is as if there were none."""
     for factor in (1, 2, 4):
         try:

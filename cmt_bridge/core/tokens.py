@@ -87,6 +87,8 @@ MAX_POSITION: Final = CLASSES[Column.POSITION] - 1
 
 
 def beat_timing(beat: npt.ArrayLike, n_beat: int) -> npt.NDArray[np.int64]:
-    """Give the timing column (1..101) of ticks `beat` in a piece of `n_beat` ticks, as at the original's inference."""
+    """Return the timing column (1..101) of ticks `beat` in a piece of `n_beat` ticks, as at the original's
+    inference.
+    """
     fraction = np.clip(np.asarray(beat, dtype=np.float64) / max(1, n_beat), 0.0, 1.0)
     return (np.round(100.0 * fraction) + 1).astype(np.int64)

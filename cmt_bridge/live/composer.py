@@ -139,7 +139,7 @@ class _Bench:
             self._waiting = _Measuring()
 
     def take(self) -> _Measuring:
-        """Give the one that waits, or another."""
+        """Return the one that waits, or another."""
         self.fill()
         found, self._waiting = self._waiting, None
         assert found is not None
@@ -158,7 +158,7 @@ class _Bench:
             self._waiting = None
 
     def _waits(self) -> bool:
-        """Tell whether the one that was left is done with what it did."""
+        """Return whether the one that was left is done with what it did."""
         assert self._waiting is not None
         until = time.monotonic() + LEAVING
         while not self._waiting.waits and time.monotonic() < until:
@@ -365,7 +365,7 @@ class _Piece:
         rolling.go_back(bar)
 
     def _soonest(self, said: Message) -> int:
-        """Give how many bars ahead of the one that is heard there is time to compose another."""
+        """Return how many bars ahead of the one that is heard there is time to compose another."""
         assert self._picture is not None
         bar = 4 * self._picture.control.tempo_map.changes[0].uspq / 1e6
         return 1 if float(said.get("left", 0.0)) * bar > MARGIN else 2
@@ -405,7 +405,7 @@ class _Piece:
 
 
 def _plain(notes: GridNotes) -> list[list[int]]:
-    """Give notes as the player knows them: tick, duration, channel, pitch, velocity."""
+    """Return notes as the player knows them: tick, duration, channel, pitch, velocity."""
     from cmt_bridge.composition.codec import Grid
     from cmt_bridge.core.instruments import PARTS, Instrument
 
@@ -423,7 +423,7 @@ def _plain(notes: GridNotes) -> list[list[int]]:
 
 
 def _grid(notes: list[list[int]]) -> GridNotes:
-    """Give notes of the player as the composer knows them."""
+    """Return notes of the player as the composer knows them."""
     import numpy as np
 
     from cmt_bridge.composition.codec import Grid, in_word_order

@@ -54,7 +54,9 @@ Lend = Callable[[], Awaitable[ChildProcess]]
 
 
 def tick_heard(state: Mapping[str, Any], heard_at: float) -> float:
-    """Give the tick that is heard at the moment, by a state of the player and when it came, on the monotonic clock."""
+    """Return the tick that is heard at the moment, by a state of the player and when it came, on the monotonic
+    clock.
+    """
     tick = float(state.get("tick", 0.0))
     if state.get("rolling"):
         tick += (time.monotonic() - heard_at) * float(state["tempo"]) / SECONDS_OF_TICK
@@ -151,7 +153,7 @@ class Conductor:
         self._stopping.set()
 
     def turn(self, wanted: Mapping[str, Any]) -> Message:
-        """Set controls, and do what is asked for; give how they stand. Raises `UsageError` for what cannot be set."""
+        """Set controls, and do what is asked for; return how they stand. Raises `UsageError` for what cannot be set."""
         wanted = checked(wanted)
         before, self.controls = self.controls, self.controls.turned(wanted)
         for name in ACTIONS:
@@ -204,7 +206,7 @@ class Conductor:
         self._open_player()
 
     def _labels(self) -> list[str]:
-        """Say how MTC counts the film, where it is told to others and does not know the film's rate."""
+        """Return how MTC counts the film, where it is told to others and does not know the film's rate."""
         if not {"mtc", "mmc"} & set(self.request.lead):
             return []
         with suppress(UsageError):  # the player refuses a start that is none
@@ -369,11 +371,11 @@ class Conductor:
         self._feed(sorted(self._sheet.bars.items()))
 
     def _silent(self, controls: Controls) -> frozenset[int]:
-        """Give the channels that are not heard as controls stand."""
+        """Return the channels that are not heard as controls stand."""
         return controls.silent if self._music is None else self._music.silent(controls)
 
     def _played(self, notes: Entries) -> Entries:
-        """Give notes that were composed on the channels on which the take that is played has them.
+        """Return notes that were composed on the channels on which the take that is played has them.
 
         A part that the take does not have is told its program where it begins in each bar.
         """
@@ -552,7 +554,7 @@ class Conductor:
         self._to_player("play")
 
     def _turned(self, tick: float) -> float:
-        """Give where the loop has brought the music that would be at a tick without it."""
+        """Return where the loop has brought the music that would be at a tick without it."""
         first, last = (bar * TICKS_PER_BAR for bar in self.controls.loop or (0, 0))
         return tick if tick < last or first == last else first + (tick - first) % (last - first)
 
@@ -565,7 +567,7 @@ class Conductor:
             await composer.end()
 
     async def _let_go(self, composer: ChildProcess) -> bool:
-        """Have a composer that stays be done with this piece; tell whether it is."""
+        """Have a composer that stays be done with this piece; return whether it is."""
         composer.order("close")
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):

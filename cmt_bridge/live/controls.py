@@ -91,7 +91,7 @@ class Controls:
         return self.density, self.control, self.seed
 
     def turned(self, wanted: Mapping[str, Any]) -> Controls:
-        """Give the controls after some of them were set; actions are passed over.
+        """Return the controls after some of them were set; actions are passed over.
 
         Raises `UsageError` for a name that is not known and a value that cannot be set.
         """
@@ -107,7 +107,7 @@ class Controls:
         return found
 
     def moved(self, name: str, value: int, before: int) -> Any:
-        """Give what it means for a control that a MIDI controller has gone from `before` to `value`, each 0..127.
+        """Return what it means for a control that a MIDI controller has gone from `before` to `value`, each 0..127.
 
         A press turns a switch over, and starts an action. None where it means nothing.
         """
@@ -145,7 +145,7 @@ class Controls:
 
 
 def checked(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Give values of controls as what they are; twice is as once. Raises `UsageError` where one cannot be set."""
+    """Return values of controls as what they are; twice is as once. Raises `UsageError` where one cannot be set."""
     found: dict[str, Any] = {}
     for name, value in wanted.items():
         control = BY_NAME.get(name)

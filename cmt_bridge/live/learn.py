@@ -47,7 +47,7 @@ class Learned:
         self._waiting.append(name)
 
     def bind(self, knob: Knob) -> str:
-        """Learn a controller for what waits, and write it down; give its name. Raises `OutputError`."""
+        """Learn a controller for what waits, and write it down; return its name. Raises `OutputError`."""
         name = self._waiting.popleft()
         self.knobs = {other: control for other, control in self.knobs.items() if control != name}
         self.knobs[knob] = name
@@ -55,7 +55,7 @@ class Learned:
         return name
 
     def meaning(self, knob: Knob, value: int, controls: Controls) -> dict[str, Any]:
-        """Give what is to be set where a controller goes to 0..127; nothing where it means nothing."""
+        """Return what is to be set where a controller goes to 0..127; nothing where it means nothing."""
         before = self._values.get(knob, 0)
         self._values[knob] = value
         name = self.knobs.get(knob)

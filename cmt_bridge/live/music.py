@@ -84,7 +84,7 @@ class Music:
         )
 
     def silent(self, controls: Controls) -> frozenset[int]:
-        """Give the channels that are not heard: those of muted instruments, and of all that is not soloed."""
+        """Return the channels that are not heard: those of muted instruments, and of all that is not soloed."""
         found = self._channels(controls.muted)
         if controls.soloed:
             everybody = frozenset(track.channel for track in self.tracks) | self._channels(self.players)
@@ -98,12 +98,12 @@ class Music:
         return frozenset(int(said[1], 16) for said in messages if said[0] == "c") | {DRUM_CHANNEL}
 
     def channel_of(self, channel: int) -> int:
-        """Give the channel on which the instrument plays that is composed on one."""
+        """Return the channel on which the instrument plays that is composed on one."""
         name = next((track.name for track in TRACKS if track.channel == channel), "")
         return min(self.players.get(name, ()), default=channel)
 
     def on_grid(self, bars: Iterable[tuple[int, Entries]]) -> list[tuple[int, Entries]]:
-        """Give bars as the composer hears them: the five instruments on the grid, each on its own channel."""
+        """Return bars as the composer hears them: the five instruments on the grid, each on its own channel."""
         own = {
             channel: PARTS[Instrument[name.upper()]].channel
             for name, those in self.players.items()
@@ -148,7 +148,7 @@ class _Clock:
 
 
 def _entries(version: Version, clock: _Clock) -> Iterator[list[Any]]:
-    """Give notes and other messages of all parts in the order of the file; system exclusives are whole, or nothing."""
+    """Yield notes and other messages of all parts in the order of the file; system exclusives are whole, or nothing."""
     packets: dict[int, bytes] = {}  # of a system exclusive that is not whole yet, by part
     placed = [(tick, part, message) for part in version.parts for tick, message in part.events]
     sounding = {id(part): _struck(part) for part in version.parts}
@@ -179,13 +179,15 @@ def _entries(version: Version, clock: _Clock) -> Iterator[list[Any]]:
 
 
 def _wire(message: bytes) -> bytes:
-    """Give a system exclusive, or a packet that goes on with one, as it goes over a wire: without the file's length."""
+    """Return a system exclusive, or a packet that goes on with one, as it goes over a wire: without the file's
+    length.
+    """
     _, at = number(message, 1)
     return (message[:1] if message[0] == SYSEX else b"") + message[at:]
 
 
 def _struck(part: Part) -> dict[tuple[int, int, int], deque[Sounding]]:
-    """Give the notes of a part by what strikes them."""
+    """Return the notes of a part by what strikes them."""
     found: dict[tuple[int, int, int], deque[Sounding]] = defaultdict(deque)
     for note in part.notes:
         found[note.start, note.pitch, note.velocity].append(note)
@@ -197,7 +199,7 @@ def _is_note(entry: Sequence[Any]) -> bool:
 
 
 def _barred(entries: Iterable[list[Any]], length: int) -> list[tuple[int, Entries]]:
-    """Give entries by their bars, empty ones too."""
+    """Return entries by their bars, empty ones too."""
     found: dict[int, Entries] = {bar: [] for bar in range(length)}
     last = length * TICKS_PER_BAR
     for entry in entries:
@@ -214,7 +216,7 @@ def _instrument(part: Part) -> Instrument | None:
 
 
 def _players(version: Version) -> dict[str, frozenset[int]]:
-    """Give the channels of each of the five, and its own where no part plays it and nobody else is there."""
+    """Return the channels of each of the five, and its own where no part plays it and nobody else is there."""
     found: dict[str, set[int]] = {track.name: set() for track in TRACKS}
     taken = {part.channel for part in version.parts}
     for part in version.parts:
@@ -231,7 +233,7 @@ def _players(version: Version) -> dict[str, frozenset[int]]:
 
 
 def _tracks(version: Version, players: Mapping[str, frozenset[int]]) -> tuple[Track, ...]:
-    """Give a track for each channel: the five by their names, others by what the file calls them."""
+    """Return a track for each channel: the five by their names, others by what the file calls them."""
     found = {min(channels): name for name, channels in reversed(list(players.items()))}
     names = {*players, *OWN_PORTS}
     for part in version.parts:

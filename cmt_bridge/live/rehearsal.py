@@ -83,7 +83,7 @@ class Rehearsed:
 
 
 def rehearse(music: Music, request: StreamRequest) -> Iterator[Rehearsed]:
-    """Give what a stream of music would send if it led itself, from the first bar, or from its loop once through."""
+    """Yield what a stream of music would send if it led itself, from the first bar, or from its loop once through."""
     order = request.order(music.tempo_map, music.picture, tracks=music.tracks)
     player = Player(order, NANOSECONDS, ActiveNotes())
     player.feed(prepare(player.timebase, bar, entries) for bar, entries in music.bars)

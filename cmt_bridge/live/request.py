@@ -50,12 +50,12 @@ class StreamRequest(Wiring):
         ledger: Path | None = None,
         tracks: tuple[Track, ...] = TRACKS,
     ) -> Order:
-        """Give how the player is to play a piece. Raises `UsageError` where that cannot be."""
+        """Return how the player is to play a piece. Raises `UsageError` where that cannot be."""
         return self.ordered(tempo_map, picture, tracks, ledger)
 
 
 def asked(path: Path, said: Mapping[str, Any]) -> StreamRequest:
-    """Give the request for a video of what was said, and of what [live] of cmt-bridge.toml says where nothing was.
+    """Return the request for a video of what was said, and of what [live] of cmt-bridge.toml says where nothing was.
 
     Fields are called as in the control API. Raises `UsageError` for what cannot be carried out.
     """

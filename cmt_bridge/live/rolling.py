@@ -61,7 +61,9 @@ class Plan:
     metadata: VideoMetadata | None = None
 
     def until(self, last: int) -> ControlTrack:
-        """Give the control for the bars up to `last`; an endless one goes on beyond it, and has no last chord there."""
+        """Return the control for the bars up to `last`; an endless one goes on beyond it, and has no last chord
+        there.
+        """
         if not self.endless:
             return self.control
         own = self.control.bars
@@ -150,7 +152,7 @@ class Rolling:
         del self._said[bar:], self._rung[bar:]
 
     def grow(self) -> Iterator[dict[int, GridNotes]]:
-        """Give bars that are new or have changed, by number; nothing in them where there is to be waited."""
+        """Yield bars that are new or have changed, by number; nothing in them where there is to be waited."""
         while not self.is_complete or self._is_too_long:
             if self._is_too_long:
                 yield from self._shortened()
@@ -164,7 +166,7 @@ class Rolling:
             yield from self._finished()
 
     def score(self, title: str, provenance: Provenance) -> Score:
-        """Give the piece as a score."""
+        """Return the piece as a score."""
         notes = in_word_order(np.concatenate([NOTHING, *self._given]))
         return score_of(notes, self.plan.control, metadata=self.plan.metadata, title=title, provenance=provenance)
 
@@ -176,7 +178,7 @@ class Rolling:
         return self.bars > self.length or self._composed_for != self.length
 
     def _shortened(self) -> Iterator[dict[int, GridNotes]]:
-        """Have the last bar of the picture composed as the last, and give what is taken away behind it."""
+        """Have the last bar of the picture composed as the last, and yield what is taken away behind it."""
         assert self.length is not None
         gone = range(self.length, self.bars)
         self.go_back(self.length - 1)
@@ -184,7 +186,7 @@ class Rolling:
         yield dict.fromkeys(gone, NOTHING)
 
     def _stretch(self, first: int) -> int:
-        """Give the bar after the last that can be composed in one go."""
+        """Return the bar after the last that can be composed in one go."""
         last = self.plan.control.bars if self.plan.whole and not self.plan.endless else self.plan.bars
         if self.plan.endless and self.plan.whole:
             last = first + LONGEST_STRETCH
@@ -226,7 +228,7 @@ class Rolling:
         return Decoding(self._engine, control, self.options, section=ahead, seeds=[seed])
 
     def _asked(self, last: int) -> ControlTrack:
-        """Give the control with so many onsets more or less; a bar keeps at least those of its visual beats."""
+        """Return the control with so many onsets more or less; a bar keeps at least those of its visual beats."""
         control = self.plan.until(last)
         if not self.density:
             return control
@@ -242,7 +244,7 @@ class Rolling:
             self._said[bar] = self._rung[bar] = self._given[bar] = NOTHING
 
     def _finish(self, words: Words) -> dict[int, GridNotes]:
-        """Add a bar, and give it with those that it changes."""
+        """Add a bar, and return it with those that it changes."""
         bar = self.bars
         rows = np.stack(words)
         notes = decode(rows)
@@ -256,14 +258,14 @@ class Rolling:
         return self._changed(limit_polyphony(tail, self.options), first, bar + 1)
 
     def _finished(self) -> Iterator[dict[int, GridNotes]]:
-        """Give the bars that are other ones in the score than they were handed out."""
+        """Yield the bars that are other ones in the score than they were handed out."""
         notes = realized_notes(np.stack(self._words), self.plan.control, self.options)
         changed = self._changed(notes, 0, self.bars)
         if changed:
             yield changed
 
     def _changed(self, notes: GridNotes, first: int, last: int) -> dict[int, GridNotes]:
-        """Give those of some bars that were not handed out like this."""
+        """Return those of some bars that were not handed out like this."""
         bar_of = notes[:, Grid.ONSET] // TICKS_PER_BAR
         found = {}
         for bar in range(first, last):
@@ -278,7 +280,7 @@ class Rolling:
 
 
 def _ahead(said: list[GridNotes], first: int, last: int, control: ControlTrack, memory: int, rich: bool) -> Infill:
-    """Give the section of bars that come after all that was composed."""
+    """Return the section of bars that come after all that was composed."""
     start, room = first, memory
     while start > max(0, first - LONGEST_RETURN) and (len(said[start - 1]) < room or start == first):
         start -= 1

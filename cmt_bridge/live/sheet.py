@@ -31,7 +31,7 @@ class Sheet:
         self._stale: int | None = None  # from here on bars are not as they are wanted
 
     def put(self, bars: Iterable[tuple[int, Entries]]) -> list[tuple[int, Entries]]:
-        """Have bars as they are now, in order of time; give those that are other ones than before."""
+        """Have bars as they are now, in order of time; return those that are other ones than before."""
         sorted_bars = [(bar, _in_order(entries)) for bar, entries in bars]
         for bar, _ in sorted_bars:
             if self._stale is not None and bar <= self._stale + 1:  # a change may hold from one bar later on
@@ -48,14 +48,14 @@ class Sheet:
         self._stale = bar if bar is None or self._stale is None else min(bar, self._stale)
 
     def ahead(self, bar: int) -> int:
-        """Give how many bars without a gap there are from a bar on."""
+        """Return how many bars without a gap there are from a bar on."""
         count = 0
         while bar + count in self.bars:
             count += 1
         return count
 
     def before(self, bar: int | None = None) -> list[tuple[int, Entries]]:
-        """Give the bars up to one, or all that are as wanted, from the first that is kept on and without a gap."""
+        """Return the bars up to one, or all that are as wanted, from the first that is kept on and without a gap."""
         first = min(self.bars, default=0)
         last = first + self.ahead(first)
         limits = [each for each in (bar, self._stale) if each is not None]
@@ -63,7 +63,7 @@ class Sheet:
 
     @staticmethod
     def of(score: Score) -> list[tuple[int, Entries]]:
-        """Give the bars of a score, empty ones too."""
+        """Return the bars of a score, empty ones too."""
         found: dict[int, Entries] = defaultdict(list)
         for instrument, note in score.notes():
             row = [note.onset, max(1, note.duration), PARTS[instrument].channel, note.pitch, note.velocity]
@@ -72,14 +72,14 @@ class Sheet:
 
 
 def _in_order(entries: Entries) -> Entries:
-    """Give notes in order; where there are other messages too, what is of one tick stays in its own."""
+    """Return notes in order; where there are other messages too, what is of one tick stays in its own."""
     if any(isinstance(entry[1], str) for entry in entries):
         return sorted(entries, key=lambda entry: entry[0])
     return sorted(entries)
 
 
 def _alike(before: Entries | None, after: Entries) -> bool:
-    """Tell whether entries are the same; an end's velocity counts where both have one: what is composed has none."""
+    """Return whether entries are the same; an end's velocity counts where both have one: what is composed has none."""
     if before is None or len(before) != len(after):
         return False
     return all(

@@ -74,7 +74,7 @@ class DamagedError(Exception):
 
 
 def number(data: bytes, at: int) -> tuple[int, int]:
-    """Read a variable-length number; give it and where it ends.
+    """Read a variable-length number; return it and where it ends.
 
     Raises `DamagedError` where it is longer than four bytes, `IndexError` where the data ends within it.
     """
@@ -88,7 +88,7 @@ def number(data: bytes, at: int) -> tuple[int, int]:
 
 
 def number_bytes(value: int) -> bytes:
-    """Give the bytes of a variable-length number."""
+    """Return the bytes of a variable-length number."""
     data = bytes((value & 0x7F,))
     while value := value >> 7:
         data = bytes((value & 0x7F | 0x80,)) + data
@@ -96,32 +96,32 @@ def number_bytes(value: int) -> bytes:
 
 
 def strikes(message: bytes) -> bool:
-    """Tell whether a message begins a note."""
+    """Return whether a message begins a note."""
     return message[0] & 0xF0 == NOTE_ON and message[2] > 0
 
 
 def releases(message: bytes) -> bool:
-    """Tell whether a message ends a note."""
+    """Return whether a message ends a note."""
     return message[0] & 0xF0 == NOTE_OFF or (message[0] & 0xF0 == NOTE_ON and message[2] == 0)
 
 
 def meta_event(kind: int, values: bytes = b"") -> bytes:
-    """Give a meta event."""
+    """Return a meta event."""
     return bytes((META, kind)) + number_bytes(len(values)) + values
 
 
 def tempo_event(uspq: int) -> bytes:
-    """Give a tempo, in microseconds per quarter."""
+    """Return a tempo, in microseconds per quarter."""
     return meta_event(SET_TEMPO, uspq.to_bytes(3))
 
 
 def metre_event(numerator: int, denominator: int) -> bytes:
-    """Give a time signature, with a click of the metronome for each quarter."""
+    """Return a time signature, with a click of the metronome for each quarter."""
     return meta_event(TIME_SIGNATURE, bytes((numerator, denominator.bit_length() - 1, 24, 8)))
 
 
 def offset_event(counting: Counting) -> bytes:
-    """Give the timecode at which a film begins (FF 54), to a hundredth of a frame; MIDI says 24 for 23.976 too."""
+    """Return the timecode at which a film begins (FF 54), to a hundredth of a frame; MIDI says 24 for 23.976 too."""
     start = counting.fitted(MIDI).start
     kind = OFFSET_RATES[start.rate.base, start.rate.drop > 0]
     values = kind << 5 | start.hours, start.minutes, start.seconds, start.frame, int(start.part * HUNDREDTHS)
@@ -129,12 +129,12 @@ def offset_event(counting: Counting) -> bytes:
 
 
 def meta_values(message: bytes) -> bytes:
-    """Give the values of a meta event."""
+    """Return the values of a meta event."""
     return message[number(message, 2)[1] :]
 
 
 def chunk_of(events: Iterable[Event]) -> bytes:
-    """Give a track, with its head, of events in the order of their ticks; gaps too long to state are divided."""
+    """Return a track, with its head, of events in the order of their ticks; gaps too long to state are divided."""
     data = bytearray()
     now = 0
     for tick, message in events:
@@ -148,6 +148,6 @@ def chunk_of(events: Iterable[Event]) -> bytes:
 
 
 def file_of(kind: int, division: int, chunks: Sequence[bytes]) -> bytes:
-    """Give a file, type 0 or 1, of at most `MAX_TRACKS` tracks with their heads; `division` is ticks per quarter."""
+    """Return a file, type 0 or 1, of at most `MAX_TRACKS` tracks with their heads; `division` is ticks per quarter."""
     head = b"".join(value.to_bytes(2) for value in (kind, len(chunks), division))
     return b"MThd" + len(head).to_bytes(4) + head + b"".join(chunks)

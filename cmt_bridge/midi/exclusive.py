@@ -22,19 +22,19 @@ ASIDE = b"\x7dcmt-bridge set aside "
 
 
 def values_of(message: bytes) -> bytes:
-    """Give what follows the length of an exclusive, a packet, or what else is sent as it is (F7)."""
+    """Return what follows the length of an exclusive, a packet, or what else is sent as it is (F7)."""
     return message[number(message, 1)[1] :]
 
 
 def exclusive(values: bytes) -> bytes:
-    """Give a system exclusive as a file states it; `values` are what follows F0, of which the end may be missing."""
+    """Return a system exclusive as a file states it; `values` are what follows F0, of which the end may be missing."""
     if not values.endswith(ENDS):
         values += ENDS
     return bytes((SYSEX,)) + number_bytes(len(values)) + values
 
 
 def is_exclusive(message: bytes) -> bool:
-    """Tell whether a message is one system exclusive from its beginning to its end, and nothing else."""
+    """Return whether a message is one system exclusive from its beginning to its end, and nothing else."""
     if message[0] != SYSEX:
         return False
     values = values_of(message)
@@ -42,7 +42,7 @@ def is_exclusive(message: bytes) -> bool:
 
 
 def joined(events: Iterable[Event]) -> list[Event]:
-    """Give the events of a track with every system exclusive in one piece, on the tick of its first packet.
+    """Return the events of a track with every system exclusive in one piece, on the tick of its first packet.
 
     One without an end gets it. What is whole stays the bytes that it is; what is nothing that a wire could carry is set
     aside in a sequencer-specific event, where hosts do not stumble over it.
@@ -77,7 +77,7 @@ def joined(events: Iterable[Event]) -> list[Event]:
 
 
 def _sent(message: bytes) -> bytes:
-    """Give what is sent as it is, apart from any exclusive: a message of its own, or set aside."""
+    """Return what is sent as it is, apart from any exclusive: a message of its own, or set aside."""
     values = values_of(message)
     if values[:1] == bytes((SYSEX,)) and is_exclusive(exclusive(values[1:])):
         return exclusive(values[1:])

@@ -77,7 +77,7 @@ class MidiTrack:
         )
 
     def metas(self, *kinds: int) -> Iterator[tuple[int, int, bytes]]:
-        """Give tick, kind and values of the meta events of some kinds."""
+        """Yield tick, kind and values of the meta events of some kinds."""
         at = self.statuses.find(META)
         while at >= 0:
             place = self.places[at]
@@ -93,7 +93,7 @@ class MidiTrack:
 
 
 def _end(data: bytes, status: int, place: int) -> int:
-    """Give where a message ends whose status byte lies before `place`."""
+    """Return where a message ends whose status byte lies before `place`."""
     if status < SYSEX:
         return place + DATA_BYTES[status & 0xF0]
     if status in WIRE_BYTES:
@@ -113,7 +113,7 @@ class MidiFile:
 
 @takes_paths
 def find_midi(folder: Path) -> list[Path]:
-    """Give the MIDI files below a folder, at any depth, in order."""
+    """Return the MIDI files below a folder, at any depth, in order."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in MIDI_SUFFIXES and path.is_file())
 
 
@@ -141,7 +141,7 @@ def _content(path: Path) -> bytes:
 
 
 def parsed(data: bytes, path: Path) -> MidiFile:
-    """Give the MIDI file whose bytes these are; `path` names it in errors. Raises as `read_midi` does."""
+    """Return the MIDI file whose bytes these are; `path` names it in errors. Raises as `read_midi` does."""
     if len(data) > MAX_FILE_BYTES:
         raise MidiError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MB.", hint="Give a shorter MIDI file.")
     if not data:
@@ -179,7 +179,7 @@ def _unwrapped(data: bytes) -> bytes:
 
 
 def _tracks(data: bytes, head: int, longest: int) -> Iterator[MidiTrack]:
-    """Give the tracks behind a head. Raises `DamagedError`, and `IndexError` where the data ends within a track."""
+    """Yield the tracks behind a head. Raises `DamagedError`, and `IndexError` where the data ends within a track."""
     size = len(data)
     data += END
     at = head + 8 + max(LEAST_HEAD, int.from_bytes(data[head + 4 : head + 8]))
@@ -197,7 +197,7 @@ def _tracks(data: bytes, head: int, longest: int) -> Iterator[MidiTrack]:
 
 
 def _is_chunk(data: bytes, at: int, size: int) -> bool:
-    """Tell whether a whole chunk begins at a place, or the data ends there."""
+    """Return whether a whole chunk begins at a place, or the data ends there."""
     if at == size:
         return True
     whole = at + 8 <= size and all(byte in PRINTABLE for byte in data[at : at + 4])
@@ -205,7 +205,7 @@ def _is_chunk(data: bytes, at: int, size: int) -> bool:
 
 
 def _next_track(data: bytes, at: int, size: int) -> int:
-    """Give where the next track begins, -1 where none does: other chunks are passed over, other bytes searched."""
+    """Return where the next track begins, -1 where none does: other chunks are passed over, other bytes searched."""
     while at + 8 <= size:
         name = data[at : at + 4]
         if name == TRACK:
@@ -220,7 +220,7 @@ def _next_track(data: bytes, at: int, size: int) -> int:
 
 
 def _track_at(data: bytes, at: int, size: int, longest: int, room: int) -> tuple[MidiTrack, int]:
-    """Give the track whose head lies at a place, and where what follows it begins.
+    """Return the track whose head lies at a place, and where what follows it begins.
 
     Where its length is wrong, its end of track tells. Raises `DamagedError`, and `IndexError` where it is cut off.
     """
@@ -248,7 +248,7 @@ def _track_at(data: bytes, at: int, size: int, longest: int, room: int) -> tuple
 
 
 def _read(data: bytes, at: int, size: int, longest: int, room: int) -> tuple[MidiTrack, int, bool]:
-    """Give the events from a place on, to an end of track or to `size`; where they end, and whether one does.
+    """Return the events from a place on, to an end of track or to `size`; where they end, and whether one does.
 
     A corpus is read through this loop, so what most events are, a delta of one byte and a channel message, comes first.
     Raises `DamagedError`, and `IndexError` where the data ends within an event.

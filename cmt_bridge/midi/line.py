@@ -23,19 +23,19 @@ MICROSECONDS = 1_000_000
 
 
 def tempos_of(file: MidiFile) -> tuple[tuple[int, int], ...]:
-    """Give the tempos as (file tick, microseconds per quarter), in order; a tempo of nothing is none."""
+    """Return the tempos as (file tick, microseconds per quarter), in order; a tempo of nothing is none."""
     metas = [(tick, values[:3]) for track in file.tracks for tick, _, values in track.metas(SET_TEMPO)]
     return tuple((tick, int.from_bytes(uspq)) for tick, uspq in sorted(metas, key=lambda each: each[0]) if any(uspq))
 
 
 def metres_of(file: MidiFile) -> tuple[tuple[int, int, int], ...]:
-    """Give the time signatures as (file tick, numerator, denominator), in order."""
+    """Return the time signatures as (file tick, numerator, denominator), in order."""
     metas = [(tick, values) for track in file.tracks for tick, _, values in track.metas(TIME_SIGNATURE)]
     return tuple((tick, values[0], 1 << values[1]) for tick, values in sorted(metas, key=lambda each: each[0]))
 
 
 def markers_of(file: MidiFile) -> tuple[tuple[int, str], ...]:
-    """Give the markers (FF 06) as (file tick, text), in order."""
+    """Return the markers (FF 06) as (file tick, text), in order."""
     return tuple(sorted((tick, text_of(values)) for track in file.tracks for tick, _, values in track.metas(MARKER)))
 
 
@@ -54,7 +54,7 @@ class Line:
 
     @classmethod
     def of(cls, division: int, tempos: Sequence[tuple[int, int]]) -> Line:
-        """Give the line of tempos in order, of which the last of a tick holds; 120 BPM until the first."""
+        """Return the line of tempos in order, of which the last of a tick holds; 120 BPM until the first."""
         return cls(division, tuple(sorted({0: DEFAULT_USPQ, **dict(tempos)}.items())))
 
     @cached_property
@@ -72,13 +72,13 @@ class Line:
         return Fraction(uspq, MICROSECONDS * self.division)
 
     def seconds(self, tick: int | Fraction) -> Fraction:
-        """Give the exact time in seconds of a file tick."""
+        """Return the exact time in seconds of a file tick."""
         index = max(0, bisect_right(self._ticks, tick) - 1)
         first, uspq = self.tempos[index]
         return self._starts[index] + (Fraction(tick) - first) * self._tick_seconds(uspq)
 
     def ticks(self, seconds: float | Fraction) -> Fraction:
-        """Give the exact position in file ticks of a time in seconds."""
+        """Return the exact position in file ticks of a time in seconds."""
         index = max(0, bisect_right(self._starts, seconds) - 1)
         first, uspq = self.tempos[index]
         return first + (Fraction(seconds) - self._starts[index]) / self._tick_seconds(uspq)

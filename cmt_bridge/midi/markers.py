@@ -15,12 +15,12 @@ KINDS: Final = {"cut": "cut", "beat": "beat", "hit": "beat"}
 
 
 def kind_of(text: str) -> str:
-    """Give the kind of a marker by its text."""
+    """Return the kind of a marker by its text."""
     return KINDS.get(text.lower().partition(" ")[0], "section")
 
 
 def markers_in(said: Sequence[tuple[int, str]], line: Line, known: Iterable[Marker] = ()) -> tuple[Marker, ...]:
-    """Give the markers that a file states as (file tick, text), at their seconds on its line.
+    """Return the markers that a file states as (file tick, text), at their seconds on its line.
 
     One that is `known`, and lies where it did to a tick, is the known one, with its exact time. Others are of the kind
     of a known one of their name, else of one that had another name on their tick. A file without markers says nothing

@@ -33,7 +33,7 @@ class Pair:
 
 
 def ends_of(ticks: Numbers, keys: Numbers, begins: Truths, last: int) -> tuple[Numbers, Numbers]:
-    """Give for each beginning the number of the event that ends it, -1 where none does, and the tick of its end.
+    """Return for each beginning the number of the event that ends it, -1 where none does, and the tick of its end.
 
     `ticks` are those of beginnings and ends in the order of a track, `keys` tell channel and pitch, `begins` which of
     both they are; `last` is the tick at which the track ends.
@@ -53,7 +53,7 @@ def ends_of(ticks: Numbers, keys: Numbers, begins: Truths, last: int) -> tuple[N
     starts, ends = np.flatnonzero(begun), np.flatnonzero(~begun & (lowest == before))
 
     def place(some: Numbers) -> Numbers:
-        """Give the pitch of each, and which of that pitch it is, as one number."""
+        """Return the pitch of each, and which of that pitch it is, as one number."""
         return apart[some] + np.arange(len(some)) - np.searchsorted(some, heads)[group[some]]
 
     off = np.full(len(starts), -1)
@@ -69,7 +69,7 @@ def ends_of(ticks: Numbers, keys: Numbers, begins: Truths, last: int) -> tuple[N
 
 
 def pairs(events: Sequence[Event]) -> list[Pair]:
-    """Give the notes of a track, whose last event ends it, in the order in which they begin."""
+    """Return the notes of a track, whose last event ends it, in the order in which they begin."""
     numbers = [number for number, (_, message) in enumerate(events) if strikes(message) or releases(message)]
     messages = [events[number][1] for number in numbers]
     begins = np.array([strikes(message) for message in messages], bool)
@@ -87,7 +87,7 @@ def pairs(events: Sequence[Event]) -> list[Pair]:
 
 
 def complete(events: Sequence[Event]) -> list[Event]:
-    """Give the events of a track with the ends that it leaves out; `pairs` has the same notes after that."""
+    """Return the events of a track with the ends that it leaves out; `pairs` has the same notes after that."""
     missing = [pair for pair in pairs(events) if pair.off is None]
     if not missing:
         return list(events)

@@ -13,7 +13,7 @@ __all__ = ["in_ascii"]
 
 
 def in_ascii(data: bytes, path: Path) -> bytes:
-    """Give the bytes of a MIDI file with its text in ASCII; `path` names it. Raises as `parsed` does."""
+    """Return the bytes of a MIDI file with its text in ASCII; `path` names it. Raises as `parsed` does."""
     file = parsed(data, path)
     return file_of(file.kind, file.division, [chunk_of(_plain(track)) for track in file.tracks])
 

@@ -20,12 +20,12 @@ MOST_BYTES = 2**16
 
 
 def provenance_values(provenance: Provenance) -> bytes:
-    """Give the values of the sequencer-specific event that states a provenance."""
+    """Return the values of the sequencer-specific event that states a provenance."""
     return OURS + provenance.text().encode(errors="replace")
 
 
 def provenance_of(file: MidiFile) -> Provenance | None:
-    """Give the provenance that a file states in either form, None where it states none."""
+    """Return the provenance that a file states in either form, None where it states none."""
     for track in file.tracks:
         for _, kind, values in track.metas(TEXT, SEQUENCER_SPECIFIC):
             if kind == TEXT or values.startswith(OURS):

@@ -39,7 +39,7 @@ def read_song(path: Path) -> Song:
 
 
 def song_of(file: MidiFile, path: Path) -> Song:
-    """Give the song of a MIDI file; `path` names it. Raises `MidiError` where it holds no note."""
+    """Return the song of a MIDI file; `path` names it. Raises `MidiError` where it holds no note."""
     tracks = [song_track for track in file.tracks for song_track in _tracks_of(track)]
     if not any(len(track.notes) for track in tracks):
         raise MidiError(f"{path} holds no notes.", hint="Give a MIDI file with notes in it.")
@@ -85,7 +85,7 @@ def _tracks_of(track: MidiTrack) -> list[SongTrack]:
 
 
 def _programs(track: MidiTrack, statuses: Bytes, kinds: Bytes, where: Numbers, channels: Numbers) -> Numbers:
-    """Give the program at each of some events, by their numbers and channels."""
+    """Return the program at each of some events, by their numbers and channels."""
     programs = np.zeros(len(where), np.int64)
     changes = np.flatnonzero(kinds == PROGRAM_CHANGE)
     for channel in np.unique(statuses[changes] & 0xF).tolist():

@@ -62,7 +62,7 @@ LIGATURES: Final = str.maketrans(
 
 
 def text_of(data: bytes) -> str:
-    """Give the text of a meta event: UTF-8, else Shift-JIS where that gives Japanese, else Windows-1252.
+    """Return the text of a meta event: UTF-8, else Shift-JIS where that gives Japanese, else Windows-1252.
 
     A byte order mark and null characters at the end are no part of it.
     """
@@ -79,7 +79,7 @@ def text_of(data: bytes) -> str:
 
 
 def _is_japanese(text: str) -> bool:
-    """Tell whether what Shift-JIS makes of a text can be meant.
+    """Return whether what Shift-JIS makes of a text can be meant.
 
     Western text often happens to be Shift-JIS as well: a letter with an accent and the letter behind it make a kanji.
     So it is believed where there are kana, or where words are kanji throughout, written as usual ones are.
@@ -100,7 +100,7 @@ def _is_japanese(text: str) -> bool:
 
 
 def ascii_of(text: str) -> str:
-    """Give a text in ASCII, for hosts that take no more: without accents, `?` for what has no likeness there."""
+    """Return a text in ASCII, for hosts that take no more: without accents, `?` for what has no likeness there."""
     plain = unicodedata.normalize("NFKD", text.translate(LIGATURES))
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return plain.encode("ascii", "replace").decode()

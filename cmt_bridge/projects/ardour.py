@@ -68,7 +68,7 @@ LV2_FOLDERS: Final = (
 
 
 def synth_here(folders: Iterable[Path] | None = None) -> Synth:
-    """Give the best instrument that Ardour has on this computer, by its LV2 folders."""
+    """Return the best instrument that Ardour has on this computer, by its LV2 folders."""
     if folders is None:
         patterns = [Path(pattern).expanduser() for pattern in LV2_FOLDERS]
         folders = [
@@ -105,7 +105,7 @@ def write_session(
 def added(
     session: str, arrangement: Arrangement, *, at: Fraction, taken: Collection[str], synth: Synth | None = None
 ) -> tuple[str, dict[str, bytes]]:
-    """Give the XML of a session with our tracks, regions and markers added, and the MIDI files that it names besides.
+    """Return the XML of a session with our tracks, regions and markers added, and the MIDI files that it names besides.
 
     The film begins at `at` seconds. Notes are put where their times fall in the session's own tempo map, to a tick of
     Ardour's; every line of the XML stays but the counter of ids. `taken` are the names of MIDI files that are there,
@@ -162,7 +162,7 @@ def _inserted(text: str, tag: str, lines: str) -> str:
 
 
 def _inputs(root: Element) -> list[str]:
-    """Give the inputs of a session's master bus; none where it has no such bus."""
+    """Return the inputs of a session's master bus; none where it has no such bus."""
     for route in root.iterfind("Routes/Route"):
         info = route.find("PresentationInfo")
         if info is not None and "MasterOut" in info.get("flags", "").split(","):
@@ -171,7 +171,7 @@ def _inputs(root: Element) -> list[str]:
 
 
 def _retimed(arrangement: Arrangement, version: Version, theirs: TheirTime, at: Fraction) -> Version:
-    """Give a version in Ardour's ticks of another tempo map, counted from where the film begins."""
+    """Return a version in Ardour's ticks of another tempo map, counted from where the film begins."""
     zero = round(theirs.ticks(at))
 
     def moved(tick: int) -> int:
@@ -238,7 +238,7 @@ class _Session:
         }
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """Give the MIDI files by name: a track of one part of one take each."""
+        """Yield the MIDI files by name: a track of one part of one take each."""
         for region in self._all():
             name = meta_event(TRACK_NAME, region.part.name.encode(errors="replace"))
             events = [(0, name), *_in_ardours_ticks(region.part, region.version)]
@@ -246,7 +246,7 @@ class _Session:
             yield region.file, file_of(0, TICKS, [chunk_of([*events, (last, meta_event(END_OF_TRACK))])])
 
     def text(self) -> bytes:
-        """Give the XML."""
+        """Return the XML."""
         root = Element("Session", version=FORMAT, name=self._name)
         root.set("sample-rate", str(self._rate))
         root.set("session-range-is-free", "0")
@@ -264,7 +264,7 @@ class _Session:
         return bytes(tostring(root, encoding="UTF-8", xml_declaration=True))
 
     def pieces(self) -> tuple[dict[str, str], int]:
-        """Give what belongs into another session, by the element it goes into, and the next free id."""
+        """Return what belongs into another session, by the element it goes into, and the next free id."""
         root = Element("Session")
         self._music(root, master=False)
         indent(root)
@@ -307,7 +307,7 @@ class _Session:
             self._looks.append(Element("Object", said))
 
     def looks(self) -> str:
-        """Give what the window remembers of our tracks, after `pieces`."""
+        """Return what the window remembers of our tracks, after `pieces`."""
         return "".join(f"        {tostring(each, encoding='unicode')}\n" for each in self._looks)
 
     def _next(self) -> str:
@@ -320,7 +320,7 @@ class _Session:
         return _Region(same, version, file, self._next(), self._next(), self._next())
 
     def _free(self, name: str, suffix: str = "") -> str:
-        """Give a name that nothing has."""
+        """Return a name that nothing has."""
         count, found = 1, f"{name}{suffix}"
         while found.casefold() in self._taken:
             count += 1
@@ -537,7 +537,7 @@ def _length(version: Version) -> int:
 
 
 def _in_ardours_ticks(part: Part, version: Version) -> list[Event]:
-    """Give the events of a part at Ardour's ticks, since Ardour itself rounds down.
+    """Return the events of a part at Ardour's ticks, since Ardour itself rounds down.
 
     They keep their order, but what ends comes before what begins, and no note is shorter than a tick. An end without a
     beginning is left out.
@@ -554,10 +554,10 @@ def _in_ardours_ticks(part: Part, version: Version) -> list[Event]:
 
 
 def _text(text: str) -> str:
-    """Give a text without what XML cannot say."""
+    """Return a text without what XML cannot say."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _title(name: str) -> str:
-    """Give the name of a part as that of a track, which has to fit into the names of its ports."""
+    """Return the name of a part as that of a track, which has to fit into the names of its ports."""
     return cut(_text(name).strip(), LONGEST_NAME) or "Music"

@@ -46,7 +46,7 @@ COUNTED: Final = tuple(rate for rate in LABELLED if (rate.frames, rate.drop > 0)
 
 
 def ardour_ticks(version: Version, tick: int) -> int:
-    """Give Ardour's tick nearest to a file tick of a version."""
+    """Return Ardour's tick nearest to a file tick of a version."""
     return round(Fraction(tick * TICKS, version.division))
 
 
@@ -64,14 +64,14 @@ class _Metre:
         return 4 * TICKS // self.denominator
 
     def bbt(self, ticks: int) -> str:
-        """Give a place as bar, beat and ticks."""
+        """Return a place as bar, beat and ticks."""
         bars, rest = divmod(ticks - self.tick, self.numerator * self.beat)
         beats, left = divmod(rest, self.beat)
         return f"{self.bar + bars}|{beats + 1}|{left}"
 
 
 def _metres(version: Version) -> list[_Metre]:
-    """Give metres that begin with a bar each, as Ardour's have to.
+    """Return metres that begin with a bar each, as Ardour's have to.
 
     A bar that is cut short by the next metre has one of its own, of the fewest beats that last so long. Where those
     would be shorter than a 128th, the next metre begins with that bar.
@@ -102,7 +102,7 @@ class OurTime:
         self.metres = _metres(version)
 
     def at(self, ticks: int) -> dict[str, str]:
-        """Give a place as the tempo map states it: superclocks, quarters and ticks, bar, beat and ticks."""
+        """Return a place as the tempo map states it: superclocks, quarters and ticks, bar, beat and ticks."""
         metre = self.metres[bisect_right(self.metres, ticks, key=lambda each: each.tick) - 1]
         quarters, rest = divmod(ticks, TICKS)
         return {
@@ -157,7 +157,7 @@ class TheirTime:
         )
 
     def ticks(self, seconds: Fraction) -> Fraction:
-        """Give the ticks at a time: exact where the tempo holds, as near as Ardour reckons where it glides."""
+        """Return the ticks at a time: exact where the tempo holds, as near as Ardour reckons where it glides."""
         clock = seconds * self.second
         point = self._points[max(0, bisect_right(self._points, clock, key=lambda each: Fraction(each.clock)) - 1)]
         past = clock - point.clock
@@ -168,7 +168,7 @@ class TheirTime:
 
 
 def timecode_of(counting: Counting) -> tuple[str, Timecode]:
-    """Give Ardour's name of the rate in which a film counts there, and the label of the first picture.
+    """Return Ardour's name of the rate in which a film counts there, and the label of the first picture.
 
     Ardour has neither 48 nor 50 frames a second, and no drop frame but at 29.97: such a film counts every second one.
     """

@@ -150,7 +150,7 @@ class Version:
         return self.division, self.tempos, self.metres
 
     def under(self, heard: Version) -> Version:
-        """Give this music under another's tempo map: every event on the tick there that is nearest to its time."""
+        """Return this music under another's tempo map: every event on the tick there that is nearest to its time."""
         if self.time == heard.time:
             return self
 
@@ -238,15 +238,15 @@ class Arrangement:
         return max(version.length for version in self.versions)
 
     def seconds(self, tick: int | Fraction) -> Fraction:
-        """Give the exact time in seconds of a file tick."""
+        """Return the exact time in seconds of a file tick."""
         return self.version.line.seconds(tick)
 
     def ticks(self, seconds: float | Fraction) -> Fraction:
-        """Give the exact position in file ticks of a time in seconds."""
+        """Return the exact position in file ticks of a time in seconds."""
         return self.version.line.ticks(seconds)
 
     def others(self, part: Part) -> Iterator[tuple[int, Part | None]]:
-        """Give for each version, by number, the part that goes by the same name there, None where it has none."""
+        """Yield for each version, by number, the part that goes by the same name there, None where it has none."""
         for number, version in enumerate(self.versions):
             yield number, version.by_name.get(part.name)
 

@@ -26,7 +26,7 @@ FINEST: Final = 15_360
 
 
 def constant_tempo(arrangement: Arrangement) -> tuple[float, bytes]:
-    """Give the take that is heard as a MIDI file of one tempo, and that tempo in BPM.
+    """Return the take that is heard as a MIDI file of one tempo, and that tempo in BPM.
 
     Where its tempo is constant anyway, every tick stays as it is. Else every event is put where its time falls at the
     mean tempo, to half a tick of 1/15,360 quarter, so that all sounds when it does in the film; bars are not kept, nor

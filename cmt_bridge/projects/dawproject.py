@@ -33,7 +33,7 @@ Target = tuple[str, int, int | None]
 
 
 def dawproject_bytes(arrangement: Arrangement, film: str | None) -> bytes:
-    """Give a complete project; `film` is the path of the video from where the project lies, with `/`."""
+    """Return a complete project; `film` is the path of the video from where the project lies, with `/`."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, root in (("project.xml", _project(arrangement, film)), ("metadata.xml", _metadata(arrangement))):
@@ -144,12 +144,12 @@ def _part(lanes: Element, arrangement: Arrangement, part: Part, number: int) -> 
 
 
 def _sensed(end: bytes) -> int:
-    """Give the release velocity of a message that ends a note, 0 where it is not known."""
+    """Return the release velocity of a message that ends a note, 0 where it is not known."""
     return end[2] if end[0] & 0xF0 == NOTE_OFF else 0
 
 
 def _curves(part: Part) -> dict[Target, list[tuple[int, int, int]]]:
-    """Give what is no note, by what it moves: ticks, values, and the greatest value there could be."""
+    """Return what is no note, by what it moves: ticks, values, and the greatest value there could be."""
     found: defaultdict[Target, list[tuple[int, int, int]]] = defaultdict(list)
     for tick, message in part.events:
         kind, channel, first = message[0] & 0xF0, message[0] & 0xF, message[1] if len(message) > 1 else 0
@@ -215,5 +215,5 @@ def _hex(colour: Colour) -> str:
 
 
 def _text(text: str) -> str:
-    """Give a name on one line, without what XML cannot say."""
+    """Return a name on one line, without what XML cannot say."""
     return UNSAYABLE.sub(" ", " ".join(text.splitlines()))

@@ -36,7 +36,7 @@ BREAKING: Final = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of pair
 
 
 def hits_csv(arrangement: Arrangement) -> str:
-    """Give cuts, hits and sections as a table with a head, in the order of time.
+    """Return cuts, hits and sections as a table with a head, in the order of time.
 
     Seconds and frames count from the first picture, `timecode` from the session's start, `source` as the film counts
     itself; two digits hold no frame 100, so labels of a film of 120 frames a second count every second one. Frames and
@@ -63,7 +63,7 @@ def hits_csv(arrangement: Arrangement) -> str:
 
 
 def hits_edl(arrangement: Arrangement, film: str | None) -> str:
-    """Give the shots between cuts as events, with a locator for each hit and section.
+    """Return the shots between cuts as events, with a locator for each hit and section.
 
     Sources are labelled as the film counts itself, records as the session does; two digits hold no frame 100, so a film
     of 120 frames a second counts every second one. A locator's label is written with `:` in drop frame too: what it
@@ -98,7 +98,7 @@ def hits_edl(arrangement: Arrangement, film: str | None) -> str:
 
 
 def _label(first: Timecode, seconds: float) -> str:
-    """Give the label of a time after the first picture."""
+    """Return the label of a time after the first picture."""
     return str(first.rate.label(first.count + first.rate.number(seconds)))
 
 
@@ -114,7 +114,7 @@ def _shots(arrangement: Arrangement, frames: Rate) -> list[tuple[int, int]]:
 
 
 def _place(arrangement: Arrangement, tick: int) -> tuple[int, int, int]:
-    """Give bar and beat, from 1, and ticks since that beat."""
+    """Return bar and beat, from 1, and ticks since that beat."""
     bars, begin = 0, 0
     per_beat = per_bar = Fraction(1)
     for start, numerator, denominator in arrangement.version.metres:
@@ -129,5 +129,5 @@ def _place(arrangement: Arrangement, tick: int) -> tuple[int, int, int]:
 
 
 def _line(text: str) -> str:
-    """Give a text without what would end its line: a name stays that of its file, by which editors find it."""
+    """Return a text without what would end its line: a name stays that of its file, by which editors find it."""
     return "".join(" " if category(letter) in BREAKING else letter for letter in text)

@@ -10,7 +10,7 @@ __all__ = ["offset_stated"]
 
 
 def offset_stated(file: MidiFile, counting: Counting) -> bytes | None:
-    """Give the bytes of a MIDI file that states the timecode of its beginning (FF 54), once and first of all.
+    """Return the bytes of a MIDI file that states the timecode of its beginning (FF 54), once and first of all.
 
     Every other event stays as it is. None where it is so already, or nothing is known of the film's timecode.
     """

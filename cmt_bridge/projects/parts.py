@@ -19,7 +19,8 @@ __all__ = ["part_files"]
 
 
 def part_files(arrangement: Arrangement) -> dict[str, bytes]:
-    """Give a file of one track (format 0) for each part of the take that is heard, by names such as `Piano take 2.mid`.
+    """Return a file of one track (format 0) for each part of the take that is heard, by names such as `Piano take
+    2.mid`.
 
     Every event is on its tick. All files are as long as the take.
     """

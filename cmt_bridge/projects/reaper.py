@@ -63,7 +63,7 @@ Lines = Iterator[str]
 
 
 def reaper_text(arrangement: Arrangement, film: str | None) -> str:
-    """Give a complete project; `film` is the path of the video from where the project lies, with `/`.
+    """Return a complete project; `film` is the path of the video from where the project lies, with `/`.
 
     A path that no line can hold, one with a new line or with all of REAPER's quotation marks in it, is written as near
     as can be; REAPER then asks for the file.
@@ -73,7 +73,7 @@ def reaper_text(arrangement: Arrangement, film: str | None) -> str:
 
 
 def added(project: str, arrangement: Arrangement, film: str | None, *, at: Fraction) -> str:
-    """Give the text of a project with our tracks and markers added, the film's beginning at `at` seconds.
+    """Return the text of a project with our tracks and markers added, the film's beginning at `at` seconds.
 
     Every byte of it stays. The music keeps to the film, whatever the project's tempo: an item for each stretch of one
     tempo of ours ignores that of the project. A note is in the item in which it begins, which may so reach over the
@@ -88,7 +88,7 @@ def added(project: str, arrangement: Arrangement, film: str | None, *, at: Fract
 
 
 def _survey(project: str) -> tuple[int, int]:
-    """Give where the last line of a project's block begins, and the highest number of its markers and regions."""
+    """Return where the last line of a project's block begins, and the highest number of its markers and regions."""
     depth = offset = highest = 0
     for line in project.split("\n") if HEAD.match(project) else ():
         word = line.lstrip(" \t\r")
@@ -126,7 +126,7 @@ class _Session:
     at: Fraction | None = None
 
     def project(self) -> Lines:
-        """Give the lines of a complete project."""
+        """Return the lines of a complete project."""
         arrangement = self.arrangement
         size = (arrangement.film.width, arrangement.film.height) if arrangement.film else (0, 0)
         yield f'<REAPER_PROJECT 0.1 "{REAPER}" 0'
@@ -145,7 +145,7 @@ class _Session:
         yield ">"
 
     def additions(self, first: int) -> Lines:
-        """Give markers, regions and tracks; `first` is the number of the first marker and of the first region."""
+        """Return markers, regions and tracks; `first` is the number of the first marker and of the first region."""
         yield from self._marks(first)
         if self.film is not None and self.arrangement.film is not None:
             yield from self._video(self.film, Fraction(self.arrangement.film.duration))
@@ -168,7 +168,7 @@ class _Session:
         yield from (">", ">")
 
     def _parts(self) -> Iterator[tuple[Part, bool]]:
-        """Give the parts of the current take, then those which only others have; and which of both it is."""
+        """Yield the parts of the current take, then those which only others have; and which of both it is."""
         seen = set()
         for version in (self.arrangement.version, *self.arrangement.versions):
             for part in version.parts:
@@ -187,7 +187,7 @@ class _Session:
         return "{" + str(uuid.uuid5(SPACE, "\0".join(map(str, (self.seed, *names))))).upper() + "}"
 
     def _marks_guid(self, kind: int | None = None, index: int = 0) -> str:
-        """Give the id of a marker (kind 0) or a region (1); without a kind the beginning that they share."""
+        """Return the id of a marker (kind 0) or a region (1); without a kind the beginning that they share."""
         shared = self._guid("marks")[:25]
         return shared if kind is None else f"{shared}{kind}{index:011X}}}"
 
@@ -217,7 +217,7 @@ class _Session:
         yield ">"
 
     def _marks(self, first: int) -> Lines:
-        """Give markers and regions, which REAPER numbers apart; `R`: red is the lowest byte of the colour."""
+        """Return markers and regions, which REAPER numbers apart; `R`: red is the lowest byte of the colour."""
         at = self.at or Fraction(0)
         for index, mark in enumerate(self.arrangement.markers, first):
             colour = _integer(MARK_COLOURS[mark.kind]) if mark.kind in MARK_COLOURS else 0
@@ -265,7 +265,7 @@ class _Session:
         yield from (">", ">", ">")
 
     def _music(self, part: Part, *, is_muted: bool) -> Lines:
-        """Give the items of a part, with the takes that have it."""
+        """Return the items of a part, with the takes that have it."""
         takes = [
             (index, _divided(each, self._stretches, self.arrangement))
             for index, each in self.arrangement.others(part)
@@ -313,7 +313,7 @@ def _indented(lines: Iterable[str], depth: int = 0) -> Lines:
 
 
 def _plain(text: str) -> str:
-    """Give a text without what ends a line or cannot be encoded."""
+    """Return a text without what ends a line or cannot be encoded."""
     return "".join(UNSAYABLE.get(unicodedata.category(letter), letter) for letter in text[:LONGEST_NAME])
 
 
@@ -322,12 +322,12 @@ def _quoted(text: str) -> str:
 
 
 def _quoted_path(path: str) -> str:
-    """Give a path as one word, letter by letter: a file is found under its own name alone."""
+    """Return a path as one word, letter by letter: a file is found under its own name alone."""
     return _marked(re.sub(r"[\r\n]", " ", path).encode(errors="replace").decode())
 
 
 def _marked(line: str) -> str:
-    """Give a line as one word: between quotation marks that do not come in it, as REAPER chooses them."""
+    """Return a line as one word: between quotation marks that do not come in it, as REAPER chooses them."""
     for mark in MARKS:
         if mark not in line:
             return f"{mark}{line}{mark}"
@@ -335,7 +335,7 @@ def _marked(line: str) -> str:
 
 
 def _kept(value: dict[str, Any]) -> str:
-    """Give a table as our scripts keep it: JSON as one word without spaces and quotation marks."""
+    """Return a table as our scripts keep it: JSON as one word without spaces and quotation marks."""
     return quote(json.dumps(value, ensure_ascii=False, separators=(",", ":")), safe="_.~{}/:+-")
 
 
@@ -358,14 +358,14 @@ def _bpm(uspq: int) -> str:
 
 
 def _rate(rate: Rate) -> tuple[int, int]:
-    """Give the labels that REAPER counts in a second, and how they go by."""
+    """Return the labels that REAPER counts in a second, and how they go by."""
     if rate.frames.denominator == 1:
         return rate.base, WHOLE_RATE
     return rate.base, DROP_FRAME if rate.drop else SLOWED_RATE
 
 
 def _divided(part: Part, stretches: Sequence[_Stretch], arrangement: Arrangement) -> list[list[Event]]:
-    """Give the messages of each stretch in their order, ticks counted from its first; what begins there ends there.
+    """Return the messages of each stretch in their order, ticks counted from its first; what begins there ends there.
 
     A note that lasts beyond its stretch ends on the tick that is nearest at the stretch's own tempo.
     """

@@ -24,7 +24,7 @@ COUNTED: Final[Mapping[str, tuple[str, tuple[Rate, ...]]]] = {
 
 
 def shortcomings(name: str, arrangement: Arrangement) -> tuple[str, ...]:
-    """Give sentences about what a format cannot say of an arrangement: its timecode, its takes."""
+    """Return sentences about what a format cannot say of an arrangement: its timecode, its takes."""
     return (*_timecode(name, arrangement.counting), *moved_takes(name, arrangement))
 
 
@@ -39,7 +39,7 @@ def _timecode(name: str, counting: Counting) -> Iterator[str]:
 
 
 def moved_takes(name: str, arrangement: Arrangement) -> tuple[str, ...]:
-    """Give sentences about the takes that a format does not hold as they are."""
+    """Return sentences about the takes that a format does not hold as they are."""
     heard, others = arrangement.version.name, [version for version in arrangement.versions if version.is_moved]
     if name in ("reaper", "ardour") and others:
         names = " and ".join(version.name for version in others)

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def timeline_text(arrangement: Arrangement, film: str | None) -> str:
-    """Give the timeline; `film` is the path of the video from where the timeline lies, with `/`.
+    """Return the timeline; `film` is the path of the video from where the timeline lies, with `/`.
 
     Times are frames of the film, milliseconds where its rate is not known. Those of its file count from the timecode
     that the film gives itself, those of the session from the one where it begins there.

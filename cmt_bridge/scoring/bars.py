@@ -25,7 +25,7 @@ Bars = tuple[int, int]
 def bars_of(
     score: Score, *, bars: str | None, start: str | None, end: str | None, marker: str | None
 ) -> tuple[Bars, ...]:
-    """Give the stretches of bars that one of three ways names: `bars`; `start` and `end`; `marker`.
+    """Return the stretches of bars that one of three ways names: `bars`; `start` and `end`; `marker`.
 
     Raises `UsageError` where it is not one of them, or names what is not there.
     """
@@ -49,7 +49,8 @@ def _range(text: str) -> Bars:
 
 
 def _between(score: Score, start: str | None, end: str | None) -> Bars:
-    """Give the bars from the one that holds a moment to the one that holds another; a marker begins a bar, or ends it.
+    """Return the bars from the one that holds a moment to the one that holds another; a marker begins a bar, or ends
+    it.
 
     A moment on a bar line ends the bar before it where a marker is meant, since what it names begins there.
     """
@@ -66,7 +67,7 @@ def _between(score: Score, start: str | None, end: str | None) -> Bars:
 
 
 def _bar_of(score: Score, option: str, moment: str, *, ends: bool = False) -> int:
-    """Give the bar (from 0) that holds a moment; the one after it where it `ends` there."""
+    """Return the bar (from 0) that holds a moment; the one after it where it `ends` there."""
     seconds = _seconds(moment)
     if seconds is None:
         return max(ends, _line_of(score, _marker(score, moment)))
@@ -87,7 +88,7 @@ def _seconds(moment: str) -> float | None:
 
 
 def _where(score: Score, moment: str) -> str:
-    """Say where a moment is that a person named, by its time and its bar."""
+    """Return where a moment is that a person named, by its time and its bar."""
     seconds = _seconds(moment)
     if seconds is None:
         marker = _marker(score, moment)
@@ -97,12 +98,12 @@ def _where(score: Score, moment: str) -> str:
 
 
 def _line_of(score: Score, marker: Marker) -> int:
-    """Give the bar line nearest to a marker."""
+    """Return the bar line nearest to a marker."""
     return min(score.bars, max(0, round(score.tempo_map.ticks(marker.seconds) / TICKS_PER_BAR)))
 
 
 def _at_marker(score: Score, name: str) -> Bars:
-    """Give the bars from a marker to the next one of its kind, or to the end."""
+    """Return the bars from a marker to the next one of its kind, or to the end."""
     marker = _marker(score, name)
     first = min(score.bars - 1, _line_of(score, marker))
     later = (_line_of(score, other) for other in sorted(score.markers) if other.kind == marker.kind)
@@ -130,7 +131,7 @@ def _unknown(score: Score, name: str, *, several: bool) -> str:
 
 
 def _nearest(score: Score, wanted: str) -> str:
-    """Give the names that come nearest to one that is not there, and where all of them are."""
+    """Return the names that come nearest to one that is not there, and where all of them are."""
     names = list(dict.fromkeys(marker.text for marker in sorted(score.markers)))
     if len(names) > MOST_NAMES:
         beginning = [name for name in names if wanted and name.casefold().startswith(wanted)]

@@ -21,7 +21,7 @@ CHOICES: Final = ("choose", "accept", "reject", "undo", "redo")
 
 @takes_paths
 def list_takes(path: Path, *, figures: bool = False) -> dict[str, Any]:
-    """Give the takes of what a path means, a video or its project, as data; with `figures` what is in each of them.
+    """Return the takes of what a path means, a video or its project, as data; with `figures` what is in each of them.
 
     Raises `ScoreError` where it has none.
     """
@@ -108,7 +108,7 @@ def choose(path: Path, verb: str, number: int | None = None, *, step: int = 0) -
 
 @takes_paths
 def compare(path: Path, first: int, second: int) -> dict[str, Any]:
-    """Give which bars of which tracks two takes differ in, and in what else, as their MIDI files say it.
+    """Return which bars of which tracks two takes differ in, and in what else, as their MIDI files say it.
 
     Raises `UsageError` where there is no such take, `ScoreError`, `MidiError` where one cannot be read.
     """
@@ -134,7 +134,7 @@ def compare(path: Path, first: int, second: int) -> dict[str, Any]:
 
 @takes_paths
 def list_markers(path: Path, number: int | None = None) -> dict[str, Any]:
-    """Give the markers of a take, the current one where none is named, as data; bars and beats count from 1.
+    """Return the markers of a take, the current one where none is named, as data; bars and beats count from 1.
 
     Raises `ScoreError` where the path has no takes, `UsageError` where there is no such take.
     """

@@ -249,7 +249,7 @@ def _songs_to_score(source: Path, target: Path, how: Conversion) -> list[Path]:
 
 
 def _tempo_map_of(song: Song) -> TempoMap:
-    """Give the tempos of a MIDI file on the sixteenth grid; 120 BPM until the first, as MIDI has it."""
+    """Return the tempos of a MIDI file on the sixteenth grid; 120 BPM until the first, as MIDI has it."""
     changes = {0: bpm_to_uspq(DEFAULT_BPM)}
     for tick, uspq in song.tempos:
         changes[round(tick * TICKS_PER_QUARTER / song.ticks_per_quarter)] = min(uspq, MAX_USPQ)
@@ -331,13 +331,13 @@ def _metadata_to_npz(source: Path, target: Path, _: Conversion) -> list[Path]:
 
 
 def _middle(thresholds: Sequence[float], number: int) -> float:
-    """Give a value in the middle of a class, or the lowest of the highest class."""
+    """Return a value in the middle of a class, or the lowest of the highest class."""
     below = thresholds[number - 1] if number else 0.0
     return (below + thresholds[number]) / 2 if number < len(thresholds) else thresholds[-1]
 
 
 def _metadata_of(control: ControlTrack, name: str) -> VideoMetadata:
-    """Give metadata that maps to this control again; its figures are the middles of their classes."""
+    """Return metadata that maps to this control again; its figures are the middles of their classes."""
     tempo_map = control.tempo_map
     strongest = len(STRENGTH_THRESHOLDS)
     return VideoMetadata(

@@ -22,7 +22,7 @@ __all__ = ["delivered", "dropped", "placed"]
 
 @takes_paths
 def placed(project: Path) -> Outputs:
-    """Give what is dropped for a project folder, and where. Raises `UsageError` where it may not go there.
+    """Return what is dropped for a project folder, and where. Raises `UsageError` where it may not go there.
 
     So that it is refused before anything is done.
     """
@@ -43,7 +43,7 @@ def delivered(
     seconds: Mapping[str, float],
     more: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Deliver takes that are written, and give what the request came to; without a `video` there are no previews."""
+    """Deliver takes that are written, and return what the request came to; without a `video` there are no previews."""
     if "preview" in outputs.files and video is not None:
         notes = [*notes, *(note for take in takes for note in _previewed(project, take, video))]
     files, left = dropped(project, outputs)
@@ -83,7 +83,7 @@ def _previewed(project: TakeFolder, take: Take, video: Path) -> list[str]:
 
 
 def dropped(project: TakeFolder, outputs: Outputs) -> tuple[list[str], list[str]]:
-    """Drop the files of the current take; give them, and sentences about those that were left alone."""
+    """Drop the files of the current take; return them, and sentences about those that were left alone."""
     from cmt_bridge.scoring.export import export
     from cmt_bridge.takes.publish import publish, publish_folder
 

@@ -87,12 +87,12 @@ class Exported:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as JSON's plain values."""
+        """Return it as JSON's plain values."""
         return {"format": self.format, "path": str(self.path), "fresh": self.fresh, "notes": list(self.notes)}
 
 
 def format_of(name: str) -> Format:
-    """Give a format by its name or its host's. Raises `UsageError` where there is none."""
+    """Return a format by its name or its host's. Raises `UsageError` where there is none."""
     found = FORMATS.get(HOSTS[name].project if name in HOSTS else name)
     if found is None:
         known = dict.fromkeys((*HOSTS, *FORMATS))
@@ -104,7 +104,8 @@ def format_of(name: str) -> Format:
 def arrangement_of(
     path: Path, take: int | None = None, *, start: str | None = None, rate: str | None = None
 ) -> tuple[Arrangement, TakeFolder, int]:
-    """Give the music for a video, or for its project folder, with its project and the number of the take that is heard.
+    """Return the music for a video, or for its project folder, with its project and the number of the take that is
+    heard.
 
     That is the current one where none is named; takes that were rejected are left out. `start` is the timecode of the
     first picture, the film's own where it is empty, and `rate` that at which it counts; where they are None, the
@@ -146,7 +147,7 @@ def arrangement_of(
 
 
 def _metadata(folder: Path) -> VideoMetadata | None:
-    """Give what was measured of a take's video, where that is there."""
+    """Return what was measured of a take's video, where that is there."""
     from cmt_bridge.core.metadata import VideoMetadata
     from cmt_bridge.outputs.scorefile import METADATA_NAME, read_json
 
@@ -155,7 +156,7 @@ def _metadata(folder: Path) -> VideoMetadata | None:
 
 
 def _labelled(score: Score, film: Film) -> Score:
-    """Give a score that was made when nobody asked a film for its timecode, with what its file states of it."""
+    """Return a score that was made when nobody asked a film for its timecode, with what its file states of it."""
     from cmt_bridge.video.labels import stated_labels
 
     found = stated_labels(film.path)
@@ -163,7 +164,7 @@ def _labelled(score: Score, film: Film) -> Score:
 
 
 def _film(path: Path, project: TakeFolder, metadata: VideoMetadata) -> Film | None:
-    """Give the video of a take, where it is there."""
+    """Return the video of a take, where it is there."""
     beside = [project.folder.parent / video["name"] for video in reversed(project.videos())]
     candidates = [path.absolute(), *beside]
     video = next((each for each in candidates if each.is_file() and each.suffix.lower() not in ARRAYS), None)
@@ -184,7 +185,9 @@ def film_of(video: Path, metadata: VideoMetadata) -> Film | None:
 
 @takes_paths
 def music_of(path: Path, take: int | None = None) -> dict[str, Any]:
-    """Give the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of` does."""
+    """Return the music of one take as data, for programs that lay it out themselves. Raises as `arrangement_of`
+    does.
+    """
     from cmt_bridge.midi.events import releases, strikes
 
     arrangement, _, number = arrangement_of(path, take)
@@ -341,7 +344,7 @@ def add_to(existing: Path, path: Path, *, take: int | None = None, at: Fraction 
 
 
 def _added_to_ardour(text: str, arrangement: Arrangement, session: Path, at: Fraction) -> str:
-    """Give the snapshot; its MIDI files are written, under names of their own."""
+    """Return the snapshot; its MIDI files are written, under names of their own."""
     from cmt_bridge.projects.ardour import added as added_to_ardour
     from cmt_bridge.projects.ardour import synth_here
 
@@ -402,7 +405,7 @@ def _put(kind: Format, data: bytes, perhaps: Iterable[Path], names: Iterable[Pat
 
 
 def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) -> tuple[bytes, str]:
-    """Give the bytes of a file, and the tempo that goes into its name."""
+    """Return the bytes of a file, and the tempo that goes into its name."""
     from cmt_bridge.projects import constant, dawproject, hits, reaper, timeline
 
     if name == "garageband":
@@ -421,7 +424,7 @@ def _content(name: str, arrangement: Arrangement, midi: Path, film: str | None) 
 
 
 def _midi(midi: Path, arrangement: Arrangement) -> bytes:
-    """Give the take's own file, which states the timecode at which it begins."""
+    """Return the take's own file, which states the timecode at which it begins."""
     from cmt_bridge.midi.file import read_midi, read_midi_bytes
     from cmt_bridge.projects.offset import offset_stated
 
@@ -430,7 +433,7 @@ def _midi(midi: Path, arrangement: Arrangement) -> bytes:
 
 
 def _seen_from(folder: Path, file: Path) -> str:
-    """Give a path as a project in a folder states it: relative, with `/`; absolute where there is no way between.
+    """Return a path as a project in a folder states it: relative, with `/`; absolute where there is no way between.
 
     A link goes by its own name, so that nothing is told of where it leads.
     """
@@ -446,6 +449,6 @@ def _numbered(path: Path, take: int) -> Path:
 
 
 def _names(path: Path, take: int) -> Iterator[Path]:
-    """Give the names that a file may have: its own, that with the take's number, and others after that."""
+    """Yield the names that a file may have: its own, that with the take's number, and others after that."""
     yield path
     yield from numbered(_numbered(path, take))

@@ -49,7 +49,7 @@ class Installed:
 
 
 def scripts_folder() -> Path:
-    """Give the folder of the scripts that come with cmt-bridge: in the package, or in a checkout beside it."""
+    """Return the folder of the scripts that come with cmt-bridge: in the package, or in a checkout beside it."""
     package = Path(__file__).parents[1]
     inside = package / "host_scripts"
     return inside if inside.is_dir() else package.parent / "host_scripts"
@@ -68,7 +68,7 @@ def page_of(host: Host) -> Path:
 
 
 def host_of(name: str) -> Host:
-    """Give a host. Raises `UsageError` where there is none of that name."""
+    """Return a host. Raises `UsageError` where there is none of that name."""
     found = HOSTS.get(name)
     if found is None:
         raise UsageError(f"There is no host {name!r}.", hint=f"Choose from {', '.join(HOSTS)}.")
@@ -77,13 +77,13 @@ def host_of(name: str) -> Host:
 
 @takes_paths
 def place_of(host: Host, *, platform: str = sys.platform, home: Path | None = None) -> Path | None:
-    """Give the folder where a host looks for scripts on a system; None where it has none there."""
+    """Return the folder where a host looks for scripts on a system; None where it has none there."""
     place = host.places.get("linux" if platform.startswith("linux") else platform)
     return None if place is None else (Path.home() if home is None else home) / place
 
 
 def list_hosts() -> list[dict[str, Any]]:
-    """Give all hosts: what there is for each, and which files of ours lie where."""
+    """Return all hosts: what there is for each, and which files of ours lie where."""
     found = []
     for host in HOSTS.values():
         place = place_of(host)
@@ -170,7 +170,7 @@ def _tidy(place: Path, files: list[str], made: int) -> None:
 
 
 def _sources(host: Host) -> dict[str, bytes]:
-    """Give the files of a host's scripts, by their path in its folder, as they are written there."""
+    """Return the files of a host's scripts, by their path in its folder, as they are written there."""
     root = scripts_folder() / host.scripts
     if not host.scripts or not root.is_dir():
         return {}
@@ -198,19 +198,19 @@ def _sources(host: Host) -> dict[str, bytes]:
 
 
 def _program() -> str:
-    """Give the program as a host starts it, whose PATH may be another."""
+    """Return the program as a host starts it, whose PATH may be another."""
     beside = Path(sys.executable).with_name("cmt-bridge.exe" if os.name == "nt" else "cmt-bridge")
     return str(beside if beside.exists() else Path(sys.argv[0]).absolute())
 
 
 def _lua(text: str) -> str:
-    """Give a text as Lua writes it."""
+    """Return a text as Lua writes it."""
     plain = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 /:._-()")
     return '"' + "".join(chr(b) if chr(b) in plain else f"\\{b:03d}" for b in os.fsencode(text)) + '"'
 
 
 def _receipt(place: Path) -> dict[str, str]:
-    """Give the hashes of what was written to a folder, by path; nothing where that is not known."""
+    """Return the hashes of what was written to a folder, by path; nothing where that is not known."""
     try:
         data = json.loads((place / RECEIPT).read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
@@ -221,7 +221,7 @@ def _receipt(place: Path) -> dict[str, str]:
 
 
 def _folders_made(place: Path) -> int:
-    """Give how many folders, that of the scripts and those around it, were made for them."""
+    """Return how many folders, that of the scripts and those around it, were made for them."""
     try:
         made = json.loads((place / RECEIPT).read_text(encoding="utf-8")).get("folders", 0)
     except (OSError, ValueError, AttributeError):
@@ -241,7 +241,7 @@ def _write_receipt(place: Path, files: Mapping[str, str], folders: int) -> None:
 
 
 def _is_ours(place: Path, name: str, receipt: Mapping[str, str]) -> bool:
-    """Tell whether a file is as it was written."""
+    """Return whether a file is as it was written."""
     try:
         return name in receipt and sha256_of(place / name) == receipt[name]
     except OSError:

@@ -76,7 +76,7 @@ class Regenerated:
 
 
 def control_of(score: Score) -> ControlTrack:
-    """Give a control that asks for what a score has: for scores that came without the metadata of a picture."""
+    """Return a control that asks for what a score has: for scores that came without the metadata of a picture."""
     onsets = np.unique([note.onset for _, note in score.notes()]).astype(np.int64)
     density = np.bincount(onsets // TICKS_PER_BAR, minlength=score.bars)[: score.bars]
     return ControlTrack(score.tempo_map, tuple(density.tolist()), (), score.ticks)
@@ -91,7 +91,7 @@ def cut(
     memory: int = MEMORY,
     rich: bool = True,
 ) -> Infill:
-    """Give the section of some bars of a piece, with as much around it as a network remembers.
+    """Return the section of some bars of a piece, with as much around it as a network remembers.
 
     `notes` are in word order; those of `instruments` within the bars are left out. `rich` as in `encode`.
     """
@@ -122,7 +122,7 @@ def _hearable(notes: GridNotes) -> GridNotes:
 
 
 def _is_hearable(notes: GridNotes) -> npt.NDArray[np.bool_]:
-    """Tell which notes are among as many of one instrument on a tick as networks know."""
+    """Return which notes are among as many of one instrument on a tick as networks know."""
     heads = np.flatnonzero(simu_note_starts(notes))
     size = np.diff(np.append(heads, len(notes)))
     few: npt.NDArray[np.bool_] = np.arange(len(notes)) - np.repeat(heads, size) < MOST_NOTES
@@ -130,7 +130,7 @@ def _is_hearable(notes: GridNotes) -> npt.NDArray[np.bool_]:
 
 
 def _surroundings(notes: GridNotes, bars: int, span: Bars, memory: int) -> Bars:
-    """Give the first bar to hear before a span, and the one after the last to hear behind them; at least one each."""
+    """Return the first bar to hear before a span, and the one after the last to hear behind them; at least one each."""
     events = np.bincount(notes[:, Grid.ONSET] // TICKS_PER_BAR, minlength=bars) + 1
     first, last = span
     until, room = last, memory * AFTER_SHARE
@@ -145,7 +145,7 @@ def _surroundings(notes: GridNotes, bars: int, span: Bars, memory: int) -> Bars:
 
 
 def held_into(notes: GridNotes, seam: int) -> tuple[HeldNote, ...]:
-    """Give the notes that still sound at a tick."""
+    """Return the notes that still sound at a tick."""
     ends = notes[:, Grid.ONSET] + notes[:, Grid.DURATION]
     return tuple(
         (int(note[Grid.INSTRUMENT]), int(note[Grid.PITCH]), int(end))
@@ -201,7 +201,7 @@ def regenerate(
 
 
 def memory_of(engine: PaperEngine | EventEngine) -> dict[str, Any]:
-    """Give what `cut` must know of a network."""
+    """Return what `cut` must know of a network."""
     if isinstance(engine, EventEngine):
         return {"memory": engine.config.window, "rich": True}
     return {"memory": engine.network.config.memory or MEMORY, "rich": False}
@@ -214,7 +214,7 @@ def _share(progress: Callable[[float], None] | None, number: int, count: int) ->
 def _keeping(
     section: Infill, notes: GridNotes, bars: int, request: Request, options: ComposeOptions, *, rich: bool
 ) -> Infill:
-    """Give a section in which is kept what a request keeps of the bars of a piece."""
+    """Return a section in which is kept what a request keeps of the bars of a piece."""
     if request.keep == RHYTHM:
         mine = _composed(notes, (section.first, section.last), request)
         rows = encode(_hearable(mine), bars, rich=rich)
@@ -232,14 +232,14 @@ def _keeping(
 
 
 def _composed(notes: GridNotes, span: Bars, request: Request) -> GridNotes:
-    """Give the notes of some bars that are of the tracks composed."""
+    """Return the notes of some bars that are of the tracks composed."""
     bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
     mine = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in request.instruments])
     return notes[mine & (bar >= span[0]) & (bar < span[1])]
 
 
 def _palette(notes: GridNotes, section: Infill, request: Request, options: ComposeOptions) -> Palette:
-    """Give the pitches that each track has in each bar, or in the nearest that has any; all of a section's for drums.
+    """Return the pitches that each track has in each bar, or in the nearest that has any; all of a section's for drums.
 
     Those out of an instrument's range are left out, where others are in it.
     """
@@ -266,7 +266,7 @@ def _engraved(
     control: ControlTrack,
     options: ComposeOptions,
 ) -> GridNotes:
-    """Give the notes of the words composed for a section, in the piece; they end with it, the last chord with the
+    """Return the notes of the words composed for a section, in the piece; they end with it, the last chord with the
     picture, unless their rhythm is kept.
     """
     notes = notes_of_section(rows, section)
@@ -287,14 +287,14 @@ def _engraved(
 
 
 def notes_of_section(words: TokenRows, section: Infill) -> GridNotes:
-    """Give the notes of the words composed for a section, with onsets in the piece."""
+    """Return the notes of the words composed for a section, with onsets in the piece."""
     notes = decode(words)
     notes[:, Grid.ONSET] += section.first * TICKS_PER_BAR
     return notes
 
 
 def spliced(notes: GridNotes, new: GridNotes, span: Bars, instruments: Sequence[Instrument]) -> GridNotes:
-    """Give a piece whose notes of some instruments within some bars are other ones."""
+    """Return a piece whose notes of some instruments within some bars are other ones."""
     bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
     replaced = np.isin(notes[:, Grid.INSTRUMENT], [int(i) for i in instruments])
     kept = notes[~(replaced & (bar >= span[0]) & (bar < span[1]))]
@@ -302,7 +302,7 @@ def spliced(notes: GridNotes, new: GridNotes, span: Bars, instruments: Sequence[
 
 
 def _score_of(score: Score, piece: GridNotes, request: Request, note: dict[str, Any] | None, seed: int) -> Score:
-    """Give the score with the new notes of a piece; all others are the very ones it had."""
+    """Return the score with the new notes of a piece; all others are the very ones it had."""
     composed = {track.instrument: track.notes for track in tracks_of(piece)}
     tracks = []
     for track in score.tracks:
@@ -329,7 +329,7 @@ def _surprises(
     control: ControlTrack,
     options: ComposeOptions,
 ) -> list[float | None]:
-    """Give how much of a surprise the bars after the seams are in each piece, in nats per event.
+    """Return how much of a surprise the bars after the seams are in each piece, in nats per event.
 
     All are heard from the same bar on, so that what differs is what was composed.
     """
@@ -351,7 +351,7 @@ def _surprises(
 def _heard(
     notes: GridNotes, bars: Bars, engine: EventEngine, control: ControlTrack, options: ComposeOptions
 ) -> EventRows:
-    """Give the events of some bars behind a start word: the last ones, where a network does not hear all at once."""
+    """Return the events of some bars behind a start word: the last ones, where a network does not hear all at once."""
     first, last = bars
     bar = notes[:, Grid.ONSET] // TICKS_PER_BAR
     heard = _hearable(notes[(bar >= first) & (bar < last)])

@@ -55,7 +55,7 @@ class Outcome:
 
 
 def summary(score: Score, folder: Path, seed: int, number: int | None = None) -> dict[str, Any]:
-    """Give what is worth knowing of a take at once; `number` is its own in a project.
+    """Return what is worth knowing of a take at once; `number` is its own in a project.
 
     Tempo, notes and key are those of the MIDI file in its folder, whose tracks may be others than those of the score.
     """
@@ -93,7 +93,7 @@ def asked_of(score: Score) -> ComposeOptions | None:
 
 
 def remarks(take: Mapping[str, Any]) -> list[str]:
-    """Say what of a take, as `summary` gives it, is not as it was asked for, and why."""
+    """Return what of a take, as `summary` gives it, is not as it was asked for, and why."""
     from cmt_bridge.core.key import key_title, relative_key
 
     name = f"Take {take['take']}" if take["take"] else f"The music in {take['folder']}"

@@ -113,7 +113,9 @@ def look_at(
 
 
 def titled(name: str) -> str:
-    """Give a clip's name as one that files and folders can have anywhere: printable, not hidden, empty or too long."""
+    """Return a clip's name as one that files and folders can have anywhere: printable, not hidden, empty or too
+    long.
+    """
     return short("".join(letter if letter.isprintable() else "_" for letter in name).strip(". ") or "clip")
 
 
@@ -125,7 +127,7 @@ def _array_tempo(path: Path, options: AnalysisOptions) -> float:
 
 
 def load_engine(model: str, precision: Precision = "float32") -> tuple[Model, PaperEngine | EventEngine]:
-    """Give a model by name or path, and what decodes with it; those of the last two calls are at hand at once."""
+    """Return a model by name or path, and what decodes with it; those of the last two calls are at hand at once."""
     import torch
 
     from cmt_bridge.model.registry import find_model
@@ -189,7 +191,7 @@ def _with_heard_key(score: Score) -> Score:
 def provenance_of(
     picture: Picture, model: Model, options: ComposeOptions, precision: Precision, more: Mapping[str, Any]
 ) -> Provenance:
-    """Say where a score for a picture came from; `more` goes among its options."""
+    """Return where a score for a picture came from; `more` goes among its options."""
     return Provenance(
         version=__version__,
         model=model.name,
@@ -205,6 +207,6 @@ def provenance_of(
 def deliver(scores: Sequence[Score], picture: Picture, folder: Path) -> list[Path]:
     """Write each score to a folder of its own, complete or not at all: MIDI, score.json and the metadata.
 
-    Gives the folders, which are new: `folder` or, where something is in it, a later take.
+    Returns the folders, which are new: `folder` or, where something is in it, a later take.
     """
     return [write_take(score, picture.metadata, picture.title, folder, fresh=True) for score in scores]

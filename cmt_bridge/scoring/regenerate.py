@@ -79,7 +79,9 @@ class RegenerateRequest:
                 object.__setattr__(self, name, row.read(value))
 
     def to_json(self) -> dict[str, Any]:
-        """Give the form that goes over a wire: what is as usual is left out, `start` and `end` are `from` and `to`."""
+        """Return the form that goes over a wire: what is as usual is left out, `start` and `end` are `from` and
+        `to`.
+        """
         usual = RegenerateRequest(self.path)
         said: dict[str, Any] = {"path": str(self.path)}
         for name in self.__dataclass_fields__:
@@ -273,7 +275,7 @@ def _source(request: RegenerateRequest) -> _Source:
 
 
 def _edited_midi(request: RegenerateRequest, source: _Source) -> Path | None:
-    """Give the MIDI file that says more than the score beside it, where somebody has edited it."""
+    """Return the MIDI file that says more than the score beside it, where somebody has edited it."""
     from cmt_bridge.outputs.midi import midi_bytes
 
     if source.take is not None:
@@ -283,7 +285,7 @@ def _edited_midi(request: RegenerateRequest, source: _Source) -> Path | None:
 
 
 def _fitted(control: ControlTrack, piece: Score) -> ControlTrack:
-    """Give a control as long as a piece: bars beyond the picture's ask for what they have."""
+    """Return a control as long as a piece: bars beyond the picture's ask for what they have."""
     from cmt_bridge.scoring.infill import control_of
 
     if control.tempo_map != piece.tempo_map or control.bars > piece.bars:
@@ -306,7 +308,7 @@ def _wanted(score: Score, players: Sequence[Instrument], request: RegenerateRequ
 
 
 def _options(score: Score, home: Path, request: RegenerateRequest) -> ComposeOptions:
-    """Give the options that the score was made with, but for what is wished otherwise."""
+    """Return the options that the score was made with, but for what is wished otherwise."""
     from cmt_bridge.core.options import ComposeOptions
 
     try:

@@ -78,7 +78,7 @@ class ScoreRequest:
 
 
 def now() -> str:
-    """Give the time in UTC, to the second, as ISO 8601 writes it."""
+    """Return the time in UTC, to the second, as ISO 8601 writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -178,7 +178,7 @@ def score(
 
 
 def _done(request: ScoreRequest, sha256: str, variations: int) -> tuple[TakeFolder | None, list[Take]]:
-    """Give the project of what is scored, if there is one, and the takes that make the request one that is done."""
+    """Return the project of what is scored, if there is one, and the takes that make the request one that is done."""
     from cmt_bridge.takes.locate import find_take_folder
 
     project = None if request.output is not None else find_take_folder(request.path, sha256=_content(request, sha256))
@@ -221,13 +221,13 @@ def _content(request: ScoreRequest, sha256: str) -> str:
 
 
 def _takes_for(project: TakeFolder, sha256: str) -> list[Take]:
-    """Give the takes that were scored for a content."""
+    """Return the takes that were scored for a content."""
     scored = [take for take in project.takes() if take.info.verb != "regenerate"]
     return [take for take in scored if take.info.request.get("video_sha256") == sha256]
 
 
 def _finished(request: ScoreRequest, project: TakeFolder, takes: list[Take], config: Config) -> Outcome:
-    """Give the outcome of a request that was carried out, and do what its writer may not have come to."""
+    """Return the outcome of a request that was carried out, and do what its writer may not have come to."""
     if takes[0].info.key == request.key:
         project.recover(takes[0])
     return _delivered(request.path, project, takes, config, [], {})
@@ -276,7 +276,7 @@ def _delivered(
 
 
 def _again(project: TakeFolder, takes: list[Take]) -> list[str]:
-    """Say which takes are the same music as one before them."""
+    """Return which takes are the same music as one before them."""
     made = {take.number for take in takes}
     known: dict[Any, int] = {}
     found = []
@@ -296,7 +296,7 @@ def _again(project: TakeFolder, takes: list[Take]) -> list[str]:
 
 
 def doubts(video: Path, metadata: VideoMetadata, damage: str) -> list[str]:
-    """Say what a person should know of a measured video: what is odd in it, and that its tempo is not its own."""
+    """Return what a person should know of a measured video: what is odd in it, and that its tempo is not its own."""
     found = []
     if damage:
         found.append(f"Warning: {video} is damaged: {damage}. It was measured up to {metadata.duration:.1f} s.")

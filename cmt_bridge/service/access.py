@@ -91,7 +91,7 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def trust(self) -> bool:
-        """Note that the token was shown; tell whether there is room for one more who has."""
+        """Note that the token was shown; return whether there is room for one more who has."""
         if self not in self._server.trusted:
             if len(self._server.trusted) >= MOST_CONNECTIONS:
                 return False

@@ -27,7 +27,7 @@ class Claim:
         self._socket: socket.socket | None = None
 
     def acquire(self) -> bool:
-        """Take the name; tell whether it was free."""
+        """Take the name; return whether it was free."""
         if sys.platform != "linux":
             return True
         address = f"\0cmt-bridge {os.getuid()} {self._name}"
@@ -49,7 +49,7 @@ class Claim:
 
 
 def _is_ours(address: str) -> bool:
-    """Tell whether a process of this user holds a name; True where that cannot be known."""
+    """Return whether a process of this user holds a name; True where that cannot be known."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(PATIENCE)
         try:

@@ -115,7 +115,7 @@ class Client:
             time.sleep(PAUSE)
 
     def follow(self, number: int, progress: Progress) -> dict[str, Any]:
-        """Wait until a job has ended, and give it; `progress` hears how far it is.
+        """Wait until a job has ended, and return it; `progress` hears how far it is.
 
         Ctrl-C cancels the job: who asks for something and takes it back does not want it. Raises `KeyboardInterrupt`
         then, with a sentence that says so, and `CmtBridgeError` where the daemon ends before the job.

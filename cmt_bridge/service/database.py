@@ -64,7 +64,7 @@ class Database:
             raise self._refuse(error) from error
 
     def mend(self) -> str:
-        """Write the file again where it was deleted or replaced; give a sentence where that was so, else nothing."""
+        """Write the file again where it was deleted or replaced; return a sentence where that was so, else nothing."""
         if self._identity is not None and identity(self._path) == self._identity:
             return ""
         try:
@@ -98,7 +98,7 @@ class Database:
             raise self._refuse(error) from error
 
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """Give all rows of a query."""
+        """Return all rows of a query."""
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
@@ -154,7 +154,7 @@ class Database:
             return _tables(fresh)
 
     def _set_aside(self, why: str) -> Path:
-        """Give the file another name, and those that SQLite keeps beside it, so far as they are there."""
+        """Return the file another name, and those that SQLite keeps beside it, so far as they are there."""
         day = datetime.now(UTC).strftime("%Y-%m-%d %H%M%S")
         aside = fresh_path(self._path.with_name(f"{self._path.stem} {why} {day}{self._path.suffix}"))
         for companion in COMPANIONS:
@@ -177,7 +177,7 @@ def _value(connection: sqlite3.Connection, query: str) -> Any:
 
 
 def _tables(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
-    """Give the columns of all tables that a migration makes."""
+    """Return the columns of all tables that a migration makes."""
     names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
     return {
         name: tuple(row[1] for row in connection.execute("SELECT * FROM pragma_table_info(?)", (name,)).fetchall())

@@ -58,7 +58,7 @@ class Finder:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Give what is wrong about the configuration at the moment, and what else went wrong lately."""
+        """Return what is wrong about the configuration at the moment, and what else went wrong lately."""
         return (*((self._wrong,) if self._wrong else ()), *self._problems)
 
     async def run(self) -> None:
@@ -98,7 +98,9 @@ class Finder:
             self._watch.ring()
 
     async def _configure(self) -> bool:
-        """Take up what cmt-bridge.toml of the folder says by now about watching; tell whether that is something new."""
+        """Take up what cmt-bridge.toml of the folder says by now about watching; return whether that is
+        something new.
+        """
         try:
             watching = (await asyncio.to_thread(read_config, self.folder)).watch
             self._wrong = ""
@@ -172,7 +174,7 @@ class Finder:
             self._looked()
 
     def _content(self, path: str, signature: FileSignature) -> str | None:
-        """Give the hash of a file's content; None where it cannot be read, or became another meanwhile."""
+        """Return the hash of a file's content; None where it cannot be read, or became another meanwhile."""
         digest = hashlib.sha256()
         try:
             with open_regular(self.folder / path, follow=True) as file:
@@ -191,7 +193,7 @@ class Finder:
             take_back(self.folder / path)
 
     def _changed_projects(self, projects: tuple[str, ...]) -> list[tuple[str, str, str]]:
-        """Give content, video and project of the scores in projects that changed."""
+        """Return content, video and project of the scores in projects that changed."""
         scored = []
         for path in projects:
             file = self.folder / path / PROJECT

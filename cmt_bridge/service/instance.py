@@ -64,7 +64,7 @@ class Instance:
         return _state_path(self.folder)
 
     def token(self) -> str:
-        """Give what a program must say to be let in. Raises `MissingError` where the token cannot be read."""
+        """Return what a program must say to be let in. Raises `MissingError` where the token cannot be read."""
         token = _read_token(self.state / TOKEN)
         if token is None:
             raise MissingError(
@@ -95,7 +95,8 @@ class Held:
         _write(self._instance)
 
     def mend(self) -> str:
-        """Bring back what of the state folder was deleted or replaced; give a sentence where that was so, else nothing.
+        """Bring back what of the state folder was deleted or replaced; return a sentence where that was so, else
+        nothing.
 
         Raises `UsageError` where another daemon watches the folder by now, `OutputError` where it cannot be brought
         back at the moment.
@@ -134,7 +135,7 @@ class Held:
 
 
 def state_folder(folder: Path) -> Path:
-    """Give the folder where the state of a watched folder lies, made if need be, and for its owner alone.
+    """Return the folder where the state of a watched folder lies, made if need be, and for its owner alone.
 
     Raises `UsageError` where it belongs to somebody else, `OutputError` where it cannot be made.
     """
@@ -207,7 +208,7 @@ def _refuse_others(real: Path) -> None:
 
 
 def instances() -> list[Instance]:
-    """Give all daemons of this user that live, by folder."""
+    """Return all daemons of this user that live, by folder."""
     if not state_root().is_dir():
         return []
     with _root_lock():
@@ -215,7 +216,7 @@ def instances() -> list[Instance]:
 
 
 def instance_for(path: Path) -> Instance | None:
-    """Give the living daemon whose folder is `path` or holds it, if there is one."""
+    """Return the living daemon whose folder is `path` or holds it, if there is one."""
     real = Path(os.path.realpath(path))
     return next((instance for instance in instances() if _within(real, instance.folder)), None)
 
@@ -226,7 +227,7 @@ def _state_path(folder: Path) -> Path:
 
 
 def _lock(path: Path) -> FileLock:
-    """Give a lock that the operating system lets go of when the process ends; no imitation of one."""
+    """Return a lock that the operating system lets go of when the process ends; no imitation of one."""
     return FileLock(path, thread_local=False, fallback_to_soft=False)
 
 
@@ -249,7 +250,7 @@ def _root_lock() -> Iterator[None]:
 
 
 def _living() -> Iterator[Instance]:
-    """Give the instances whose lock is held. The caller has the lock of the root."""
+    """Yield the instances whose lock is held. The caller has the lock of the root."""
     for path in state_root().glob(f"*/{INSTANCE}"):
         instance = _read(path.parent)
         if instance is not None and _is_held(path.parent / LOCK):
@@ -269,7 +270,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _within(path: Path, folder: Path) -> bool:
-    """Tell whether a real path is a folder or lies in it, whichever way the folder's name is written."""
+    """Return whether a real path is a folder or lies in it, whichever way the folder's name is written."""
     for each in (path, *path.parents):
         if each == folder:
             return True
@@ -312,7 +313,7 @@ def _write(instance: Instance) -> None:
 
 
 def _read_token(path: Path) -> str | None:
-    """Give the token, or None where there is none that only its owner could know."""
+    """Return the token, or None where there is none that only its owner could know."""
     try:
         with open_regular(path) as file:
             status = os.fstat(file.fileno())
@@ -325,7 +326,7 @@ def _read_token(path: Path) -> str | None:
 
 
 def _keep_token(path: Path) -> str:
-    """Give the token, made anew where there is none to be trusted."""
+    """Return the token, made anew where there is none to be trusted."""
     token = _read_token(path)
     if token is not None:
         return token

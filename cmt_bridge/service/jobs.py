@@ -112,7 +112,7 @@ class Job:
     ended: str
 
     def to_json(self) -> dict[str, Any]:
-        """Give what others are shown of it."""
+        """Return what others are shown of it."""
         return {
             "id": self.id,
             "kind": self.kind,
@@ -146,7 +146,7 @@ class JobTable:
         self.notice = self._database.notice or self._set_damaged_aside()
 
     def mend(self) -> str:
-        """Bring back a file that was deleted or replaced; give a sentence where that was so, else nothing."""
+        """Bring back a file that was deleted or replaced; return a sentence where that was so, else nothing."""
         return self._database.mend()
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class JobTable:
         return self._job(number)
 
     def of_key(self, key: str) -> Job | None:
-        """Give the job of a key, or None."""
+        """Return the job of a key, or None."""
         rows = self._database.rows("SELECT id FROM jobs WHERE key = ?", key)
         return self._job(rows[0]["id"]) if rows else None
 
@@ -173,7 +173,7 @@ class JobTable:
         return next(iter(self.add_scores([Found(path, sha256, request)], here=here)), None)
 
     def add_scores(self, found: Iterable[Found], *, here: Collection[str] | None = None) -> tuple[Job, ...]:
-        """Add the automatic scores of those contents that never had one; give the new jobs.
+        """Add the automatic scores of those contents that never had one; return the new jobs.
 
         `here` are the paths of all files that are there now: where the job of a content still waits and its path is
         not among them, the file was moved and the job follows it. It is all one transaction.
@@ -208,11 +208,11 @@ class JobTable:
             )
 
     def is_taken(self, sha256: str) -> bool:
-        """Tell whether a content has had an automatic score, or has one coming."""
+        """Return whether a content has had an automatic score, or has one coming."""
         return bool(self._database.rows("SELECT 1 FROM contents WHERE sha256 = ?", sha256))
 
     def failure(self, sha256: str) -> Job | None:
-        """Give the automatic score of a content that failed; None where it did not."""
+        """Return the automatic score of a content that failed; None where it did not."""
         rows = self._database.rows(
             "SELECT jobs.* FROM jobs JOIN contents ON contents.job = jobs.id "
             "WHERE contents.sha256 = ? AND jobs.state = 'failed'",
@@ -221,7 +221,7 @@ class JobTable:
         return self._from_row(rows[0]) if rows else None
 
     def claim(self, lane: str, *, skip: Collection[int] = ()) -> Job | None:
-        """Give the oldest waiting job of a lane, running now and tried once more; None where none waits.
+        """Return the oldest waiting job of a lane, running now and tried once more; None where none waits.
 
         `skip` are numbers of jobs that are to go on waiting.
         """
@@ -282,7 +282,7 @@ class JobTable:
         return self._change(number, ("waiting", "running"), state="cancelled", ended=_now())
 
     def recover(self) -> tuple[Job, ...]:
-        """Let jobs wait again that ran when cmt-bridge was killed; give them.
+        """Let jobs wait again that ran when cmt-bridge was killed; return them.
 
         That costs them no try: what a clip brings about, it brings about in a worker.
         """
@@ -294,7 +294,7 @@ class JobTable:
         return tuple(self._job(number) for number in numbers)
 
     def prune(self) -> int:
-        """Forget all but the last ended jobs; those that gave a content its score stay. Give how many went."""
+        """Forget all but the last ended jobs; those that gave a content its score stay. Returns how many went."""
         with self._database.writing() as database:
             return database.execute(
                 f"DELETE FROM jobs WHERE state IN {ENDED} "
@@ -305,24 +305,24 @@ class JobTable:
             ).rowcount
 
     def get(self, number: int) -> Job | None:
-        """Give a job by its number; None where there is none."""
+        """Return a job by its number; None where there is none."""
         rows = self._database.rows("SELECT * FROM jobs WHERE id = ?", number)
         return self._from_row(rows[0]) if rows else None
 
     def counts(self) -> dict[str, int]:
-        """Give how many jobs are in each state."""
+        """Return how many jobs are in each state."""
         counted = self._database.rows("SELECT state, count(*) AS number FROM jobs GROUP BY state")
         return dict.fromkeys(STATES, 0) | {row["state"]: row["number"] for row in counted}
 
     def list(self, state: str | None = None, limit: int = LISTED_JOBS) -> tuple[Job, ...]:
-        """Give the newest jobs, newest first, of one state or of all."""
+        """Return the newest jobs, newest first, of one state or of all."""
         rows = self._database.rows(
             "SELECT * FROM jobs WHERE ?1 IS NULL OR state = ?1 ORDER BY id DESC LIMIT ?2", state, limit
         )
         return tuple(self._from_row(row) for row in rows)
 
     def known(self, path: str, signature: FileSignature) -> str | None:
-        """Give the hash of a file's content where the file is still as it was when it was read."""
+        """Return the hash of a file's content where the file is still as it was when it was read."""
         rows = self._database.rows("SELECT sha256 FROM files WHERE path = ? AND signature = ?", path, str(signature))
         return str(rows[0]["sha256"]) if rows else None
 
@@ -335,7 +335,7 @@ class JobTable:
             )
 
     def forget_files(self, here: Collection[str]) -> tuple[str, ...]:
-        """Forget all files but those that are there now; give the paths of the others."""
+        """Forget all files but those that are there now; return the paths of the others."""
         gone = tuple(row["path"] for row in self._database.rows("SELECT path FROM files") if row["path"] not in here)
         if gone:
             with self._database.writing() as database:
@@ -343,12 +343,12 @@ class JobTable:
         return gone
 
     def paths_of(self, sha256: str) -> tuple[str, ...]:
-        """Give the paths of the files that have a content, sorted."""
+        """Return the paths of the files that have a content, sorted."""
         rows = self._database.rows("SELECT path FROM files WHERE sha256 = ? ORDER BY path", sha256)
         return tuple(row["path"] for row in rows)
 
     def _set_damaged_aside(self) -> str:
-        """Move jobs that cannot be read to a table of their own; give a sentence where there are some, else nothing.
+        """Move jobs that cannot be read to a table of their own; return a sentence where there are some, else nothing.
 
         What such a job was for is looked at again, unless the job had ended: nothing that has a score loses it by that,
         since the takes tell of it.
@@ -369,7 +369,7 @@ class JobTable:
         return f"{len(damaged)} damaged jobs were set aside in the table damaged_jobs: {numbers}{more}."
 
     def _change(self, number: int, states: Sequence[str], **values: object) -> Job:
-        """Set columns of a job that is in one of `states`; give the job as it is then."""
+        """Set columns of a job that is in one of `states`; return the job as it is then."""
         if self._job(number).state in states:
             columns = ", ".join(f"{name} = ?" for name in values)
             with self._database.writing() as database:
@@ -392,7 +392,7 @@ class JobTable:
 
 
 def _is_sane(row: sqlite3.Row) -> bool:
-    """Tell whether a row is as it is written here, so that all of it can be read and acted on."""
+    """Return whether a row is as it is written here, so that all of it can be read and acted on."""
     values = dict(row)
     numbers = [values.pop(name) for name in ("id", "tries", "code")]
     if not all(type(number) is int and number >= 0 for number in numbers):

@@ -49,7 +49,7 @@ class _LogFile(logging.handlers.RotatingFileHandler):
 
 
 def _bears(stream: TextIO, path: Path) -> bool:
-    """Tell whether an open file still has its name."""
+    """Return whether an open file still has its name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(stream.fileno()))
     except OSError:
@@ -57,7 +57,7 @@ def _bears(stream: TextIO, path: Path) -> bool:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """Give the last lines of a log; none where there is no log yet."""
+    """Return the last lines of a log; none where there is no log yet."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
     except FileNotFoundError:

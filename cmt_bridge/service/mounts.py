@@ -44,7 +44,7 @@ REMOTE_FAMILY = "fuse."  # what a program serves, sshfs for one; `fuseblk` is a 
 
 
 def is_remote(device: int, mounts: Path = MOUNTS) -> bool:
-    """Tell whether a device (`st_dev`) is a network or shared file system, as far as this system says.
+    """Return whether a device (`st_dev`) is a network or shared file system, as far as this system says.
 
     `mounts` is Linux's table of mounts; where there is none, as on other systems, nothing counts as remote.
     """

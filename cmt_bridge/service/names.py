@@ -56,12 +56,12 @@ PERHAPS: Final = re.compile(
 
 
 def is_system_folder(name: str) -> bool:
-    """Tell whether a folder is a system's, a NAS's or a program's own: its trash, versions, thumbnails."""
+    """Return whether a folder is a system's, a NAS's or a program's own: its trash, versions, thumbnails."""
     return name.lower() in SYSTEM_FOLDERS
 
 
 def reason_to_pass(name: str, names: Collection[str]) -> str:
-    """Give why a file is no clip of its own, as the end of a sentence; empty where it may be one.
+    """Return why a file is no clip of its own, as the end of a sentence; empty where it may be one.
 
     `names` are all names in its folder.
     """
@@ -94,14 +94,14 @@ class Unfinished:
                 self._names[after[1] + after[2]] = name
 
     def said_by(self, name: str) -> str:
-        """Give the file that says of another that it is not done, empty where there is none."""
+        """Return the file that says of another that it is not done, empty where there is none."""
         stem = name.rpartition(".")[0]
         part = FORMAT.fullmatch(name)
         return self._names.get(name) or self._stems.get(part[1] if part else stem, "")
 
 
 def _done(name: str) -> str:
-    """Give the name that a file will have when it is done."""
+    """Return the name that a file will have when it is done."""
     if fragment := FRAGMENT.fullmatch(name):
         name = fragment[1]
     while True:

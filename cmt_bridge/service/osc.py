@@ -69,7 +69,7 @@ class OscControl(asyncio.DatagramProtocol):
         self._refused = False
 
     async def start(self) -> int:
-        """Listen, at a free port if it is 0; give the port. Raises `UsageError` where it is taken."""
+        """Listen, at a free port if it is 0; return the port. Raises `UsageError` where it is taken."""
         loop = asyncio.get_running_loop()
         try:
             transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(HOST, self.port))
@@ -160,7 +160,7 @@ class OscControl(asyncio.DatagramProtocol):
 
 
 def _told(answer: Mapping[str, Any]) -> str:
-    """Give JSON that fits in a message: where it does not, without lists and objects, and with the start of texts."""
+    """Return JSON that fits in a message: where it does not, without lists and objects, and with the start of texts."""
     text = json.dumps(answer)
     return text if len(text) <= MOST_BYTES - ROOM else json.dumps(_short(answer))
 
@@ -178,7 +178,7 @@ def _short(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _messages(data: bytes) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Give verb and arguments of each message of a datagram; what is none gives nothing. Time tags are not heeded."""
+    """Yield verb and arguments of each message of a datagram; what is none gives nothing. Time tags are not heeded."""
     waiting = [data]
     while waiting:
         part = waiting.pop()
@@ -196,7 +196,7 @@ def _messages(data: bytes) -> Iterator[tuple[str, Sequence[Any]]]:
 
 
 def _first_text(message: bytes) -> str:
-    """Give the first argument of a message that cannot be read as a whole; nothing where that is no text."""
+    """Return the first argument of a message that cannot be read as a whole; nothing where that is no text."""
     at = 0
     for _ in ("address", "types"):
         at = (message.find(b"\0", at) // 4 + 1) * 4
@@ -215,7 +215,7 @@ def _elements(bundle: bytes) -> list[bytes]:
 
 
 def _is_plain(message: bytes) -> bool:
-    """Tell whether a message has arguments of known types only; the parser writes a line to the log for others."""
+    """Return whether a message has arguments of known types only; the parser writes a line to the log for others."""
     end = message.find(b"\0")
     start = (end // 4 + 1) * 4
     tags = message[start : message.find(b"\0", start)] if end > 0 else b""
@@ -223,7 +223,7 @@ def _is_plain(message: bytes) -> bool:
 
 
 def _asked(operation: Operation, arguments: Sequence[Any]) -> dict[str, Any]:
-    """Give a request out of the arguments after the token. Raises `UsageError` for what is odd about them."""
+    """Return a request out of the arguments after the token. Raises `UsageError` for what is odd about them."""
     names = operation.osc or ()
     if operation.name == "choose" and "step" in arguments[1:2]:
         names = names[:1]  # where the step is named, the take may be left out
@@ -240,7 +240,7 @@ def _asked(operation: Operation, arguments: Sequence[Any]) -> dict[str, Any]:
 
 
 def _value(operation: Operation, field: str, value: Any) -> Any:
-    """Give the value of a field: OSC has no lists, and many senders know no numbers but 32-bit floats."""
+    """Return the value of a field: OSC has no lists, and many senders know no numbers but 32-bit floats."""
     kind = operation.schema["properties"].get(field, {}).get("type")
     if isinstance(value, float):
         try:

@@ -34,7 +34,7 @@ def read_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def finite(number: float) -> float:
-    """Give a number as JSON can say it, whole where it has no fraction. Raises `ValueError` where it is none."""
+    """Return a number as JSON can say it, whole where it has no fraction. Raises `ValueError` where it is none."""
     if not math.isfinite(number):
         raise ValueError(number)
     return tidy(number)

@@ -21,12 +21,12 @@ TAIL = "This note is cmt-bridge's own, and goes when the clip has its score."
 
 
 def reason_file(clip: Path) -> Path:
-    """Give the file that says why a clip has no score."""
+    """Return the file that says why a clip has no score."""
     return clip.with_name(f"{short(clip.name)} was not scored.txt")
 
 
 def tell(clip: Path, reason: str, *, waits: bool = False) -> bool:
-    """Write beside a clip why it has no score; tell whether that is news.
+    """Write beside a clip why it has no score; return whether that is news.
 
     `waits`: the reason is not in the clip. A file of that name that is not ours is left alone.
     """

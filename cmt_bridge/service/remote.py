@@ -71,7 +71,7 @@ class RemoteStream:
         self.controls = Controls.from_json(stream["controls"])
 
     async def _hear(self, socket: Any) -> bool:
-        """Take in what happens; tell whether the stream has ended rather than the socket."""
+        """Take in what happens; return whether the stream has ended rather than the socket."""
         async for message in socket:
             event = json.loads(message.data)
             if event["event"] == "position":

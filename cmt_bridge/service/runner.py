@@ -46,7 +46,7 @@ class _Held:
 
 
 def _configs(folder: Path) -> dict[Path, int]:
-    """Give when the configuration files that hold for a folder were changed."""
+    """Return when the configuration files that hold for a folder were changed."""
     found = {}
     for above in (folder, *folder.parents):
         with suppress(OSError):
@@ -92,7 +92,7 @@ class Runner:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether space on the disk is waited for."""
+        """Return whether space on the disk is waited for."""
         return self._full is not None
 
     def wake(self) -> None:
@@ -163,7 +163,7 @@ class Runner:
         return job is None or job.state != "waiting" or held.is_over((self.folder / job.path).parent)
 
     def _pause(self) -> float | None:
-        """Give how long to wait when nothing is to be done: until something that is held may be over."""
+        """Return how long to wait when nothing is to be done: until something that is held may be over."""
         until = min((held.until for held in self._held.values()), default=math.inf)
         return None if until == math.inf else max(0.1, until - time.monotonic())
 
@@ -235,7 +235,9 @@ class Runner:
             await self._failed(job, path, answer["error"])
 
     def _whereabouts(self, job: Job) -> Path | None:
-        """Give where the clip of a job is by now: for what was found, where its content is, so far as it is wanted."""
+        """Return where the clip of a job is by now: for what was found, where its content is, so far as it is
+        wanted.
+        """
         paths = self._table.paths_of(job.sha256) if job.lane == BATCH else (job.path,)
         there = [path for path in paths if (self.folder / path).exists()]
         return self.folder / (job.path if job.path in there else there[0]) if there else None
@@ -328,7 +330,7 @@ class Runner:
 
 
 def _is_bare(folder: Path) -> bool:
-    """Tell whether a folder is missing or empty, as the mount point of a disk that is not there is."""
+    """Return whether a folder is missing or empty, as the mount point of a disk that is not there is."""
     try:
         return not any(folder.iterdir())
     except OSError:
@@ -336,7 +338,7 @@ def _is_bare(folder: Path) -> bool:
 
 
 def _has_space(folder: Path) -> bool:
-    """Tell whether something can be written, really: quotas are not told by any figure. A folder that is gone has."""
+    """Return whether something can be written, really: quotas are not told by any figure. A folder that is gone has."""
     probe = folder / ".cmt-bridge-space"
     try:
         if not folder.is_dir():

@@ -123,7 +123,7 @@ class Scanner:
         )
 
     def _is_there(self, walk: _Walk) -> bool:
-        """Walk through the folder; tell whether it was there, the same one from beginning to end."""
+        """Walk through the folder; return whether it was there, the same one from beginning to end."""
         try:
             before = self._folder.stat()
             empty = walk.walk(self._folder)
@@ -143,7 +143,7 @@ class Scanner:
         return self._ignored_path(path) or self._ignored_name(name)
 
     def _below(self, folders: Iterable[str]) -> dict[str, FileSignature]:
-        """Give what is known to lie in folders that cannot be read now."""
+        """Return what is known to lie in folders that cannot be read now."""
         prefixes = tuple(f"{folder}/" for folder in folders)
         return {path: each.signature for path, each in self._seen.items() if prefixes and path.startswith(prefixes)}
 
@@ -161,12 +161,12 @@ class Scanner:
         self._seen = seen
 
     def _odd_for_long(self, odd: dict[str, str], now: float) -> list[str]:
-        """Give the sentences about what is odd, where it has been so for long: most of it goes by itself."""
+        """Return the sentences about what is odd, where it has been so for long: most of it goes by itself."""
         self._odd = {path: self._odd.get(path, now) for path in odd}
         return [sentence for path, sentence in odd.items() if now - self._odd[path] >= ODD_SECONDS]
 
     def _settles(self, path: str, now: float) -> bool:
-        """Tell whether a file has settled by now and had not before."""
+        """Return whether a file has settled by now and had not before."""
         each = self._seen[path]
         if each.settled or each.unfinished or self._wait(each) > now - each.since or being_written(self._folder / path):
             return False
@@ -195,7 +195,7 @@ class _Walk:
         self.odd: dict[str, str] = {}
 
     def walk(self, root: Path) -> bool:
-        """Go all the way; tell whether nothing at all is in the root. Raises `OSError` where that cannot be read."""
+        """Go all the way; return whether nothing at all is in the root. Raises `OSError` where that cannot be read."""
         folders = [""]
         empty = self._look(root, "", folders) == 0
         folders.remove("")
@@ -210,7 +210,7 @@ class _Walk:
         return empty
 
     def _look(self, place: Path, folder: str, folders: list[str]) -> int:
-        """Look at one folder and put those in it on the list; give how many entries it has."""
+        """Look at one folder and put those in it on the list; return how many entries it has."""
         status = place.stat()
         identity = (status.st_dev, status.st_ino)
         if identity in self._visited:
@@ -282,7 +282,7 @@ def _is_unicode(name: str) -> bool:
 
 
 def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
-    """Give a test whether a text matches one of some patterns."""
+    """Return a test whether a text matches one of some patterns."""
     expressions = [fnmatch.translate(pattern) for pattern in patterns]
     if not expressions:
         return lambda _: False
@@ -294,7 +294,7 @@ if sys.platform == "linux":
     import fcntl
 
     def being_written(path: Path) -> bool:
-        """Tell whether somebody on this machine has a file open for writing.
+        """Return whether somebody on this machine has a file open for writing.
 
         Asks for a lease, which the system grants only where there is no writer, and gives it back at once. False
         where that cannot be known: the file belongs to somebody else, or its file system knows no leases.
@@ -317,5 +317,5 @@ if sys.platform == "linux":
 else:
 
     def being_written(path: Path) -> bool:  # noqa: ARG001
-        """Tell whether somebody on this machine has a file open for writing; False where that cannot be known."""
+        """Return whether somebody on this machine has a file open for writing; False where that cannot be known."""
         return False

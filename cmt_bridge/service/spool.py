@@ -76,7 +76,7 @@ class Spool:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _is_ready(self) -> bool:
-        """Make the folders where they are missing; tell whether they are there."""
+        """Make the folders where they are missing; return whether they are there."""
         for each in (self._requests, self._answers, self._taken):
             try:
                 with suppress(FileExistsError):
@@ -157,7 +157,7 @@ class Spool:
                     path.unlink()
 
     def _listed(self, folder: Path) -> list[Path]:
-        """Give the requests or answers in a folder, by name."""
+        """Return the requests or answers in a folder, by name."""
         try:
             return sorted(self._regular(folder))
         except OSError as error:

@@ -59,7 +59,7 @@ class Stage:
                 composer.order("warm", **wanted)
 
     async def play(self, path: str, said: Mapping[str, Any]) -> Json:
-        """Begin to play a video; give how it stands. Raises `UsageError` where that cannot be."""
+        """Begin to play a video; return how it stands. Raises `UsageError` where that cannot be."""
         if self._playing is not None:
             raise UsageError(f"{self._path} is being played.", hint="End that first: cmt-bridge stream CLIP --stop.")
         video = self.folder / path
@@ -77,7 +77,7 @@ class Stage:
         return self.state()
 
     def state(self) -> Json:
-        """Tell what is played, and how it fares; `playing` is empty where nothing is, `error` then why that ended."""
+        """Return what is played, and how it fares; `playing` is empty where nothing is, `error` then why that ended."""
         if self._conductor is None:
             return {"playing": "", "controls": None, "position": None, "error": self._error}
         position = {name: value for name, value in self._conductor.state.items() if name != "event"}
@@ -89,7 +89,7 @@ class Stage:
         }
 
     def control(self, wanted: Mapping[str, Any]) -> Json:
-        """Set controls, do what is asked for, or learn; give how the controls stand. Raises `UsageError`."""
+        """Set controls, do what is asked for, or learn; return how the controls stand. Raises `UsageError`."""
         if self._conductor is None:
             raise UsageError("Nothing is played.", hint="Begin: cmt-bridge stream CLIP.")
         values = dict(wanted)
@@ -140,7 +140,7 @@ class Stage:
         self._publish({"event": "stream", "stream": message})
 
     async def _lend(self) -> ChildProcess:
-        """Give the composer, a fresh one where there is none."""
+        """Return the composer, a fresh one where there is none."""
         self._keep()
         if self._composer is None or not self._composer.is_running:
             from cmt_bridge.live.conductor import COMPOSER

@@ -62,7 +62,7 @@ class Unit:
             temporary.write_bytes(self.text)
 
     def remove(self, still: Callable[[], None] = lambda: None) -> tuple[Path, ...]:
-        """Stop what it started, then remove the file and what leads to it; give what of it is a person's and is left.
+        """Stop what it started, then remove the file and what leads to it; return what of it is a person's and is left.
 
         `still` stops what runs where the system could not be told to. Raises `UsageError` where there is no file of
         ours, `OutputError`, and what `still` does: then nothing is removed.
@@ -85,7 +85,7 @@ class Unit:
         return (added,) if added.exists() else ()
 
     def _links(self) -> list[Path]:
-        """Give the links by which the system starts it."""
+        """Return the links by which the system starts it."""
         return [
             folder / self.path.name
             for kind in ("wants", "requires", "upholds")
@@ -101,7 +101,7 @@ class Unit:
 
 
 def _said(command: Command) -> bool:
-    """Say something to the system; tell whether it did as it was told."""
+    """Say something to the system; return whether it did as it was told."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired):
@@ -110,7 +110,7 @@ def _said(command: Command) -> bool:
 
 
 def unit_for(folder: Path, *, platform: str = sys.platform, home: Path | None = None) -> Unit:
-    """Give the unit for a watched folder. Raises `MissingError` on systems that have no such thing."""
+    """Return the unit for a watched folder. Raises `MissingError` on systems that have no such thing."""
     home = Path.home() if home is None else home
     real = os.path.realpath(folder)
     key = hashlib.sha256(os.fsencode(real)).hexdigest()[:8]
@@ -161,12 +161,12 @@ WantedBy=default.target
 
 
 def _variables() -> dict[str, str]:
-    """Give our variables as they are said here."""
+    """Return our variables as they are said here."""
     return {name: value for name, value in sorted(os.environ.items()) if name.startswith(OURS)}
 
 
 def _quoted(word: str, *, dollar: str = "$$") -> str:
-    """Give a word as systemd reads it back; `dollar` is what stands for a dollar sign."""
+    """Return a word as systemd reads it back; `dollar` is what stands for a dollar sign."""
     escaped = (
         word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%").replace("$", dollar)
     )

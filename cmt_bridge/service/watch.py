@@ -86,7 +86,7 @@ class Watch:
         await asyncio.to_thread(self._root.close)
 
     async def _is_other_root(self) -> bool:
-        """Observe the folder that is there now; tell whether that is another than before."""
+        """Observe the folder that is there now; return whether that is another than before."""
         if self._polling or self._stopped.is_set():
             return False
         if self._hints is None:
@@ -105,7 +105,7 @@ class Watch:
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, so many seconds at most; tell whether it happened."""
+    """Wait for an event, so many seconds at most; return whether it happened."""
     try:
         async with asyncio.timeout(max(seconds, 0.0)):
             await event.wait()
@@ -149,11 +149,11 @@ class _Root:
 
     @property
     def is_observed(self) -> bool:
-        """Tell whether events are to be expected."""
+        """Return whether events are to be expected."""
         return self._observer is not None
 
     def follow(self, hint: Callable[[], None]) -> bool:
-        """Observe the folder that is at the path now, where it is not already; tell whether it is another."""
+        """Observe the folder that is at the path now, where it is not already; return whether it is another."""
         with self._lock:
             identity = self._look()
             if self._closed or identity == self._identity:
@@ -182,7 +182,7 @@ class _Root:
         return (status.st_dev, status.st_ino) if os.access(self._folder, os.R_OK | os.X_OK) else None
 
     def _begin(self, hint: Callable[[], None]) -> str:
-        """Start an observer; give a sentence that says why that cannot be, or nothing."""
+        """Start an observer; return a sentence that says why that cannot be, or nothing."""
         from watchdog.observers import Observer
         from watchdog.observers.polling import PollingObserver
 
@@ -206,7 +206,7 @@ class _Root:
 
 
 def _observe(folder: Path, hint: Callable[[], None], *, recursive: bool) -> Any:
-    """Give an observer that calls `hint` on every event that may make a video another. Raises `OSError`."""
+    """Return an observer that calls `hint` on every event that may make a video another. Raises `OSError`."""
     from watchdog import events
     from watchdog.observers import Observer
 

@@ -68,7 +68,7 @@ def carry_out(message: Message, on_progress: Progress) -> Message:
 
 
 def _kind(error: Exception) -> str:
-    """Tell what has to be put in order."""
+    """Return what has to be put in order."""
     if isinstance(error, VideoError):
         return "clip"
     cause: BaseException | None = error
