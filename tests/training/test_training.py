@@ -242,7 +242,7 @@ def test_a_death_while_writing_leaves_a_whole_training(
         elif where == "plot":
             patch.setattr("cmt_bridge.training.training_log.draw_losses", die(lambda *_: None, lambda *_: None))
         else:
-            journal = "cmt_bridge.training.training_log.Journal.note"
+            journal = "cmt_bridge.training.training_log.TrainingLog.log"
             from cmt_bridge.training.training_log import TrainingLog
 
             def half_line(journal: TrainingLog, line: Mapping[str, Any]) -> None:
