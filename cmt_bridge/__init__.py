@@ -1,4 +1,4 @@
-"""Bridge video to a DAW: measure a clip, compose multi-track MIDI for it, deliver it in time.
+"""Bridge video to a DAW: measure a clip, compose multi-track MIDI for it, deliver it in time::
 
     import cmt_bridge as cmt
 

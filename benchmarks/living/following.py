@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def stretches(motions: Sequence[RecordedMotion], end: int, rate: int) -> list[St
     return found
 
 
+def _error(
+    note: Heard, stretch: Stretch, *, tick: Callable[[int], Fraction], frame: Callable[[int, Stretch], float], rate: int
+) -> float | None:
+    """Return by how many seconds a note is off in a stretch; None where it does not belong there."""
+    at = stretch.frame(note.frame)
+    if note.key[0] == LONG:
+        reach = round(RIGHT * rate)
+        near = {long_pitch(int(tick(max(0, at + off)))) for off in (-reach, 0, reach)}
+        return 0.0 if note.key[1] in near else None
+    off = (at - frame(place(note.data[1], note.data[2]), stretch)) / rate
+    return off if abs(off) <= RIGHT else None
+
+
 def judge(
     ons: Sequence[Heard], offs: Sequence[Heard], those: Sequence[Stretch], sync: Sequence[int],
     tick: Callable[[int], Fraction], frame: Callable[[int, Stretch], float], rate: int,
@@ -96,16 +110,7 @@ def judge(
     """
     count = Count()
 
-    def error(note: Heard, stretch: Stretch) -> float | None:
-        """Give by how many seconds a note is off in a stretch; None where it does not belong there."""
-        at = stretch.frame(note.frame)
-        if note.key[0] == LONG:
-            reach = round(RIGHT * rate)
-            near = {long_pitch(int(tick(max(0, at + off)))) for off in (-reach, 0, reach)}
-            return 0.0 if note.key[1] in near else None
-        off = (at - frame(place(note.data[1], note.data[2]), stretch)) / rate
-        return off if abs(off) <= RIGHT else None
-
+    error = partial(_error, tick=tick, frame=frame, rate=rate)
     previous: Stretch | None = None
     for stretch in those:
         mine = [note for note in ons if stretch.start <= note.frame < stretch.end]

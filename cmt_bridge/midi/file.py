@@ -286,24 +286,9 @@ def _read(data: bytes, at: int, size: int, longest: int, room: int) -> tuple[Mid
         ticks.append(tick)
         statuses.append(byte)
         places.append(at + 1)
-        if byte in (META, SYSEX, SYSEX_GOES_ON):
-            kind = data[at + 1] if byte == META else -1
-            length, start = number(data, at + (2 if byte == META else 1))
-            at = start + length
-            if at > size:
-                raise IndexError
-            if length < LEAST_VALUES.get(kind, 0):
-                raise DamagedError("an event has a wrong length")
-            if kind == TIME_SIGNATURE and not (data[start] and data[start + 1] <= FINEST_DENOMINATOR):
-                raise DamagedError("a time signature is impossible")
-            if kind == END_OF_TRACK:
-                return _track(data, ticks, statuses, places, longest), at, True
-        elif byte in WIRE_BYTES:
-            at += 1 + WIRE_BYTES[byte]
-            if at <= size and any(value >= 0x80 for value in data[places[-1] : at]):
-                raise DamagedError("a value is out of range")
-        else:
-            raise DamagedError("it holds what is no MIDI event")
+        at, is_end = _end_of_other(data, at, size)
+        if is_end:
+            return _track(data, ticks, statuses, places, longest), at, True
     else:
         raise DamagedError(f"it holds more than {MAX_EVENTS:,} events")
     if at > size:
@@ -312,6 +297,31 @@ def _read(data: bytes, at: int, size: int, longest: int, room: int) -> tuple[Mid
     statuses.append(META)
     places.append(len(data) - len(END))
     return _track(data, ticks, statuses, places, longest), at, False
+
+
+def _end_of_other(data: bytes, at: int, size: int) -> tuple[int, bool]:
+    """Return where an event ends that is no channel message, and whether it is the end of the track.
+
+    Raises `DamagedError`, and `IndexError` where the data ends within it.
+    """
+    byte = data[at]
+    if byte in (META, SYSEX, SYSEX_GOES_ON):
+        kind = data[at + 1] if byte == META else -1
+        length, start = number(data, at + (2 if byte == META else 1))
+        end = start + length
+        if end > size:
+            raise IndexError
+        if length < LEAST_VALUES.get(kind, 0):
+            raise DamagedError("an event has a wrong length")
+        if kind == TIME_SIGNATURE and not (data[start] and data[start + 1] <= FINEST_DENOMINATOR):
+            raise DamagedError("a time signature is impossible")
+        return end, kind == END_OF_TRACK
+    if byte not in WIRE_BYTES:
+        raise DamagedError("it holds what is no MIDI event")
+    end = at + 1 + WIRE_BYTES[byte]
+    if end <= size and any(value >= 0x80 for value in data[at + 1 : end]):
+        raise DamagedError("a value is out of range")
+    return end, False
 
 
 def _track(data: bytes, ticks: array[int], statuses: bytearray, places: array[int], longest: int) -> MidiTrack:
