@@ -53,9 +53,17 @@ PATIENCE: Final = 2.0  # s
 
 
 def rtmidi_module() -> Any:
-    """Return the package that speaks to the system's ports. Raises `MissingError` where a library of it is missing."""
+    """Return the package that speaks to the system's ports.
+
+    Raises `MissingError` where it is not installed, as by default on Python 3.13 and newer, or lacks a library.
+    """
     try:
         import rtmidi
+    except ModuleNotFoundError as error:
+        raise MissingError(
+            "The ports of the system cannot be used: python-rtmidi is not installed.",
+            hint="Play by JACK, or pip install python-rtmidi: newer Pythons build it (apt install g++ libasound2-dev).",
+        ) from error
     except (ImportError, OSError) as error:
         raise MissingError(
             f"The ports of the system cannot be used: {error}.", hint="Debian, Ubuntu: apt install libasound2."

@@ -7,7 +7,7 @@ import pytest
 
 from cmt_bridge.errors import CmtBridgeError, MissingError, UsageError
 from cmt_bridge.player.active_notes import ActiveNotes
-from cmt_bridge.player.midiport import SEQUENCER, MidiPort, lacking
+from cmt_bridge.player.midiport import SEQUENCER, MidiPort, lacking, rtmidi_module
 from cmt_bridge.player.order import Order
 from tests.jack import Server, hanging, recorder
 from tests.player.stage import TRACKS, Stage, dense, errors, stage
@@ -129,3 +129,10 @@ def test_what_the_system_does_not_have_is_told() -> None:
     assert "does not speak" in lacking(foreign)
     with pytest.raises(MissingError, match="does not speak"):
         MidiPort(Order(api=foreign), ActiveNotes(), lambda _: None)
+
+
+def test_without_python_rtmidi_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rtmidi", None)
+    with pytest.raises(MissingError, match="python-rtmidi is not installed") as error:
+        rtmidi_module()
+    assert "pip install python-rtmidi" in error.value.hint
