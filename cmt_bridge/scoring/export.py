@@ -173,6 +173,7 @@ def _film(path: Path, project: TakeFolder, metadata: VideoMetadata) -> Film | No
     return film_of(video, metadata)
 
 
+@takes_paths
 def film_of(video: Path, metadata: VideoMetadata) -> Film | None:
     """Return a video as a project shows it; None where there is no such file, or none with pictures."""
     from cmt_bridge.projects.arrangement import Film
@@ -258,6 +259,7 @@ def export(
     return found
 
 
+@takes_paths
 def writer_of(
     score: Score, name: str, path: Path, *, film: Film | None = None, start: str = "", rate: str = ""
 ) -> Callable[[Path], None]:
