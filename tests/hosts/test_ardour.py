@@ -17,7 +17,7 @@ from cmt_bridge.scoring.hosts import install
 from cmt_bridge.takes.locate import find_take_folder
 from cmt_bridge.takes.take_folder import TakeFolder
 from tests.ardour import Session, build
-from tests.e2e.conftest import Run, environment, folder, run
+from tests.e2e.conftest import Run, environment, folder, forks, run  # noqa: F401  (fixtures)
 from tests.hosts.films import film_in
 from tests.projects.test_ardour import TICKS
 

@@ -16,7 +16,7 @@ from cmt_bridge.midi.line import read_markers
 from cmt_bridge.projects.arrangement import version_of
 from cmt_bridge.scoring.hosts import install
 from cmt_bridge.takes.locate import find_take_folder
-from tests.e2e.conftest import PROGRAM, ROOT, Run, environment, folder, run
+from tests.e2e.conftest import PROGRAM, ROOT, Run, environment, folder, forks, run  # noqa: F401  (fixtures)
 from tests.hosts.films import film_in
 from tests.jack import server
 

@@ -24,7 +24,7 @@ from cmt_bridge.scoring.hosts import install
 from cmt_bridge.service.openapi import check, operations
 from cmt_bridge.takes.locate import find_take_folder
 from tests import clips
-from tests.e2e.conftest import ROOT, Run, environment, folder, run
+from tests.e2e.conftest import ROOT, Run, environment, folder, forks, run  # noqa: F401  (fixtures)
 from tests.hosts.films import film_in
 from tests.hosts.reaper.session import API, NO, START, YES, Note, Reaper, opened, tool
 

@@ -18,7 +18,7 @@ from cmt_bridge.outputs.midi import midi_bytes
 from cmt_bridge.projects.arrangement import Version, version_of
 from cmt_bridge.projects.constant import constant_tempo
 from tests import clips
-from tests.e2e.conftest import Run, environment, folder, run
+from tests.e2e.conftest import Run, environment, folder, forks, run  # noqa: F401  (fixtures)
 from tests.projects.films import TEMPOS, arrangement_of, score_of
 
 __all__ = ["environment", "folder", "run"]
