@@ -11,13 +11,7 @@ Names are loaded when they are first used, so that the import itself takes no ti
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-try:
-    __version__ = version("cmt-bridge")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
 
 _MODULES = {
     "api": ("Analysis", "LoadedModel", "Score", "analyze", "compose", "export", "load_model", "regenerate"),
@@ -42,11 +36,23 @@ __all__ = sorted((*_HOMES, "__version__"))
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        value = _version()
+    elif name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # takes longer than all else of the import
+
+    try:
+        return version("cmt-bridge")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0.0.0"
 
 
 def __dir__() -> list[str]:

@@ -110,11 +110,8 @@ class Analysis:
         Raises `InputError` where the analyzed file was no video or is another one by now, `MissingError` without
         matplotlib.
         """
-        try:
-            from cmt_bridge.video.figure import figure_of
-        except ModuleNotFoundError as error:
-            raise _missing(error) from error
         from cmt_bridge.video.cache import measured
+        from cmt_bridge.video.figure import figure_of
 
         if self.metadata is None or self.path.suffix.lower() in (".json", ".npz"):
             raise InputError(f"{self.path} holds no pictures to draw.", hint="Analyze the video itself.")
@@ -375,7 +372,7 @@ def regenerate(
     Example:
         >>> score = cmt.regenerate(score, bars="4-8", tracks=["drums"])  # doctest: +SKIP
     """
-    from cmt_bridge.scoring.regenerate import RegenerateRequest, regenerate_score
+    from cmt_bridge.scoring.regenerate import RegenerateRequest, other_model, regenerate_score
     from cmt_bridge.settings import setting
 
     if not isinstance(score, Score):
@@ -399,10 +396,10 @@ def regenerate(
     told = on_progress or _ignore
     found = regenerate_score(score, picture, request, lambda _, share: told(share))
     told(1.0)
-    made, did = score.provenance, found[0].score.provenance.options["regenerated"][-1]
-    if chosen is None and made.model_sha256 not in ("", did["model_sha256"]):
-        text = f"The model that made the score, {made.model}, is not at hand: {did['model']} did it."
-        warnings.warn(text, stacklevel=2)
+    did = found[0].score.provenance.options["regenerated"][-1]
+    note = other_model(score, did["model"], did["model_sha256"]) if chosen is None else ""
+    if note:
+        warnings.warn(note, stacklevel=2)
     return _score_of(found[0].score, score.analysis)
 
 

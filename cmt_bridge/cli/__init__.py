@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 
 import click
 
-from cmt_bridge import __version__
 from cmt_bridge.cli.analyze import analyze
 from cmt_bridge.cli.convert import convert
 from cmt_bridge.cli.daemon import daemon
@@ -42,8 +41,23 @@ __all__ = ["cli", "main"]
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
+def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if is_asked and not context.resilient_parsing:
+        from cmt_bridge import __version__
+
+        click.echo(f"cmt-bridge, version {__version__}")
+        context.exit()
+
+
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="cmt-bridge")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
     """Score a video: measure it, compose multi-track MIDI that follows it, open it in a DAW.

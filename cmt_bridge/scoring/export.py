@@ -166,11 +166,8 @@ def _labelled(score: Score, film: Film) -> Score:
 def _film(path: Path, project: TakeFolder, metadata: VideoMetadata) -> Film | None:
     """Return the video of a take, where it is there."""
     beside = [project.folder.parent / video["name"] for video in reversed(project.videos())]
-    candidates = [path.absolute(), *beside]
-    video = next((each for each in candidates if each.is_file() and each.suffix.lower() not in ARRAYS), None)
-    if video is None:
-        return None
-    return film_of(video, metadata)
+    films = (film_of(each, metadata) for each in (path.absolute(), *beside))
+    return next((film for film in films if film is not None), None)
 
 
 @takes_paths

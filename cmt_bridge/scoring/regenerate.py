@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cmt_bridge.takes.take import NewTake, Take
     from cmt_bridge.takes.take_folder import TakeFolder
 
-__all__ = ["RegenerateRequest", "regenerate", "regenerate_score"]
+__all__ = ["RegenerateRequest", "other_model", "regenerate", "regenerate_score"]
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,8 @@ def regenerate(request: RegenerateRequest, told: Told) -> Outcome:
     drafts = _drafts(request, source, task, kept)
     more = {"candidates": [{"seed": each.seed, "surprise": each.surprise} for each in found]}
     notes = [_sentence(each, task.wanted) for each in kept]
-    if not request.model and task.piece.provenance.model_sha256 not in ("", entry.sha256):
-        made = task.piece.provenance.model
-        notes.append(f"The model that made the score, {made}, is not at hand: {entry.name} did it.")
+    if not request.model:
+        notes += filter(None, [other_model(task.piece, entry.name, entry.sha256)])
     with timings.part("deliver"):
         takes = project.add(drafts) if project is not None else []
         folders = _beside(request, source, drafts) if project is None else []
@@ -184,26 +183,31 @@ def regenerate_score(
 
     Raises `UsageError` where the score has no such bars, and the errors of what it uses.
     """
-    from cmt_bridge.model.knowledge import knowledge_of
-    from cmt_bridge.model.registry import find_model
     from cmt_bridge.scoring.pipeline import Timings
 
     options = _options(score, request.path, request)
     wanted = _wanted(score, options.instruments, request)
     wanted.check(score)
-    model, precision = weights_of(
-        {"model": request.model or _model_of(score, {}), "precision": request.precision or ""}
-    )
-    knowledge_of(find_model(model).path).check(options)
-    task = _Task(score, wanted, options, control, model, precision, edited=None, metadata=None)
+    task = _task_of(request, score, wanted, options, control, {})
     return _composed(request, task, told, Timings())[1]
+
+
+def other_model(score: Score, name: str, sha256: str) -> str:
+    """Return a sentence where another model composes than made a score, nothing else.
+
+    Args:
+        score: The score.
+        name: The name of the model that composes.
+        sha256: The SHA-256 of its weights.
+    """
+    if score.provenance.model_sha256 in ("", sha256):
+        return ""
+    return f"The model that made the score, {score.provenance.model}, is not at hand: {name} did it."
 
 
 def _task(request: RegenerateRequest, source: _Source) -> _Task:
     """Return what a request asks for. Raises `UsageError` and `InputError` for what cannot be."""
     from cmt_bridge.composition.plan import plan
-    from cmt_bridge.model.knowledge import knowledge_of
-    from cmt_bridge.model.registry import find_model
     from cmt_bridge.outputs.edited import read_edited
     from cmt_bridge.outputs.scorefile import METADATA_NAME, read_metadata
 
@@ -224,6 +228,23 @@ def _task(request: RegenerateRequest, source: _Source) -> _Task:
         piece = replace(piece, tracks=edited.tracks(wanted.bars, wanted.instruments))
     wanted.check(piece)
     configured = read_config(source.home).score
+    return _task_of(request, piece, wanted, options, control, configured, edited, metadata)
+
+
+def _task_of(
+    request: RegenerateRequest,
+    piece: Score,
+    wanted: Request,
+    options: ComposeOptions,
+    control: ControlTrack | None,
+    configured: Settings,
+    edited: Edited | None = None,
+    metadata: VideoMetadata | None = None,
+) -> _Task:
+    """Return a task with its model and arithmetic. Raises `UsageError` where the model does not know the options."""
+    from cmt_bridge.model.knowledge import knowledge_of
+    from cmt_bridge.model.registry import find_model
+
     precision = request.precision or configured.get("precision", "")
     model, arithmetic = weights_of({"model": request.model or _model_of(piece, configured), "precision": precision})
     knowledge_of(find_model(model).path).check(options)

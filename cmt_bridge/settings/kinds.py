@@ -101,12 +101,6 @@ def _parts(text: str) -> list[str]:
     return [part for part in (part.strip() for part in text.split(",")) if part]
 
 
-def _within(bound: Bound, value: float) -> float:
-    if bound.fault(value):
-        raise ValueError(value)
-    return value
-
-
 def _span(bound: Bound) -> str:
     if bound.most < ENDLESS:
         return f"from {_figure(bound.least)} to {_figure(bound.most)}"
@@ -188,7 +182,7 @@ class Number(Bounded):
         return {"type": "number", **_json_bounds(self.bound)}
 
     def read(self, value: Any) -> float:
-        return _within(self.bound, float(as_text(value)))
+        return self.bound.of(float(as_text(value)))
 
 
 class WholeNumber(Bounded):
@@ -205,9 +199,7 @@ class WholeNumber(Bounded):
         return {"type": "integer", **_json_bounds(self.bound)}
 
     def read(self, value: Any) -> int:
-        number = int(as_text(value))
-        _within(self.bound, number)
-        return number
+        return self.bound.whole(as_text(value))
 
 
 class Switch(Kind):
@@ -369,7 +361,7 @@ class NumberRange(Bounded):
         return {"type": "array", "items": {"type": "number", **_json_bounds(self.bound)}, "minItems": 2, "maxItems": 2}
 
     def read(self, value: Any) -> tuple[float, float]:
-        low, high = (_within(self.bound, float(part)) for part in as_text(value).split(","))
+        low, high = (self.bound.of(float(part)) for part in as_text(value).split(","))
         if low > high:
             raise ValueError(value)
         return low, high
@@ -397,7 +389,7 @@ class NumberPerBar(Bounded):
     def read(self, value: Any) -> tuple[float, ...]:
         text = as_text(value)
         if ":" not in text:
-            return (_within(self.bound, float(text)),)
+            return (self.bound.of(float(text)),)
         parts = text.split(",")
         STRETCHES.check(len(parts))
         bars: list[float] = []
@@ -405,7 +397,7 @@ class NumberPerBar(Bounded):
             found = VALUED_BAR_RANGE.fullmatch(part.strip())
             if found is None:
                 raise ValueError(value)
-            first, last, number = int(found[1]), int(found[2] or found[1]), _within(self.bound, float(found[3]))
+            first, last, number = int(found[1]), int(found[2] or found[1]), self.bound.of(float(found[3]))
             if not 1 <= first <= last < BARS.most:
                 raise ValueError(value)
             bars += [self.usual] * (last - len(bars))
@@ -454,7 +446,7 @@ class NumberByName(Bounded):
         return found
 
     def _value(self, text: str) -> Any:
-        return _within(self.bound, float(text))
+        return self.bound.of(float(text))
 
 
 class WholeByName(NumberByName):
@@ -467,9 +459,7 @@ class WholeByName(NumberByName):
         return "a whole number"
 
     def _value(self, text: str) -> Any:
-        number = int(text)
-        _within(self.bound, number)
-        return number
+        return self.bound.whole(text)
 
 
 class PitchesByName(NumberByName):
@@ -485,7 +475,7 @@ class PitchesByName(NumberByName):
         low, high = (int(part) for part in text.split("-"))
         if low > high:
             raise ValueError(text)
-        return int(_within(self.bound, low)), int(_within(self.bound, high))
+        return self.bound.whole(low), self.bound.whole(high)
 
 
 class BarRange(Kind):

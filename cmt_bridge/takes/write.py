@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,11 @@ def _take_folders(folder: Path) -> Iterator[Path]:
 
 @takes_paths
 def takes_of_folder(folder: Path) -> list[Provenance]:
-    """Return where the scores in `folder` and its later takes, as `fresh_folder` names them, came from."""
+    """Return where the scores in `folder` and its later takes came from, up to the first that is not there."""
     found = []
-    take, candidate = 1, folder
-    while candidate.is_dir():
+    for take in takewhile(Path.is_dir, _take_folders(folder)):
         with suppress(ScoreError):
-            found.append(read_score(candidate).provenance)
-        take += 1
-        candidate = folder.with_name(f"{folder.name} take {take}")
+            found.append(read_score(take).provenance)
     return found
 
 
