@@ -35,11 +35,11 @@ def convert(source: Path, target: Path, tempo: float, least_notes: int, force: b
 
     \b
       song.mid        song.npz       compound words, equal to the original's
-      song.mid        score.json     on the sixteenth grid, with its tempos and markers
+      song.mid        score.json     on the sixteenth grid, with tempos, markers
       score.json      song.mid, song.npz
       songs.npz       song.mid, score.json; a folder where it holds several songs
-      folder          songs.npz      all its MIDI files, as the original trains on them
-      metadata.json   video.npz      the control of a video, as the original maps it
+      folder          songs.npz      its MIDI files, to train the original
+      metadata.json   video.npz      control of a video, as the original maps it
       video.npz       metadata.json  with the middle of each class as its value
 
     A .npz states neither tempo nor velocity: songs come back at --tempo and velocity 80.

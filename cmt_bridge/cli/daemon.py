@@ -33,11 +33,11 @@ def daemon() -> None:
 
 @daemon.command(short_help="Begin to watch a folder.")
 @FOLDER
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
-@click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; 0 for a free one.")
+@click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; 0 for none.")
 @json_option
 def start(folder: Path, port: int, osc: int, as_json: bool) -> None:
-    """Begin to watch FOLDER, this one else, and go on when this terminal is closed.
+    """Begin to watch FOLDER, or this one, and go on when this terminal is closed.
 
     \b
     Examples:

@@ -28,7 +28,9 @@ def data() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--held-out", type=float, default=0.05, show_default=True, help="Share of the songs kept from training.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that read; as many as processors else.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Processes that read. Without it, as many as there are processors."
+)
 @json_option
 def build(
     folders: tuple[Path, ...], output: Path, held_out: float, seed: int, workers: int | None, as_json: bool

@@ -40,7 +40,9 @@ PAPER_CONTROL = {"density": 0.107, "strength": 0.001, "time": 0.028}
 @click.option("--windows", type=click.IntRange(min=1), default=160, show_default=True, help="Most held-out stretches.")
 @click.option("--middles", type=click.IntRange(min=1), default=24, show_default=True, help="Most middles to fill.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="JSON file to write; NAME.evaluation.json else.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="JSON file to write, instead of NAME.evaluation.json."
+)
 @json_option
 def evaluate(
     checkpoint: str,
@@ -60,7 +62,7 @@ def evaluate(
 
     \b
     Example:
-      cmt-bridge evaluate cmt-composer --data dataset --baseline cmt-small --picture clips/
+      cmt-bridge evaluate mine --data dataset --baseline cmt-small --picture clips
     """
     from cmt_bridge.core.files import fresh_path
     from cmt_bridge.model.registry import find_model

@@ -33,7 +33,7 @@ START, RATE = OUTPUTS["start"].help, OUTPUTS["rate"].help
 )
 @click.option("--into", type=click.Path(path_type=Path), help="Instead: a .RPP or .ardour file to add the music to.")
 @click.option("--at", default="0", show_default=True, help="Where the film begins in that, in seconds.")
-@click.option("--take", type=click.IntRange(1), help="The take that is heard; the current one else.")
+@click.option("--take", type=click.IntRange(1), help="The take that is heard, instead of the current one.")
 @click.option("--start", help=START)
 @click.option("--rate", help=RATE)
 @click.option("--ascii", "ascii_names", is_flag=True, help="Names in MIDI files in ASCII, for hosts that take no more.")
@@ -60,7 +60,7 @@ def export(
     \b
     Examples:
       cmt-bridge export clip.mp4 --project reaper
-      cmt-bridge export clip.mp4 --project reaper,edl --start 01:00:00:00 -o Session
+      cmt-bridge export clip.mp4 --project reaper,edl --start 01:00:00:00 -o Mix
       cmt-bridge export clip.mp4 --into "My film.RPP" --at 12.5
     """
     from cmt_bridge.errors import UsageError

@@ -13,7 +13,7 @@ __all__ = ["markers"]
 
 @click.command(short_help="List sections, cuts and hits by name and bar.")
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--take", type=click.IntRange(1), help="The take whose markers to list; the current one else.")
+@click.option("--take", type=click.IntRange(1), help="The take whose markers to list, instead of the current one.")
 @json_option
 def markers(video: Path, take: int | None, as_json: bool) -> None:
     """List the markers of VIDEO, a scored video or its .cmt folder: sections, cuts and strong visual beats.

@@ -120,7 +120,7 @@ def _figure(value: Any) -> str:
 
 @models.command("import", short_help="Import weights: the original's, or your own.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--name", help="Name to use it by; the file's name else.")
+@click.option("--name", help="Name to use it by, instead of the file's name.")
 @click.option("--licence", default="unknown", show_default=True, help="Licence of the weights, for the manifest.")
 @click.option("--source", help="Where the weights come from, for the manifest.")
 @click.option("--half", is_flag=True, help="Store 16-bit floats: half the size.")

@@ -14,7 +14,7 @@ __all__ = ["preview"]
 
 @click.command(short_help="Make a copy of the clip with the music in it.")
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--take", metavar="N|all", help="The take to hear, or all of them; the current one else.")
+@click.option("--take", metavar="N|all", help="The take to hear, or all of them, instead of the current one.")
 @click.option(
     "--video", "film", type=click.Path(path_type=Path), help="The clip to put other music under, such as a MIDI file."
 )

@@ -54,7 +54,7 @@ DEBUG = "debug"
     help="Where to train; auto takes a GPU where there is one.",
 )  # fmt: skip
 @click.option("--bf16/--no-bf16", default=None, help="Multiply in bfloat16; on GPUs that can it is so anyway.")
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads; all of them else.")
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads. Without it, all of them.")
 @json_option
 def train(
     data: Path,
@@ -67,7 +67,8 @@ def train(
     """Train a network on a dataset.
 
     \b
-    exp/NAME   the checkpoint with the best held-out loss, named after it in nats per word, and what to resume from
+    exp/NAME   the checkpoint with the best held-out loss, named after it in
+               nats per word, and what to resume from
     logs/NAME  train.log, log.jsonl, TensorBoard events, loss.png, samples
 
     The same command goes on where it was stopped, by Ctrl-C or anything else. For several GPUs or machines:

@@ -22,12 +22,12 @@ class _Lines(logging.Handler):
 
 @click.command(short_help="Score what comes into a folder, until Ctrl-C.")
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; a free one else.")
-@click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; none else.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; 0 for a free one.")
+@click.option("--osc", type=click.IntRange(0, 65535), default=0, help="Port to listen at for OSC; 0 for none.")
 @click.option("--log", type=click.Path(path_type=Path), help="File to write the log to, instead of stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON on stdout.")
 def watch(folder: Path, port: int, osc: int, log: Path | None, as_json: bool) -> None:
-    """Watch FOLDER, this one else: every video in it and below is scored once, as soon as its copy has ended.
+    """Watch FOLDER, or this one: every video in it and below is scored once, as soon as its copy has ended.
 
     The score lies beside the video, as `cmt-bridge score` writes it. What a clip lacks is said in a note beside it.
     cmt-bridge.toml in a folder says how its clips are scored; changes hold from the next clip on. Ctrl-C stops in

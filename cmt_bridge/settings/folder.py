@@ -58,10 +58,12 @@ OUTPUTS: Final = _by_name(
     _output(
         "start",
         Label(),
-        "Timecode of the first picture, such as 01:00:00:00, or 01:00:00;00 in drop frame; the film's own else.",
+        "Timecode of the first picture, such as 01:00:00:00, or 01:00:00;00 in drop frame. Without it, the film's own.",
         "",
     ),
-    _output("rate", FrameRate(), "Frames a second in which it counts, such as 25 or 29.97; as the film does else.", ""),
+    _output(
+        "rate", FrameRate(), "Frames a second in which it counts, such as 25 or 29.97. Without it, the film's own.", ""
+    ),
     _output("places", NameList("folders", longest=4096), 'Folders that other files may name as well, ["~/Session"].'),
 )
 """The settings of [outputs], by name; `places` is for a person's own file alone."""

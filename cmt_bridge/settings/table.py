@@ -157,7 +157,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "tracks",
         ChoiceList(INSTRUMENTS, least=1),
-        "Only these tracks, such as drums,bass; all that the score asked for else.",
+        "Only these tracks, such as drums,bass. Without it, all that the score has.",
         REGENERATE,
     ),
     Setting("lock", ChoiceList(INSTRUMENTS, least=1), "All tracks but these.", REGENERATE),
@@ -213,7 +213,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "start",
         Label(),
-        "Timecode of bar 1, such as 01:00:00:00; the film's own or the full hour else.",
+        "Timecode of bar 1, such as 01:00:00:00. Without it, the film's own, or the full hour.",
         STREAM,
         "",
         section="live",
@@ -232,7 +232,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         option="--no-chase",
     ),
     Setting(
-        "backend", Choice(BACKENDS), "What to play through; the best there is else.", STREAM, "auto", section="live"
+        "backend",
+        Choice(BACKENDS),
+        "What to play through; auto takes the best there is.",
+        STREAM,
+        "auto",
+        section="live",
     ),
     Setting("name", Text(most=32), "Name of the ports.", STREAM, "cmt-bridge", section="live"),
     Setting(
@@ -258,11 +263,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "seed",
         WholeNumber(SEED),
-        "Seed of the first take, the others count up; the first that the clip has no take of else.",
+        "Seed of the first take; the others count up. Without it, the first that no take has.",
         BOTH,
         section="score",
     ),
-    Setting("seed", WholeNumber(SEED), "Seed of the first candidate, the others count up; a new one else.", REGENERATE),
+    Setting(
+        "seed",
+        WholeNumber(SEED),
+        "Seed of the first candidate; the others count up. Without it, a new one.",
+        REGENERATE,
+    ),
     # How it is composed.
     Setting(
         "control",
@@ -273,7 +283,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         section="score",
         aliases=("C", "c"),
     ),
-    Setting("control", Number(CONTROL), "How closely to follow the picture; as the score did else.", REGENERATE),
+    Setting("control", Number(CONTROL), "How closely to follow the picture. Without it, as the score did.", REGENERATE),
     Setting(
         "density_control",
         NumberPerBar(CONTROL, USUAL_CONTROL),
@@ -307,14 +317,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "instruments",
         ChoiceList(INSTRUMENTS),
-        "Who plays, such as drums,bass,piano; all five else.",
+        "Who plays, such as drums,bass,piano. Without it, all five.",
         BOTH,
         section="score",
     ),
     Setting(
         "style",
         Text(),
-        "Such as rock or ballad; `cmt-bridge models show` lists what the model knows. Open else.",
+        "Such as rock or ballad; `cmt-bridge models show` lists what the model knows. Without it, any.",
         BOTH,
         section="score",
         aliases=("genre",),
@@ -322,7 +332,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "key",
         Text(),
-        "Such as C, F# minor or Am (a small letter alone is minor too); open else.",
+        "Such as C, F# minor or Am (a small letter alone is minor too). Without it, any.",
         BOTH,
         section="score",
     ),
@@ -334,11 +344,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         {},
         section="score",
     ),
-    Setting("temperature", Number(TEMPERATURE), "How adventurous; as for the score else.", REGENERATE),
+    Setting("temperature", Number(TEMPERATURE), "How adventurous. Without it, as for the score.", REGENERATE),
     Setting(
         "nucleus",
         NumberByName(NUCLEUS, COLUMNS, "pitch=0.8"),
-        "Share of likely choices kept: 0.9, or per column, pitch=0.8; the model's own else.",
+        "Share of likely choices kept: 0.9, or per column, pitch=0.8. Without it, the model's own.",
         BOTH,
         {},
         section="score",
@@ -364,7 +374,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "model", Text(), "Name of a model, or path of its weights; see `cmt-bridge models list`.", BOTH, section="score"
     ),
-    Setting("model", Text(), "Name of a model, or path of its weights; the one that made the score else.", REGENERATE),
+    Setting(
+        "model", Text(), "Name of a model, or path of its weights. Without it, the one that made the score.", REGENERATE
+    ),
     Setting(
         "precision",
         Choice(PRECISIONS),
