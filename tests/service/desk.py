@@ -187,4 +187,14 @@ def serve(folder: Path, token: str = "t" * 43) -> Iterator[Served]:
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.run_until_complete(_end_tasks())
         loop.close()
+
+
+async def _end_tasks() -> None:
+    """End what is left in a loop before it is closed, as `asyncio.run` does: connections that are being let go."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0)  # so that a transport that was let go last is closed
