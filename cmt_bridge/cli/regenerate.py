@@ -33,7 +33,7 @@ def regenerate(video: Path, output: Path | None, projects: str, as_json: bool, *
     Examples:
       cmt-bridge regenerate clip.mp4 --bars 4-8
       cmt-bridge regenerate clip.mp4 --bars 4-8 --tracks drums,bass -n 3
-      cmt-bridge regenerate clip.mp4 --from 12.5 --to "Cut 3" --density -3
+      cmt-bridge regenerate clip.mp4 --from 5 --to "Cut 3" --density -3
       cmt-bridge regenerate clip.mp4 --marker "Section B" --keep rhythm
       cmt-bridge regenerate clip.mp4 --bars 4-8 --base edited.mid
     """

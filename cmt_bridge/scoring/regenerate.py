@@ -443,7 +443,8 @@ def _video_of(project: TakeFolder) -> Path | None:
 def _sentence(each: Regenerated, wanted: Request) -> str:
     bars = ", ".join(f"{first + 1}-{last}" if last > first + 1 else str(last) for first, last in wanted.bars)
     tracks = ", ".join(instrument.title for instrument in wanted.instruments)
-    held = f"; {each.held} notes from before sound into them and were left" if each.held else ""
+    notes = "1 note from before sounds" if each.held == 1 else f"{each.held} notes from before sound"
+    held = f"; {notes} into them and {'was' if each.held == 1 else 'were'} left" if each.held else ""
     played = {instrument for instrument, note in each.score.notes() if wanted.has(instrument, note.onset)}
     silent = [instrument.title for instrument in wanted.instruments if instrument not in played]
     rest = f"; no notes for {', '.join(silent)}: the model lets {'it' if len(silent) == 1 else 'them'} rest there"
